@@ -1,0 +1,137 @@
+//! Time: a monotonic clock for everything that measures, a wall clock for records and schedules.
+//!
+//! The two never mix. A wall clock that jumps by a year opens no door and holds none open.
+
+use std::{
+    ops::{Add, Sub},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+/// A point on the monotonic clock: the time since that clock's own start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The moment `since_start` after the clock's start.
+    pub const fn from_start(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// The time from the clock's start to this moment.
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero where `earlier` is the later one.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, rhs: Duration) -> Moment {
+        Moment(self.0.saturating_add(rhs))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Moment;
+
+    fn sub(self, rhs: Duration) -> Moment {
+        Moment(self.0.saturating_sub(rhs))
+    }
+}
+
+/// Where the daemon gets its time from.
+pub trait Clock: Send + Sync {
+    /// Monotonic: never goes back, not set by anybody.
+    fn now(&self) -> Moment;
+
+    /// The wall clock, UTC. May jump.
+    fn wall(&self) -> Timestamp;
+}
+
+/// The operating system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic zero is now.
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        Moment(self.start.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// A clock that moves only when told to. Clones share their time.
+#[derive(Clone, Debug)]
+pub struct SimulatedClock {
+    state: Arc<Mutex<(Moment, Timestamp)>>,
+}
+
+impl SimulatedClock {
+    /// Starts at monotonic zero and the given wall time.
+    pub fn new(wall: Timestamp) -> Self {
+        Self { state: Arc::new(Mutex::new((Moment::default(), wall))) }
+    }
+
+    /// Lets both clocks run on by `by`.
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.state.lock();
+        state.0 = state.0 + by;
+        state.1 = state.1.checked_add(by).unwrap_or(Timestamp::MAX);
+    }
+
+    /// Sets the wall clock alone, as an operator or NTP would.
+    pub fn set_wall(&self, wall: Timestamp) {
+        self.state.lock().1 = wall;
+    }
+}
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Moment {
+        self.state.lock().0
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.state.lock().1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_of_the_wall_clock_leaves_the_monotonic_clock_alone() {
+        let clock = SimulatedClock::new(Timestamp::UNIX_EPOCH);
+        clock.advance(Duration::from_secs(5));
+        clock.set_wall(Timestamp::MAX);
+        assert_eq!(clock.now(), Moment::from_start(Duration::from_secs(5)));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.wall(), Timestamp::MAX);
+    }
+}

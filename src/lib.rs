@@ -1,0 +1,5 @@
+//! facegate: a door controller that recognises faces.
+
+pub mod clock;
+pub mod error;
+pub mod vision;

@@ -1,0 +1,79 @@
+//! From a picture to a face's embedding. Knows no tenant, no door and no clock.
+//!
+//! Read downwards: [`detect`] finds faces and their five landmarks, [`track`] tells which face of this frame is which of
+//! the last, [`quality`] says whether a face is worth recognising, [`align`] brings it to 112×112, [`embed`] makes the
+//! unit vector, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
+//! rest of the crate talks to; [`models`] reads packs, checks their hashes and prepares networks for `tract`.
+
+use serde::{Deserialize, Serialize};
+
+/// Length of every embedding, in numbers.
+pub const DIMENSION: usize = 512;
+
+/// A point of a picture in pixels; (0, 0) is the top left corner of the top left pixel, x grows right, y down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub x: f32,
+    pub y: f32,
+}
+
+/// An upright rectangle in pixels, in the coordinates of [`Point`]. May reach beyond the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rect {
+    pub left: f32,
+    pub top: f32,
+    pub width: f32,
+    pub height: f32,
+}
+
+/// The five points of a face, in the order of the ArcFace template: the eye at the picture's left, the eye at its right,
+/// the tip of the nose, the mouth's corner at the left, the one at the right.
+pub type Landmarks = [Point; 5];
+
+/// A face found in a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Face {
+    /// Where it is.
+    pub area: Rect,
+    /// The detector's confidence, 0 to 1.
+    pub confidence: f32,
+    pub landmarks: Landmarks,
+}
+
+/// A face's template: [`DIMENSION`] finite numbers of unit length.
+///
+/// `Debug` does not print the numbers: a template never reaches a log.
+#[derive(Clone, PartialEq)]
+pub struct Embedding(Box<[f32; DIMENSION]>);
+
+impl Embedding {
+    /// Brings `raw` to unit length. `None` where the length is not [`DIMENSION`], a number is not finite, or the vector is
+    /// so short (norm under 1e-6) that it has no direction.
+    pub fn normalised(raw: &[f32]) -> Option<Self> {
+        let mut vector: Box<[f32; DIMENSION]> = Box::new(raw.try_into().ok()?);
+        let norm = vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+        if !norm.is_finite() || norm < 1e-6 {
+            return None;
+        }
+        for value in vector.iter_mut() {
+            *value = (f64::from(*value) / norm) as f32;
+        }
+        Some(Self(vector))
+    }
+
+    /// The cosine of the angle between the two, −1 to 1.
+    pub fn cosine(&self, other: &Self) -> f32 {
+        self.0.iter().zip(other.0.iter()).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+    }
+
+    /// The numbers.
+    pub fn as_slice(&self) -> &[f32; DIMENSION] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Embedding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Embedding(…)")
+    }
+}
