@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod error;
+pub mod gallery;
 pub mod intake;
 pub mod vision;
