@@ -140,7 +140,8 @@ fn read_value<'a>(table: &Table<'a>) -> Result<Value<'a>> {
     // TypeInfo: 0 which kind of type, 1 the type; of a tensor 1 its shape; of that 0 the lengths, each a value of kind 1.
     let shape = table.table(1)?.map(|info| info.table(1)).transpose()?.flatten();
     let shape = shape.map(|tensor| tensor.table(1)).transpose()?.flatten().ok_or_else(missing)?;
-    let dims = shape.tables(0, 16)?.iter().map(|len| len.table(0)?.ok_or_else(missing)?.i64(1)).collect::<Result<_>>()?;
+    let dims =
+        shape.tables(0, 16)?.iter().map(|len| len.table(0)?.ok_or_else(missing)?.i64(1)).collect::<Result<_>>()?;
     Ok(Value { name, dims })
 }
 

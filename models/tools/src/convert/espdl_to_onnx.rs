@@ -172,7 +172,7 @@ fn weights_by_output(weights: &Constant<'_>) -> Result<([usize; 2], [usize; 2], 
         return Err(refuse(format!("have the shape {:?}; four lengths were expected", weights.dims)));
     };
     let (out, per_group) = if outputs == 1 { (inputs, 1) } else { (outputs, inputs) };
-    if weights.layout != "N16HWC16" || out % 16 != 0 || out == 0 {
+    if weights.layout != "N16HWC16" || !out.is_multiple_of(16) || out == 0 {
         return Err(refuse(format!("lie in an order that is not understood: {}, {out} outputs", weights.layout)));
     }
     let source = weights.bytes().ok_or_else(|| refuse("are not 8-bit".into()))?;

@@ -68,7 +68,9 @@ impl<'a> Buffer<'a> {
     fn targets(self, at: usize, limit: usize) -> Result<Vec<usize>> {
         let offsets = self.vector(at, 4)?.len() / 4;
         if offsets > limit {
-            return Err(Error::new(format!("the FlatBuffer lists {offsets} things where at most {limit} are plausible")));
+            return Err(Error::new(format!(
+                "the FlatBuffer lists {offsets} things where at most {limit} are plausible"
+            )));
         }
         (0..offsets).map(|index| self.follow(at + 4 + index * 4)).collect()
     }
@@ -118,7 +120,10 @@ impl<'a> Table<'a> {
     pub fn i64s(&self, number: usize) -> Result<Vec<i64>> {
         let (values, _) = self.vector(number, 8)?.as_chunks::<8>();
         if values.len() > 16 {
-            return Err(Error::new(format!("the FlatBuffer lists {} numbers where at most 16 are plausible", values.len())));
+            return Err(Error::new(format!(
+                "the FlatBuffer lists {} numbers where at most 16 are plausible",
+                values.len()
+            )));
         }
         Ok(values.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
     }

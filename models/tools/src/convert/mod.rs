@@ -4,7 +4,11 @@ mod builder;
 mod espdl;
 mod espdl_to_onnx;
 mod flatbuffer;
+mod minifasnet;
+mod normalisation;
+mod pickle;
 mod quantise;
+mod torch;
 
 use serde::Deserialize;
 
@@ -20,6 +24,8 @@ pub enum Make {
     Quantise,
     /// From an `.espdl` network.
     Espdl,
+    /// From a `.pth` state dict of MiniFASNet.
+    Minifasnet,
 }
 
 impl Make {
@@ -32,6 +38,7 @@ impl Make {
             Self::Copy => Ok(original.to_vec()),
             Self::Quantise => quantise::convert(original),
             Self::Espdl => espdl_to_onnx::convert(original),
+            Self::Minifasnet => minifasnet::convert(original),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::normalisation::Normalisation;
 use crate::error::{Error, Result};
 use crate::onnx::{self, AttributeProto, GraphProto, NodeProto, OPSET, TensorProto};
 
@@ -15,7 +16,17 @@ const TRIED: u32 = 256;
 
 /// Operators that mean the same from version 9 of the operator set to [`OPSET`], as the networks here use them.
 const UNCHANGED: &[&str] = &[
-    "Add", "BatchNormalization", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "MatMul", "Mul", "PRelu", "Relu", "Reshape",
+    "Add",
+    "BatchNormalization",
+    "Conv",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "MatMul",
+    "Mul",
+    "PRelu",
+    "Relu",
+    "Reshape",
     "Sigmoid",
 ];
 
@@ -181,32 +192,4 @@ fn fold_normalisations(graph: &mut GraphProto) -> Result<()> {
 
 fn unfoldable(norm: &NodeProto) -> Error {
     Error::new(format!("the batch normalisation '{}' cannot be folded into a convolution before it", norm.name))
-}
-
-/// A batch normalisation with its statistics fixed.
-pub struct Normalisation<'a> {
-    pub gamma: &'a [f32],
-    pub beta: &'a [f32],
-    pub mean: &'a [f32],
-    pub variance: &'a [f32],
-    pub epsilon: f32,
-}
-
-impl Normalisation<'_> {
-    /// The weights (output channels outermost) and bias of a convolution that does what one with these and then this
-    /// normalisation does; none where lengths do not fit.
-    pub fn fold(&self, weights: &[f32], bias: &[f32]) -> Option<(Vec<f32>, Vec<f32>)> {
-        let channels = bias.len();
-        let fits = [self.gamma, self.beta, self.mean, self.variance].iter().all(|column| column.len() == channels);
-        if !fits || channels == 0 || weights.len() % channels != 0 {
-            return None;
-        }
-        let factor = |at: usize| f64::from(self.gamma[at]) / (f64::from(self.variance[at]) + f64::from(self.epsilon)).sqrt();
-        let inner = (weights.len() / channels).max(1);
-        let folded = weights.iter().enumerate().map(|(at, &weight)| (f64::from(weight) * factor(at / inner)) as f32);
-        let shifted = (0..channels).map(|at| {
-            ((f64::from(bias[at]) - f64::from(self.mean[at])) * factor(at) + f64::from(self.beta[at])) as f32
-        });
-        Some((folded.collect(), shifted.collect()))
-    }
 }
