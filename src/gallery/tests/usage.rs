@@ -17,7 +17,7 @@ fn an_enrolment_comes_back_as_it_was_given() {
     let found = gallery.search(&acme, &face(1), 10, 0.5).unwrap();
     assert_eq!(found[0].enrolment, made);
     assert!(found[0].cosine > 0.9999 && found[0].cosine <= 1.0);
-    assert_eq!(gallery.list(&acme, &ListFilter::default()).unwrap().enrolments, [made.clone()]);
+    assert_eq!(gallery.list(&acme, &ListFilter::default()).unwrap().enrolments, std::slice::from_ref(&made));
     gallery.record_verification(&acme, &made.id).unwrap();
     let compared = gallery.compare(&acme, &made.subject, &face(2)).unwrap();
     assert_eq!(compared.enrolment.verification_count, 1);
