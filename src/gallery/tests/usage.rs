@@ -121,6 +121,25 @@ fn another_recognisers_embeddings_are_kept_and_never_matched() {
 }
 
 #[test]
+fn no_internal_id_comes_twice() {
+    let dir = folder();
+    let acme = tenant("acme");
+    let mut seen = std::collections::HashSet::new();
+    for round in 0..4 {
+        let gallery = open(dir.path());
+        for seed in 0..3 {
+            gallery.enroll(&acme, new("anna", seed)).unwrap();
+            let txn = gallery.store.read().unwrap();
+            let newest = gallery.store.records.last(&txn).unwrap().unwrap().0.to_vec();
+            assert!(seen.insert(newest), "used again in round {round}");
+        }
+        // A request that fails takes none with it that was given out, and leaves none behind.
+        gallery.enroll(&acme, with_metadata(new("anna", 1), 5000)).unwrap_err();
+        gallery.delete_all(&acme).unwrap();
+    }
+}
+
+#[test]
 fn equal_faces_of_many_subjects_come_by_id() {
     let dir = folder();
     let gallery = open(dir.path());
