@@ -224,7 +224,9 @@ impl Gallery {
         let tenant_slot = slots.get(&header.tenant).copied().unwrap_or_default();
         let plain = self.vault.unseal(tenant_slot, header.slot, known, sealed)?;
         let Some(embedding) = plain.and_then(|plain| Secret::parse_embedding(&plain)) else {
-            tracing::error!(embedding = %header.embedding, "an enrolment cannot be opened; run facegate check");
+            if !self.is_gone(bytes)? {
+                tracing::error!(embedding = %header.embedding, "an enrolment cannot be opened; run facegate check");
+            }
             return Ok(None);
         };
         Ok(Some((header, embedding)))

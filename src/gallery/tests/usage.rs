@@ -210,6 +210,12 @@ fn the_door_searches_while_others_enrol() {
         while writers.iter().any(|writer| !writer.is_finished()) {
             assert_eq!(gallery.best_two(&acme, &face(1)).unwrap()[0].0, subject("anna"));
             assert_eq!(gallery.search(&acme, &face(1), 1, 0.9).unwrap().len(), 1);
+            // Records vanish between being found and being opened: never an error.
+            gallery.search(&acme, &face(1), 100, -1.0).unwrap();
+            gallery.list(&acme, &ListFilter::default()).unwrap();
+            let _ = gallery
+                .compare(&acme, &subject("w1-3"), &face(1))
+                .map_err(|e| assert_eq!(e.kind(), Kind::SubjectNotFound));
         }
     });
     assert_eq!(gallery.stats().unwrap().active, 61);
