@@ -1,5 +1,6 @@
 //! facegate: a door controller that recognises faces.
 
+pub mod access;
 pub mod clock;
 pub mod error;
 pub mod vision;
