@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod clock;
+pub mod door;
 pub mod error;
 pub mod vision;
