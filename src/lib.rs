@@ -1,7 +1,9 @@
 //! facegate: a door controller that recognises faces.
 
+pub mod access;
 pub mod camera;
 pub mod clock;
+pub mod door;
 pub mod error;
 pub mod gallery;
 pub mod intake;

@@ -1,0 +1,245 @@
+//! From sightings to decisions.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use super::{Decision, DenialReason, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track};
+use crate::clock::Moment;
+
+/// A track not seen for this long is forgotten.
+const TRACK_MEMORY: Duration = Duration::from_secs(60);
+
+/// More tracks than this are never held; the one that was not seen for the longest goes first.
+const MAX_TRACKS: usize = 256;
+
+/// The three reasons for not recognising anybody are told as one: a stranger whose frames flicker is denied once.
+const UNRECOGNISED: &str = "unrecognised";
+
+/// One usable frame of a track.
+struct Vote {
+    at: Moment,
+    /// The best subject, where it is over the threshold.
+    subject: Option<Subject>,
+    /// Finite, or none.
+    similarity: Option<f32>,
+    /// Over the threshold, but the runner-up is too close.
+    ambiguous: bool,
+}
+
+/// What is known of one track.
+struct State {
+    seen: Moment,
+    /// The newest usable frames, oldest first, at most `window`.
+    votes: VecDeque<Vote>,
+    /// How many frames in a row were of poor quality.
+    poor: u32,
+    /// For whom this track has opened the door.
+    opened_for: Option<Subject>,
+    /// When each kind of denial was told last. There are no more kinds than codes of reasons and flaws.
+    denied: Vec<(&'static str, Moment)>,
+}
+
+impl State {
+    fn new(at: Moment) -> Self {
+        Self { seen: at, votes: VecDeque::new(), poor: 0, opened_for: None, denied: Vec::new() }
+    }
+
+    /// Whether a denial of this kind may be told now; if so, notes that it was.
+    fn may_tell(&mut self, kind: &'static str, now: Moment, interval: Duration) -> bool {
+        match self.denied.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, told)) if now.since(*told) < interval => false,
+            Some((_, told)) => {
+                *told = now;
+                true
+            }
+            None => {
+                self.denied.push((kind, now));
+                true
+            }
+        }
+    }
+}
+
+/// Decides about every track of one door.
+pub struct Decider {
+    policy: Policy,
+    tracks: HashMap<Track, State>,
+    /// When each subject was last granted; kept for as long as the cooldown lasts.
+    granted: HashMap<Subject, Moment>,
+    swept: Moment,
+}
+
+impl Decider {
+    /// A decider that has seen nobody. `policy` must be valid.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, tracks: HashMap::new(), granted: HashMap::new(), swept: Moment::default() }
+    }
+
+    /// What the door asks for.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Takes over another policy. Votes cast under the old one are void; cooldowns and used tracks stay.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        for state in self.tracks.values_mut() {
+            state.votes.clear();
+        }
+    }
+
+    /// Takes in what a frame says of a track. The answer is what there is to tell, if anything.
+    pub fn observe(&mut self, observation: Observation) -> Option<Decision> {
+        let Observation { track, sighting, at } = observation;
+        self.make_room(track, at);
+        let policy = &self.policy;
+        let state = self.tracks.entry(track).or_insert_with(|| State::new(at));
+        state.seen = state.seen.max(at);
+        let outcome = match sighting {
+            Sighting::PoorQuality(flaw) => poor(state, flaw, at, policy),
+            Sighting::Stranger { similarity } => {
+                let similarity = similarity.is_finite().then_some(similarity);
+                cast(state, Vote { at, subject: None, similarity, ambiguous: false }, policy);
+                unrecognised(state, at, policy)
+            }
+            Sighting::Match { subject, similarity, runner_up } => {
+                let over = similarity.is_finite() && similarity >= policy.threshold;
+                // Written so that a runner-up that is not a number counts as too close.
+                let leads = runner_up.is_none_or(|second| similarity - second >= policy.margin);
+                cast(
+                    state,
+                    Vote {
+                        at,
+                        subject: over.then(|| subject.clone()),
+                        similarity: similarity.is_finite().then_some(similarity),
+                        ambiguous: over && !leads,
+                    },
+                    policy,
+                );
+                if over && leads && supporters(state, &subject, at, policy) >= policy.votes {
+                    recognised(state, subject, similarity, at, policy, &mut self.granted)
+                } else if over
+                    && leads
+                    && state.votes.iter().flat_map(|vote| &vote.subject).all(|best| *best == subject)
+                {
+                    // The next frame may bring the vote that is missing.
+                    None
+                } else {
+                    unrecognised(state, at, policy)
+                }
+            }
+        };
+        outcome.map(|outcome| Decision { track, outcome, at })
+    }
+
+    /// Drops what is known of a track that has ended.
+    pub fn forget(&mut self, track: Track) {
+        self.tracks.remove(&track);
+    }
+
+    /// Drops tracks that were not seen for a minute and cooldowns that are over. [`observe`](Self::observe) does it too,
+    /// once a second.
+    pub fn expire(&mut self, now: Moment) {
+        self.swept = now;
+        let memory = TRACK_MEMORY.max(self.policy.deny_interval().max(self.policy.vote_age()));
+        let cooldown = self.policy.cooldown();
+        self.tracks.retain(|_, state| now.since(state.seen) <= memory);
+        self.granted.retain(|_, at| now.since(*at) < cooldown);
+    }
+
+    /// How many tracks and cooldowns are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.tracks.len() + self.granted.len()
+    }
+
+    fn make_room(&mut self, track: Track, at: Moment) {
+        if at.since(self.swept) >= Duration::from_secs(1) {
+            self.expire(at);
+        }
+        if self.tracks.len() >= MAX_TRACKS && !self.tracks.contains_key(&track) {
+            let oldest = self.tracks.iter().min_by_key(|(track, state)| (state.seen, **track)).map(|(track, _)| *track);
+            if let Some(oldest) = oldest {
+                self.tracks.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn cast(state: &mut State, vote: Vote, policy: &Policy) {
+    state.poor = 0;
+    state.votes.push_back(vote);
+    while state.votes.len() > policy.window as usize {
+        state.votes.pop_front();
+    }
+}
+
+/// How many fresh frames speak for `subject`, back to the last one that was over the threshold for somebody else: a track
+/// that changes its subject starts anew.
+fn supporters(state: &State, subject: &Subject, now: Moment, policy: &Policy) -> u32 {
+    let same = state.votes.iter().rev().take_while(|vote| vote.subject.as_ref().is_none_or(|best| best == subject));
+    let fresh =
+        same.filter(|vote| vote.subject.is_some() && !vote.ambiguous && now.since(vote.at) <= policy.vote_age());
+    fresh.map(|_| 1).sum()
+}
+
+/// Enough frames agree on `subject`.
+fn recognised(
+    state: &mut State,
+    subject: Subject,
+    similarity: f32,
+    now: Moment,
+    policy: &Policy,
+    granted: &mut HashMap<Subject, Moment>,
+) -> Option<Outcome> {
+    let reason = match &state.opened_for {
+        Some(known) if *known == subject => return None,
+        Some(_) => Some(DenialReason::TrackUsed),
+        None => {
+            let resting = granted.get(&subject).is_some_and(|at| now.since(*at) < policy.cooldown());
+            resting.then_some(DenialReason::Cooldown)
+        }
+    };
+    if let Some(reason) = reason {
+        return state.may_tell(reason.code(), now, policy.deny_interval()).then_some(Outcome::Denied {
+            reason,
+            subject: Some(subject),
+            similarity: Some(similarity),
+        });
+    }
+    let votes = supporters(state, &subject, now, policy);
+    let frames = u32::try_from(state.votes.len()).unwrap_or(policy.window);
+    granted.insert(subject.clone(), now);
+    state.opened_for = Some(subject.clone());
+    Some(Outcome::Granted { subject, similarity, votes, frames })
+}
+
+/// No subject has enough votes. Said once the window is full; a track that has opened the door is left in peace.
+fn unrecognised(state: &mut State, now: Moment, policy: &Policy) -> Option<Outcome> {
+    if state.opened_for.is_some() || state.votes.len() < policy.window as usize {
+        return None;
+    }
+    let reason = if state.votes.iter().any(|vote| vote.ambiguous) {
+        DenialReason::Ambiguous
+    } else if state.votes.iter().any(|vote| vote.subject.is_some()) {
+        DenialReason::NotAgreed
+    } else {
+        DenialReason::BelowThreshold
+    };
+    let similarity = state.votes.iter().filter_map(|vote| vote.similarity).reduce(f32::max);
+    let told = state.may_tell(UNRECOGNISED, now, policy.deny_interval());
+    told.then_some(Outcome::Denied { reason, subject: None, similarity })
+}
+
+/// A face that is not worth recognising. Said once as many frames in a row as the window holds were like that: whoever
+/// walks up to a door is too small at first.
+fn poor(state: &mut State, flaw: Flaw, now: Moment, policy: &Policy) -> Option<Outcome> {
+    state.poor = state.poor.saturating_add(1);
+    if state.opened_for.is_some() || state.poor < policy.window {
+        return None;
+    }
+    let told = state.may_tell(flaw.code, now, policy.deny_interval());
+    told.then_some(Outcome::Denied { reason: DenialReason::PoorQuality(flaw), subject: None, similarity: None })
+}

@@ -1,0 +1,85 @@
+//! What a door asks of a face before it opens, and the ranges of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+
+/// What a door asks of a face before it opens. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// The least similarity that counts, above 0 and up to 1. Higher is stricter. Default 0.6.
+    pub threshold: f32,
+    /// By how much the best subject must lead the second best, 0 to 0.5. Default 0.05.
+    pub margin: f32,
+    /// How many frames must agree on the subject, 1 to `window`. Default 2.
+    pub votes: u32,
+    /// Out of how many of the track's newest usable frames, 1 to 30. Default 3.
+    pub window: u32,
+    /// A frame older than this no longer votes, 100 to 60,000 ms. Default 2,000.
+    pub vote_age_ms: u64,
+    /// For how long after a grant the same subject is not granted again, 0 to 3,600,000 ms. Default 10,000.
+    pub cooldown_ms: u64,
+    /// The least time between two denials of one track for the same cause, 1,000 to 3,600,000 ms. Default 5,000.
+    pub deny_interval_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            threshold: 0.6,
+            margin: 0.05,
+            votes: 2,
+            window: 3,
+            vote_age_ms: 2_000,
+            cooldown_ms: 10_000,
+            deny_interval_ms: 5_000,
+        }
+    }
+}
+
+impl Policy {
+    /// Refuses values out of their range; the error names the key, the value and the range.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |key: &str, value: String, range: String| {
+            Err(Error::new(Kind::Config, format!("access.{key} is {value}, but must be {range}"))
+                .help(format!("set {key} under [access] to a value in that range")))
+        };
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            return refuse("threshold", self.threshold.to_string(), "above 0 and at most 1 (similarity)".into());
+        }
+        if !(0.0..=0.5).contains(&self.margin) {
+            return refuse("margin", self.margin.to_string(), "0 to 0.5 (similarity)".into());
+        }
+        if !(1..=30).contains(&self.window) {
+            return refuse("window", self.window.to_string(), "1 to 30 (frames)".into());
+        }
+        if !(1..=self.window).contains(&self.votes) {
+            return refuse("votes", self.votes.to_string(), format!("1 to {} (frames; at most `window`)", self.window));
+        }
+        for (key, value, least, most) in [
+            ("vote_age_ms", self.vote_age_ms, 100, 60_000),
+            ("cooldown_ms", self.cooldown_ms, 0, 3_600_000),
+            ("deny_interval_ms", self.deny_interval_ms, 1_000, 3_600_000),
+        ] {
+            if !(least..=most).contains(&value) {
+                return refuse(key, value.to_string(), format!("{least} to {most} (milliseconds)"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn vote_age(&self) -> Duration {
+        Duration::from_millis(self.vote_age_ms)
+    }
+
+    pub(super) fn cooldown(&self) -> Duration {
+        Duration::from_millis(self.cooldown_ms)
+    }
+
+    pub(super) fn deny_interval(&self) -> Duration {
+        Duration::from_millis(self.deny_interval_ms)
+    }
+}

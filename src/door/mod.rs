@@ -1,0 +1,65 @@
+//! The door: from a grant to a relay, and back to rest.
+//!
+//! [`state`] is the pure machine: events and the time in, the relay's level and the next deadline out. [`Driver`] runs it
+//! on a thread of its own and drives a [`Lock`], which is one of
+//!
+//! - `gpiochip`: a line of a GPIO character device; the kernel releases it when the process dies. The default on a board.
+//! - `rppal`: a pin of a Raspberry Pi, by its registers. **Nothing resets it when the process is killed.**
+//! - `simulated`: no hardware; edges are kept, logged, and written to a file on request.
+//!
+//! The relay rests *de-energised* where the door is fail-secure (it stays locked without power), *energised* where it is
+//! fail-safe (it unlocks without power). The rest level is given with the request for the line, so that there is no
+//! glitch, and set again at every end that the process can see.
+
+mod driver;
+mod gpiochip;
+mod rppal;
+mod settings;
+mod simulated;
+pub mod state;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    error::{Kind, Result},
+};
+
+pub use driver::{Driver, Edge, Health};
+pub use settings::{
+    Bias, Drive, FailState, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings,
+};
+pub use simulated::{Simulated, SimulatedEdges};
+
+/// Something that can energise a relay.
+pub trait Lock: Send {
+    /// Energises the relay, or de-energises it. Setting the level that there is already does no harm.
+    fn set(&mut self, energised: bool) -> Result<()>;
+
+    /// What is driven, for logs: chip, line and polarity.
+    fn describe(&self) -> String;
+}
+
+/// Claims the lock's line and puts it at rest in the same step. The errors say what to do.
+pub fn open_lock(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
+    let rest = settings.fail.rest_energised();
+    Ok(match &settings.lock {
+        LockSettings::Simulated(simulated) => Box::new(Simulated::open(simulated, rest, clock)?),
+        LockSettings::Gpiochip(line) => Box::new(gpiochip::GpioLine::open(line, rest)?),
+        LockSettings::Rppal(pin) => Box::new(rppal::Pin::open(pin, rest)?),
+    })
+}
+
+/// Says whether the lock could be opened, and what it is, without claiming or driving its line.
+pub fn probe(settings: &LockSettings) -> Result<String> {
+    match settings {
+        LockSettings::Simulated(simulated) => Ok(simulated.describe()),
+        LockSettings::Gpiochip(line) => gpiochip::probe(line),
+        LockSettings::Rppal(pin) => rppal::probe(pin),
+    }
+}
+
+/// An error about a lock.
+fn lock_error(message: impl Into<String>) -> crate::error::Error {
+    crate::error::Error::new(Kind::Lock, message)
+}

@@ -1,0 +1,228 @@
+//! A door's part of the configuration.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+
+/// A door and its lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What the door is called in logs and in the journal, 1 to 64 bytes without control characters. Default `door`.
+    pub name: String,
+    /// For how long a grant keeps the door unlocked, 100 to 60,000 ms. Default 3,000. A grant while it is open lets it stay
+    /// open for a whole pulse from then on.
+    pub pulse_ms: u64,
+    /// What the door does without power. Default `secure`.
+    pub fail: FailState,
+    /// What moves the bolt. Default: simulated.
+    pub lock: LockSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { name: "door".into(), pulse_ms: 3_000, fail: FailState::Secure, lock: LockSettings::default() }
+    }
+}
+
+impl Settings {
+    /// Refuses values out of their range; the error names the key, the value and the range.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |key: &str, value: String, range: &str| {
+            Err(Error::new(Kind::Config, format!("door.{key} is {value}, but must be {range}"))
+                .help(format!("set {key} under [door] to a value in that range")))
+        };
+        if !(1..=64).contains(&self.name.len()) || self.name.chars().any(char::is_control) {
+            return refuse("name", format!("{:?}", self.name), "1 to 64 bytes without control characters");
+        }
+        if !(100..=60_000).contains(&self.pulse_ms) {
+            return refuse("pulse_ms", self.pulse_ms.to_string(), "100 to 60000 (milliseconds)");
+        }
+        if let LockSettings::Gpiochip(GpiochipSettings { chip, line, .. }) = &self.lock {
+            if chip.is_empty() {
+                return refuse(
+                    "lock.chip",
+                    "empty".into(),
+                    "a chip's label, such as \"pinctrl-bcm2711\", name or path",
+                );
+            }
+            if *line == Line::Name(String::new()) {
+                return refuse("lock.line", "empty".into(), "a line's name, such as \"GPIO17\", or its offset");
+            }
+        }
+        Ok(())
+    }
+
+    /// For how long a grant keeps the door unlocked.
+    pub fn pulse(&self) -> Duration {
+        Duration::from_millis(self.pulse_ms)
+    }
+}
+
+/// What a door does without power, and therefore how its relay rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailState {
+    /// Stays locked: de-energised is locked, a pulse energises.
+    #[default]
+    Secure,
+    /// Unlocks: energised is locked, a pulse de-energises.
+    Safe,
+}
+
+impl FailState {
+    /// Whether the relay is energised while the door is locked.
+    pub const fn rest_energised(self) -> bool {
+        matches!(self, Self::Safe)
+    }
+}
+
+/// What moves the bolt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LockSettings {
+    Simulated(SimulatedSettings),
+    Gpiochip(GpiochipSettings),
+    Rppal(RppalSettings),
+}
+
+impl Default for LockSettings {
+    fn default() -> Self {
+        Self::Simulated(SimulatedSettings::default())
+    }
+}
+
+/// No hardware.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatedSettings {
+    /// A file to which a JSON line is appended at each edge: `energised`, `at` (RFC 3339) and `monotonic_us` (since the
+    /// daemon's start). Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<PathBuf>,
+}
+
+/// A line of a GPIO character device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpiochipSettings {
+    /// The chip's label (`pinctrl-bcm2711`), which is looked for first, or its name (`gpiochip0`) or path.
+    pub chip: String,
+    /// The line's name (`"GPIO17"`) or offset (`17`).
+    pub line: Line,
+    /// Whether the relay is energised by a low level. Default false.
+    #[serde(default)]
+    pub active_low: bool,
+    /// The line's resistor. Default: left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<Bias>,
+    /// How the line is driven. Default `push_pull`.
+    #[serde(default)]
+    pub drive: Drive,
+}
+
+/// A pin of a Raspberry Pi.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RppalSettings {
+    /// The BCM number (17 for GPIO17), not the place on the header.
+    pub pin: u8,
+    /// Whether the relay is energised by a low level. Default false.
+    #[serde(default)]
+    pub active_low: bool,
+}
+
+/// How a line is named: a number is an offset, a text is a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a line's name, such as \"GPIO17\", or its offset, such as 17")]
+pub enum Line {
+    Offset(u32),
+    Name(String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offset(offset) => write!(f, "{offset}"),
+            Self::Name(name) => write!(f, "`{name}`"),
+        }
+    }
+}
+
+/// A line's resistor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    PullUp,
+    PullDown,
+    Disabled,
+}
+
+/// How a line is driven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drive {
+    /// High and low.
+    #[default]
+    PushPull,
+    /// Low only; floats when high.
+    OpenDrain,
+    /// High only; floats when low.
+    OpenSource,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn every_kind_of_lock_parses_and_prints_again() {
+        for text in [
+            "",
+            "fail = \"safe\"\n[lock]\nkind = \"simulated\"\nedges = \"edges.ndjson\"",
+            "[lock]\nkind = \"gpiochip\"\nchip = \"pinctrl-bcm2711\"\nline = \"GPIO17\"\nbias = \"pull_down\"",
+            "[lock]\nkind = \"gpiochip\"\nchip = \"gpiochip0\"\nline = 17\nactive_low = true\ndrive = \"open_drain\"",
+            "name = \"yard\"\npulse_ms = 500\n[lock]\nkind = \"rppal\"\npin = 17",
+        ] {
+            let settings = parse(text).expect(text);
+            settings.validate().expect(text);
+            assert_eq!(parse(&toml::to_string(&settings).expect("prints")).expect("its own print"), settings);
+        }
+    }
+
+    #[test]
+    fn unknown_and_missing_keys_are_refused_by_name() {
+        for (text, word) in [
+            ("puls_ms = 3", "puls_ms"),
+            ("[lock]\nkind = \"gpiochip\"\nchip = \"x\"\nlines = 4", "lines"),
+            ("[lock]\nkind = \"gpiochip\"\nline = 4", "chip"),
+            ("[lock]\nkind = \"gpiochip\"\nchip = \"x\"\nline = -4", "offset"),
+            ("[lock]\nkind = \"relay\"", "relay"),
+            ("[lock]\nkind = \"simulated\"\npin = 4", "pin"),
+            ("fail = \"open\"", "open"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_key_value_and_range() {
+        for (text, words) in [
+            ("pulse_ms = 99", ["door.pulse_ms", "99", "100 to 60000"]),
+            ("pulse_ms = 60001", ["door.pulse_ms", "60001", "100 to 60000"]),
+            ("name = \"\"", ["door.name", "\"\"", "1 to 64"]),
+            ("[lock]\nkind = \"gpiochip\"\nchip = \"\"\nline = 4", ["door.lock.chip", "empty", "label"]),
+            ("[lock]\nkind = \"gpiochip\"\nchip = \"x\"\nline = \"\"", ["door.lock.line", "empty", "offset"]),
+        ] {
+            let error = parse(text).expect(text).validate().expect_err(text);
+            assert!(words.iter().all(|word| error.message().contains(word)), "{error}");
+        }
+    }
+}
