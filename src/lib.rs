@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod error;
+pub mod gallery;
 pub mod vision;

@@ -1,0 +1,175 @@
+//! What goes into the gallery and what comes out. No vector comes out.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::ids::{EmbeddingId, SubjectId, TenantId};
+use crate::vision::Embedding;
+
+/// Where the gallery lies and how much it may hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The folder of the store: `data.mdb`, `lock.mdb`, `master.key`, `seal.keys`. Made at first start, for the owner only.
+    pub dir: PathBuf,
+    /// The most that enrolments may take on the disk, in MiB, 1 to 65,536. About 700 enrolments fit into one MiB.
+    pub max_mb: u32,
+    /// How many embeddings of a subject stay active, 1 to 100: the newest. Takes effect at a subject's next enrolment.
+    pub keep_active: usize,
+    /// Longest `metadata` of an enrolment, in bytes of JSON, 2 to 65,536.
+    pub max_metadata_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("gallery"), max_mb: 512, keep_active: 5, max_metadata_bytes: 4096 }
+    }
+}
+
+/// A face to be enrolled.
+#[derive(Clone, Debug)]
+pub struct NewEnrolment {
+    /// Whose face.
+    pub subject: SubjectId,
+    /// The template.
+    pub embedding: Embedding,
+    /// How good the picture was, 0 to 1.
+    pub quality_score: f32,
+    /// How surely a living person was seen, 0 to 1, where that was measured.
+    pub liveness_score: Option<f32>,
+    /// Where the picture came from, in the client's words; at most 256 bytes.
+    pub source: Option<String>,
+    /// Whatever the client wants back with each match; at most [`Settings::max_metadata_bytes`] of JSON.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// An enrolment as it stands in the store, without its vector.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Enrolment {
+    pub id: EmbeddingId,
+    pub subject: SubjectId,
+    /// The recogniser that made the embedding. Only embeddings of the loaded recogniser are ever matched.
+    pub model: String,
+    /// 0 to 1.
+    pub quality_score: f32,
+    /// 0 to 1.
+    pub liveness_score: Option<f32>,
+    pub source: Option<String>,
+    pub metadata: Option<Map<String, Value>>,
+    /// The wall clock at enrolment, to the microsecond.
+    pub created_at: Timestamp,
+    /// Whether it is among the newest of its subject. What is not active is kept and listed, never matched.
+    pub active: bool,
+    /// How often a verification succeeded against it.
+    pub verification_count: u64,
+    /// When that happened last, to the microsecond.
+    pub last_verified_at: Option<Timestamp>,
+}
+
+/// An enrolment that a probe was compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    pub enrolment: Enrolment,
+    /// The cosine of the angle between the two templates, −1 to 1.
+    pub cosine: f32,
+}
+
+/// Which enrolments [`Gallery::list`](super::Gallery::list) gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListFilter {
+    /// Those of this subject alone.
+    pub subject: Option<SubjectId>,
+    /// Leave out the inactive ones.
+    pub active_only: bool,
+    /// At most so many, 1 to 1000.
+    pub limit: usize,
+    /// Only ids after this one: [`Page::next`] of the page before.
+    pub after: Option<EmbeddingId>,
+}
+
+impl Default for ListFilter {
+    fn default() -> Self {
+        Self { subject: None, active_only: true, limit: 100, after: None }
+    }
+}
+
+/// Some enrolments, by id, that is oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub enrolments: Vec<Enrolment>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<EmbeddingId>,
+}
+
+/// A new API key. The secret is shown once and stored nowhere.
+pub struct NewKey {
+    /// The key's public name, for listing and revoking.
+    pub id: String,
+    /// What a client sends after `Authorization: Bearer`.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An API key as it is listed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KeyInfo {
+    /// The key's public name.
+    pub id: String,
+    /// Whose gallery it opens.
+    pub tenant: TenantId,
+    /// What the operator called it.
+    pub label: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// How full the gallery is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Tenants that have a key or an enrolment.
+    pub tenants: u64,
+    /// Subjects with at least one embedding, over all tenants.
+    pub subjects: u64,
+    /// Active embeddings of the loaded recogniser: those that can be matched.
+    pub active: u64,
+    /// Embeddings that newer ones of the same subject have replaced.
+    pub inactive: u64,
+    /// Embeddings made by another recogniser, not counted in the two above.
+    pub foreign: u64,
+    /// API keys that are valid.
+    pub keys: u64,
+    /// Bytes of the store in use.
+    pub used_bytes: u64,
+    /// Bytes that it may use.
+    pub max_bytes: u64,
+}
+
+/// What [`Gallery::check`](super::Gallery::check) found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// What the store holds.
+    pub stats: Stats,
+    /// What is wrong, most serious first. Empty where store and index agree.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// One thing that is wrong, in words, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub message: String,
+    pub help: String,
+}
