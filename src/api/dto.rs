@@ -5,16 +5,15 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
-use crate::gallery::{Enrolment, SubjectId};
+use crate::gallery::{EmbeddingId, Enrolment, SubjectId};
 
 /// Answer of `POST /enroll`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Enrolled {
     pub(super) success: bool,
-    pub(super) embedding_id: Uuid,
+    pub(super) embedding_id: EmbeddingId,
     pub(super) subject_id: SubjectId,
     pub(super) embedding_dimension: usize,
     #[serde(rename = "processing_time")]
@@ -36,7 +35,7 @@ pub(super) struct Found {
 /// The best embedding of one subject that a search found.
 #[derive(Serialize)]
 pub(super) struct Match {
-    id: Uuid,
+    id: EmbeddingId,
     subject_id: SubjectId,
     pub(super) similarity: f32,
     quality_score: f32,
@@ -56,7 +55,7 @@ impl Match {
     pub(super) fn new(enrolment: Enrolment, similarity: f32) -> Self {
         let metadata = enrolment.metadata.unwrap_or_default();
         Self {
-            id: enrolment.id.0,
+            id: enrolment.id,
             subject_id: enrolment.subject,
             similarity,
             quality_score: enrolment.quality_score,
@@ -78,7 +77,7 @@ pub(super) struct Verified {
     pub(super) verified: bool,
     pub(super) similarity: f32,
     pub(super) threshold: f64,
-    pub(super) embedding_id: Uuid,
+    pub(super) embedding_id: EmbeddingId,
     pub(super) enrollment_source: Option<String>,
     #[serde(rename = "processing_time")]
     pub(super) processing_time: f64,
@@ -93,13 +92,13 @@ pub(super) struct Listed {
     pub(super) count: usize,
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next_cursor: Option<Uuid>,
+    pub(super) next_cursor: Option<EmbeddingId>,
 }
 
 /// One enrolled face. The template itself is never given out.
 #[derive(Serialize)]
 pub(super) struct Embedding {
-    id: Uuid,
+    id: EmbeddingId,
     subject_id: SubjectId,
     quality_score: f32,
     liveness_score: Option<f32>,
@@ -115,7 +114,7 @@ pub(super) struct Embedding {
 impl From<Enrolment> for Embedding {
     fn from(enrolment: Enrolment) -> Self {
         Self {
-            id: enrolment.id.0,
+            id: enrolment.id,
             subject_id: enrolment.subject,
             quality_score: enrolment.quality_score,
             liveness_score: enrolment.liveness_score,

@@ -17,7 +17,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Most fields of a form, known or not: 8 to 1,000.
     pub max_fields: usize,
-    /// Largest field of a form other than the image, in bytes: 16,384 (`metadata` may be as long) to 1,048,576.
+    /// Largest field of a form other than the image, in bytes: 1,024 to 1,048,576. `gallery.max_metadata_bytes` bounds
+    /// `metadata` further.
     pub max_field_bytes: usize,
     /// Connections at a time; more wait to be accepted. 1 to 10,000.
     pub max_connections: usize,
@@ -38,7 +39,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             max_body_bytes: 12 << 20,
             max_fields: 32,
-            max_field_bytes: 16 << 10,
+            max_field_bytes: 64 << 10,
             max_connections: 128,
             max_uploads: 16,
             header_timeout_s: 15,
@@ -58,7 +59,7 @@ impl Settings {
         let ranges = [
             ("max_body_bytes", size(self.max_body_bytes), 64 << 10, 256 << 20),
             ("max_fields", size(self.max_fields), 8, 1_000),
-            ("max_field_bytes", size(self.max_field_bytes), 16 << 10, 1 << 20),
+            ("max_field_bytes", size(self.max_field_bytes), 1 << 10, 1 << 20),
             ("max_connections", size(self.max_connections), 1, 10_000),
             ("max_uploads", size(self.max_uploads), 1, 1_000),
             ("header_timeout_s", self.header_timeout_s, 1, 300),

@@ -15,10 +15,10 @@ use crate::{
         blocking,
         dto::{Deleted, Listed},
         error::Failure,
-        values::{self, Values, printable},
+        values::{Values, printable},
     },
     error::{Error, Kind, Result},
-    gallery::ListFilter,
+    gallery::{EmbeddingId, ListFilter},
 };
 
 /// Most embeddings in one answer, and how many there are where the client names no limit. The reference knows no pages:
@@ -45,7 +45,7 @@ pub(in crate::api) async fn list(
         success: true,
         count: page.enrolments.len(),
         embeddings: page.enrolments.into_iter().map(Into::into).collect(),
-        next_cursor: page.next.map(|id| id.0),
+        next_cursor: page.next,
     }))
 }
 
@@ -81,8 +81,8 @@ pub(in crate::api) async fn delete_one(
     Extension(Tenant(tenant)): Extension<Tenant>,
     id: Result<Path<String>, PathRejection>,
 ) -> Answer<Deleted> {
-    let id = id.ok().and_then(|Path(id)| values::embedding(&id));
     // Every id that is not there answers in the same words, whether it cannot exist or is another tenant's.
+    let id: Option<EmbeddingId> = id.ok().and_then(|Path(id)| id.parse().ok());
     let id = id.ok_or_else(|| Error::new(Kind::EmbeddingNotFound, NO_SUCH_EMBEDDING))?;
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.delete_embedding(&tenant, &id)).await.map_err(|failure| match failure.0.kind() {

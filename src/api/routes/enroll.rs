@@ -44,7 +44,7 @@ pub(in crate::api) async fn enroll(
     let enrolled = blocking(move || gallery.enroll(&tenant, enrolment)).await?;
     Ok(Json(Enrolled {
         success: true,
-        embedding_id: enrolled.id.0,
+        embedding_id: enrolled.id,
         subject_id: enrolled.subject,
         embedding_dimension: DIMENSION,
         processing_time: seconds_since(started),

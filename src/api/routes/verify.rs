@@ -58,7 +58,7 @@ pub(in crate::api) async fn verify(
             verified,
             similarity,
             threshold: threshold.given,
-            embedding_id: best.enrolment.id.0,
+            embedding_id: best.enrolment.id,
             enrollment_source: best.enrolment.source,
             processing_time: seconds_since(started),
         })
