@@ -153,3 +153,45 @@ macro_rules! shown {
 }
 
 shown!(TenantId SubjectId EmbeddingId);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_keep_their_rules_and_the_error_tells_them() {
+        for good in ["a", "acme-hq_2", &"x".repeat(64)] {
+            assert_eq!(good.parse::<TenantId>().unwrap().as_str(), good);
+        }
+        for bad in ["", "Acme", "a b", "ä", "a/b", &"x".repeat(65)] {
+            let error = bad.parse::<TenantId>().unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidField);
+            assert!(error.message().contains("1 to 64"));
+        }
+        for good in ["a", "Jörg Müller", "人 1", "../../etc", &"ä".repeat(128)] {
+            assert_eq!(good.parse::<SubjectId>().unwrap().as_str(), good);
+        }
+        for bad in ["", "a\0b", "a\nb", "\u{7f}", "\u{85}", &"ä".repeat(129), &"x".repeat(257)] {
+            let error = bad.parse::<SubjectId>().unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidField);
+            assert!(error.message().contains("1 to 256 bytes"));
+        }
+        for bad in ["", "1", "019a0000-0000-7000-8000-00000000000g", "019a000000007000800000000000000f"] {
+            assert_eq!(bad.parse::<EmbeddingId>().unwrap_err().kind(), Kind::InvalidField);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(bytes in any::<[u8; 16]>(), text in "\\PC{1,64}") {
+            let id = EmbeddingId::from_bytes(bytes);
+            prop_assert_eq!(id.to_string().parse::<EmbeddingId>().unwrap(), id);
+            if let Ok(subject) = text.parse::<SubjectId>() {
+                let json = serde_json::to_string(&subject).unwrap();
+                prop_assert_eq!(serde_json::from_str::<SubjectId>(&json).unwrap(), subject);
+            }
+        }
+    }
+}

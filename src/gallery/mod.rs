@@ -1,87 +1,172 @@
-//! Who is enrolled.
+//! Who is enrolled: the store of templates and the search among them.
+//!
+//! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
+//! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
+//! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
+//! [`query`] asks, [`keys`] says who may, [`check`] proves that all of them agree.
+//!
+//! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,
+//! and [`Gallery::refresh`] takes in what others did; only [`Gallery::best_two`] does not look first, because the door
+//! never waits for a disk.
+//!
+//! # Invariants
+//!
+//! - What a call says is stored, or deleted, is so on the disk when it returns.
+//! - No internal id and no embedding id is ever used twice.
+//! - An index holds exactly the active embeddings of the loaded recogniser, of one tenant.
+//! - A template is in memory, and on the disk sealed; never in a log, an error or a `Debug` form.
 
+mod check;
+mod enrol;
 mod ids;
+mod index;
+mod keys;
+mod query;
+mod record;
+mod roster;
+mod seal;
+mod slots;
+mod store;
+#[cfg(test)]
+mod tests;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use uuid::{ContextV7, Uuid};
 
 pub use self::{
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
     types::{CheckReport, Enrolment, Finding, KeyInfo, ListFilter, Match, NewEnrolment, NewKey, Page, Settings, Stats},
 };
-use crate::{clock::Clock, error::Result, vision::Embedding};
+use self::{
+    keys::KnownKey,
+    roster::Roster,
+    seal::Vault,
+    store::{FORMAT, Room, Store},
+};
+use crate::{
+    clock::Clock,
+    error::{Error, Kind, Result},
+};
 
-/// The enrolled faces of all tenants, and the API keys. Share it by `Arc`; all calls but `best_two` may wait for the disk.
-pub struct Gallery {}
+/// The enrolled faces of all tenants, and the API keys. Share it by `Arc`; every call but [`best_two`](Self::best_two) may
+/// wait for the disk.
+pub struct Gallery {
+    settings: Settings,
+    /// The loaded recogniser: only its embeddings are matched.
+    model: String,
+    clock: Arc<dyn Clock>,
+    store: Store,
+    vault: Vault,
+    /// Makes ids that rise even where the clock stands still.
+    ids: Mutex<ContextV7>,
+    roster: RwLock<Roster>,
+    keys: RwLock<Vec<KnownKey>>,
+    /// The last change of the store that `roster` and `keys` know; `None` where they are to be built. Held while they change.
+    applied: Mutex<Option<u64>>,
+    /// The transaction that was last looked at for changes.
+    seen: AtomicUsize,
+}
 
-#[allow(unused_variables, clippy::todo)]
 impl Gallery {
-    /// Opens the store, making it where there is none, and builds the indexes.
+    /// Opens the store, making it where there is none, and builds the indexes from it. `model_id` is the loaded recogniser.
+    ///
+    /// # Errors
+    /// `Config` for a setting out of its range; `Store` where the folder cannot be used: wrong permissions, a damaged or
+    /// truncated file, a newer format, a missing or wrong key. Each says what to do.
     pub fn open(settings: &Settings, model_id: &str, clock: Arc<dyn Clock>) -> Result<Gallery> {
-        todo!()
+        check_settings(settings, model_id)?;
+        let store = Store::open(&settings.dir, settings.max_mb)?;
+        let vault = open_vault(&store, settings)?;
+        // A crash between a deletion and the overwriting of its secret, or within an enrolment, ends here.
+        store.erase_free(&vault.slots, 1..vault.slots.len()?)?;
+        let gallery = Gallery {
+            settings: settings.clone(),
+            model: model_id.to_owned(),
+            clock,
+            store,
+            vault,
+            ids: Mutex::new(ContextV7::new()),
+            roster: RwLock::default(),
+            keys: RwLock::default(),
+            applied: Mutex::new(None),
+            seen: AtomicUsize::new(usize::MAX),
+        };
+        gallery.catch_up()?;
+        Ok(gallery)
     }
-    /// Stores a face.
-    pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        todo!()
-    }
-    /// The best embedding of each subject.
-    pub fn search(&self, tenant: &TenantId, probe: &Embedding, limit: usize, least_cosine: f32) -> Result<Vec<Match>> {
-        todo!()
-    }
-    /// The best two subjects, from memory alone.
-    pub fn best_two(&self, tenant: &TenantId, probe: &Embedding) -> Result<Vec<(SubjectId, EmbeddingId, f32)>> {
-        todo!()
-    }
-    /// The best active embedding of a subject.
-    pub fn compare(&self, tenant: &TenantId, subject: &SubjectId, probe: &Embedding) -> Result<Match> {
-        todo!()
-    }
-    /// Counts a verification that succeeded.
-    pub fn record_verification(&self, tenant: &TenantId, id: &EmbeddingId) -> Result<()> {
-        todo!()
-    }
-    /// A page of enrolments.
-    pub fn list(&self, tenant: &TenantId, filter: &ListFilter) -> Result<Page> {
-        todo!()
-    }
-    /// Deletes one embedding.
-    pub fn delete_embedding(&self, tenant: &TenantId, id: &EmbeddingId) -> Result<()> {
-        todo!()
-    }
-    /// Deletes all embeddings of a subject; how many there were.
-    pub fn delete_subject(&self, tenant: &TenantId, subject: &SubjectId) -> Result<usize> {
-        todo!()
-    }
-    /// Deletes all embeddings of a tenant; how many there were.
-    pub fn delete_all(&self, tenant: &TenantId) -> Result<usize> {
-        todo!()
-    }
-    /// Takes in what another process committed; whether there was anything.
+
+    /// Takes in what other processes committed; whether there was anything. Costs next to nothing where there was not:
+    /// call it some times a second.
     pub fn refresh(&self) -> Result<bool> {
-        todo!()
+        self.catch_up()
     }
-    /// Compares store and index.
-    pub fn check(&self) -> Result<CheckReport> {
-        todo!()
+
+    /// An id later than all that this process has made.
+    fn new_id(&self, now: Timestamp) -> EmbeddingId {
+        let nanoseconds = u64::try_from(now.as_nanosecond()).unwrap_or(0);
+        let (seconds, rest) = (nanoseconds / 1_000_000_000, (nanoseconds % 1_000_000_000) as u32);
+        Uuid::new_v7(uuid::Timestamp::from_unix(&*self.ids.lock(), seconds, rest)).into()
     }
-    /// How full the gallery is.
-    pub fn stats(&self) -> Result<Stats> {
-        todo!()
+}
+
+/// Opens the key files; for a new store makes them and writes down which master key is the right one.
+fn open_vault(store: &Store, settings: &Settings) -> Result<Vault> {
+    let dir = &settings.dir;
+    let key_check = |txn: &store::View<'_>| -> Result<Option<Vec<u8>>> {
+        Ok(store.meta.get(txn, b"key_check")?.map(<[u8]>::to_vec))
+    };
+    let known = key_check(&*store.read()?)?;
+    let vault = Vault::open(dir, known.is_none())?;
+    let mine = vault.key_check();
+    let known = match known {
+        Some(known) => known,
+        None => {
+            let mut writer = store.write(&vault.slots)?;
+            // Two processes may start for the first time at once; the first to get here decides.
+            match key_check(writer.txn())? {
+                Some(known) => known,
+                None if vault.slots.len()? > 1 => {
+                    return Err(Error::new(
+                        Kind::Store,
+                        format!("{} has secrets, but data.mdb beside it is new", dir.join("seal.keys").display()),
+                    )
+                    .help("restore the whole folder from one backup; or remove it and enrol again"));
+                }
+                None => {
+                    store.meta.put(writer.txn(), b"key_check", &mine)?;
+                    store.meta.put(writer.txn(), b"format", &FORMAT.to_le_bytes())?;
+                    writer.commit(Room::Reserve)?;
+                    mine.to_vec()
+                }
+            }
+        }
+    };
+    if known != mine {
+        return Err(Error::new(
+            Kind::Store,
+            format!("{} is not the key that this gallery was made with", dir.join("master.key").display()),
+        )
+        .help("restore the whole folder from one backup"));
     }
-    /// Makes an API key.
-    pub fn add_key(&self, tenant: &TenantId, label: Option<&str>) -> Result<NewKey> {
-        todo!()
+    Ok(vault)
+}
+
+fn check_settings(settings: &Settings, model_id: &str) -> Result<()> {
+    let range = |name: &str, low: usize, high: usize, value: usize| {
+        if (low..=high).contains(&value) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Config, format!("gallery.{name} = {value} is out of its range, {low} to {high}")))
+    };
+    range("max_mb", 1, 65_536, settings.max_mb as usize)?;
+    range("keep_active", 1, 100, settings.keep_active)?;
+    range("max_metadata_bytes", 2, 65_536, settings.max_metadata_bytes)?;
+    if model_id.is_empty() || model_id.len() > usize::from(u8::MAX) {
+        return Err(Error::new(Kind::Config, "a recogniser's id must be 1 to 255 bytes"));
     }
-    /// The valid keys.
-    pub fn keys(&self) -> Result<Vec<KeyInfo>> {
-        todo!()
-    }
-    /// Makes a key invalid.
-    pub fn revoke_key(&self, id: &str) -> Result<()> {
-        todo!()
-    }
-    /// Whose key this is.
-    pub fn authenticate(&self, secret: &str) -> Result<TenantId> {
-        todo!()
-    }
+    Ok(())
 }

@@ -1,0 +1,307 @@
+//! All that changes enrolments: enrolling, retention, counting, deleting. Durable when the call returns.
+
+use super::{
+    Gallery,
+    ids::{EmbeddingId, SubjectId, TenantId},
+    record::{Header, Secret, fixed_part, microseconds},
+    seal::new_secret,
+    store::{Change, Room, Tenant, View, Writer},
+    types::{Enrolment, NewEnrolment},
+};
+use crate::error::{Error, Kind, Result};
+
+/// Longest `enrollment_source`, in bytes.
+pub(super) const MAX_SOURCE_BYTES: usize = 256;
+
+/// How many embeddings are deleted in one transaction. Bounds how long others wait for the write lock.
+const DELETED_AT_ONCE: usize = 1024;
+
+impl Gallery {
+    /// Stores a face and makes it matchable. Older embeddings of the subject beyond
+    /// [`keep_active`](super::Settings::keep_active) become inactive.
+    ///
+    /// # Errors
+    /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room: then nothing
+    /// of the request is kept.
+    pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
+        check_score("quality_score", new.quality_score)?;
+        new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
+        check_source(new.source.as_deref())?;
+        self.check_metadata(&new)?;
+        let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
+        let plain = secret.to_bytes()?;
+
+        let mut writer = self.write()?;
+        let mut row = writer.tenant(tenant)?;
+        if row.slot == 0 {
+            row.slot = writer.take_slot(&*new_secret()?)?;
+            writer.put_tenant(&row)?;
+        }
+        let now = self.clock.wall();
+        let header = Header {
+            active: true,
+            verification_count: 0,
+            last_verified: None,
+            tenant: row.number,
+            id: writer.next("next_id")?,
+            embedding: self.new_id(now),
+            slot: writer.take_slot(&*new_secret()?)?,
+            created: microseconds(now),
+            quality: new.quality_score,
+            liveness: new.liveness_score,
+            model: self.model.clone(),
+            subject: new.subject,
+        };
+        let mut record = header.to_bytes()?;
+        let sealed = self.vault.seal(row.slot, header.slot, fixed_part(&record), &plain)?;
+        record.extend_from_slice(&sealed);
+        let txn = writer.txn();
+        self.store.records.put(txn, &header.id.to_be_bytes(), &record)?;
+        self.store.ids.put(txn, &id_key(row.number, &header.embedding), &header.id.to_le_bytes())?;
+        let key = subject_key(row.number, &header.subject, Some(&header.embedding));
+        self.store.subjects.put(txn, &key, &subject_value(header.id, true))?;
+        writer.log(Change::Added, row.number, header.id)?;
+        self.retire(&mut writer, row.number, &header.subject)?;
+        writer.commit(Room::Configured)?;
+        self.follow();
+        Ok(header.into_enrolment(secret))
+    }
+
+    /// Counts a verification that succeeded against an embedding.
+    ///
+    /// # Errors
+    /// `EmbeddingNotFound` where the tenant has no such embedding.
+    pub fn record_verification(&self, tenant: &TenantId, id: &EmbeddingId) -> Result<()> {
+        let mut writer = self.write()?;
+        let row = self.store.tenant(writer.txn(), tenant)?.ok_or_else(embedding_not_found)?;
+        let internal = self.internal_id(writer.txn(), &row, id)?;
+        let bytes = self.record_bytes(writer.txn(), internal)?;
+        let (mut header, sealed) = Header::parse(&bytes).ok_or_else(unreadable)?;
+        header.verification_count = header.verification_count.saturating_add(1);
+        header.last_verified = Some(microseconds(self.clock.wall()));
+        let mut changed = header.to_bytes()?;
+        changed.extend_from_slice(sealed);
+        self.store.records.put(writer.txn(), &internal.to_be_bytes(), &changed)?;
+        writer.commit(Room::Reserve)
+    }
+
+    /// Deletes an embedding. When this returns, nobody can read or match it any more.
+    ///
+    /// # Errors
+    /// `EmbeddingNotFound` where the tenant has no such embedding.
+    pub fn delete_embedding(&self, tenant: &TenantId, id: &EmbeddingId) -> Result<()> {
+        let mut writer = self.write()?;
+        let row = self.store.tenant(writer.txn(), tenant)?.ok_or_else(embedding_not_found)?;
+        let internal = self.internal_id(writer.txn(), &row, id)?;
+        self.delete(writer, row, &[internal])
+    }
+
+    /// Deletes all embeddings of a subject, active or not; gives how many there were.
+    ///
+    /// # Errors
+    /// `SubjectNotFound` where the tenant has none.
+    pub fn delete_subject(&self, tenant: &TenantId, subject: &SubjectId) -> Result<usize> {
+        let mut deleted = 0;
+        // What is enrolled while this runs stays, or this might never end.
+        let newest = self.store.counter(&*self.store.read()?, "next_id")?;
+        loop {
+            let mut writer = self.write()?;
+            let Some(row) = self.store.tenant(writer.txn(), tenant)? else { break };
+            let rows = self.of_subject(writer.txn(), row.number, subject)?;
+            let ids = rows.iter().map(|row| row.id).filter(|&id| id < newest).take(DELETED_AT_ONCE);
+            let ids: Vec<u64> = ids.collect();
+            if ids.is_empty() {
+                break;
+            }
+            self.delete(writer, row, &ids)?;
+            deleted += ids.len();
+        }
+        if deleted == 0 { Err(subject_not_found()) } else { Ok(deleted) }
+    }
+
+    /// Deletes all embeddings of a tenant; gives how many there were. Its API keys stay.
+    pub fn delete_all(&self, tenant: &TenantId) -> Result<usize> {
+        let mut deleted = 0;
+        let newest = self.store.counter(&*self.store.read()?, "next_id")?;
+        loop {
+            let mut writer = self.write()?;
+            let Some(row) = self.store.tenant(writer.txn(), tenant)? else { break };
+            let mut ids = Vec::new();
+            for entry in self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())? {
+                let id = internal_id(entry?.1)?;
+                if id < newest {
+                    ids.push(id);
+                }
+                if ids.len() == DELETED_AT_ONCE {
+                    break;
+                }
+            }
+            if ids.is_empty() {
+                break;
+            }
+            self.delete(writer, row, &ids)?;
+            deleted += ids.len();
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes the records, commits, and overwrites their secrets before it returns.
+    fn delete(&self, mut writer: Writer<'_>, mut row: Tenant, ids: &[u64]) -> Result<()> {
+        let mut slots = Vec::with_capacity(ids.len() + 1);
+        for &id in ids {
+            let bytes = self.record_bytes(writer.txn(), id)?;
+            let (header, _) = Header::parse(&bytes).ok_or_else(unreadable)?;
+            let txn = writer.txn();
+            self.store.records.delete(txn, &id.to_be_bytes())?;
+            self.store.ids.delete(txn, &id_key(row.number, &header.embedding))?;
+            self.store.subjects.delete(txn, &subject_key(row.number, &header.subject, Some(&header.embedding)))?;
+            writer.release_slot(header.slot)?;
+            slots.push(header.slot);
+            writer.log(Change::Removed, row.number, id)?;
+        }
+        let emptied = self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())?.next().is_none();
+        if emptied && row.slot != 0 {
+            // Nothing is left that it could open: with it goes whatever still lingers in free pages.
+            writer.release_slot(row.slot)?;
+            slots.push(row.slot);
+            row.slot = 0;
+            writer.put_tenant(&row)?;
+        }
+        writer.commit(Room::Reserve)?;
+        let caught_up = self.catch_up();
+        self.store.erase_free(&self.vault.slots, slots)?;
+        caught_up.map(drop)
+    }
+
+    /// Makes all but the newest few embeddings of a subject inactive.
+    fn retire(&self, writer: &mut Writer<'_>, tenant: u32, subject: &SubjectId) -> Result<()> {
+        let mut active = self.of_subject(writer.txn(), tenant, subject)?;
+        active.retain(|row| row.active);
+        // By internal id, not by embedding id: the clock that made that one may have jumped.
+        active.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+        for row in active.into_iter().skip(self.settings.keep_active) {
+            let bytes = self.record_bytes(writer.txn(), row.id)?;
+            let (mut header, sealed) = Header::parse(&bytes).ok_or_else(unreadable)?;
+            header.active = false;
+            let mut changed = header.to_bytes()?;
+            changed.extend_from_slice(sealed);
+            let txn = writer.txn();
+            self.store.records.put(txn, &row.id.to_be_bytes(), &changed)?;
+            self.store.subjects.put(txn, &row.key, &subject_value(row.id, false))?;
+            writer.log(Change::Removed, tenant, row.id)?;
+        }
+        Ok(())
+    }
+
+    /// All embeddings of a subject, by embedding id.
+    pub(super) fn of_subject(&self, txn: &View<'_>, tenant: u32, subject: &SubjectId) -> Result<Vec<SubjectRow>> {
+        let prefix = subject_key(tenant, subject, None);
+        let rows = self.store.subjects.prefix_iter(txn, &prefix)?;
+        rows.map(|row| {
+            let (key, value) = row?;
+            let (id, active) = parse_subject_value(value)?;
+            Ok(SubjectRow { key: key.to_vec(), id, active })
+        })
+        .collect()
+    }
+
+    fn internal_id(&self, txn: &View<'_>, tenant: &Tenant, id: &EmbeddingId) -> Result<u64> {
+        internal_id(self.store.ids.get(txn, &id_key(tenant.number, id))?.ok_or_else(embedding_not_found)?)
+    }
+
+    fn record_bytes(&self, txn: &View<'_>, id: u64) -> Result<Vec<u8>> {
+        Ok(self.store.records.get(txn, &id.to_be_bytes())?.ok_or_else(unreadable)?.to_vec())
+    }
+
+    pub(super) fn write(&self) -> Result<Writer<'_>> {
+        self.store.write(&self.vault.slots)
+    }
+
+    /// Catches up after a commit. What is committed stays committed, so an error here is no error of the request; the next
+    /// call that needs the index tries again and tells.
+    fn follow(&self) {
+        if let Err(error) = self.catch_up() {
+            tracing::error!(%error, "the index could not follow the store");
+        }
+    }
+
+    fn check_metadata(&self, new: &NewEnrolment) -> Result<()> {
+        let Some(metadata) = &new.metadata else { return Ok(()) };
+        let most = self.settings.max_metadata_bytes;
+        let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
+        if length > most {
+            return Err(Error::new(Kind::InvalidMetadata, format!("metadata must be at most {most} bytes of JSON")));
+        }
+        Ok(())
+    }
+}
+
+/// A row of `subjects`.
+pub(super) struct SubjectRow {
+    key: Vec<u8>,
+    pub id: u64,
+    pub active: bool,
+}
+
+/// A key of `ids`.
+pub(super) fn id_key(tenant: u32, id: &EmbeddingId) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..4].copy_from_slice(&tenant.to_be_bytes());
+    key[4..].copy_from_slice(id.as_bytes());
+    key
+}
+
+/// A key of `subjects`, or the prefix of all keys of a subject. The zero byte, which no subject contains, keeps `a` apart
+/// from `ab`.
+pub(super) fn subject_key(tenant: u32, subject: &SubjectId, id: Option<&EmbeddingId>) -> Vec<u8> {
+    let mut key = tenant.to_be_bytes().to_vec();
+    key.extend_from_slice(subject.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.map_or(&[], |id| id.as_bytes()));
+    key
+}
+
+fn subject_value(id: u64, active: bool) -> [u8; 9] {
+    let mut value = [u8::from(active); 9];
+    value[..8].copy_from_slice(&id.to_le_bytes());
+    value
+}
+
+pub(super) fn parse_subject_value(value: &[u8]) -> Result<(u64, bool)> {
+    match value {
+        [id @ .., active] => Ok((internal_id(id)?, *active == 1)),
+        [] => Err(unreadable()),
+    }
+}
+
+/// Reads an internal id from a value.
+pub(super) fn internal_id(value: &[u8]) -> Result<u64> {
+    value.try_into().map(u64::from_le_bytes).map_err(|_| unreadable())
+}
+
+/// A record or row that is not as it was written.
+pub(super) fn unreadable() -> Error {
+    Error::new(Kind::Store, "the gallery holds a record that cannot be read").help("run facegate check: it says which")
+}
+
+pub(super) fn embedding_not_found() -> Error {
+    Error::new(Kind::EmbeddingNotFound, "there is no embedding with this id")
+}
+
+pub(super) fn subject_not_found() -> Error {
+    Error::new(Kind::SubjectNotFound, "nobody is enrolled under this subject_id")
+}
+
+fn check_score(name: &str, score: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&score) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidField, format!("{name} must be a number from 0 to 1")))
+}
+
+fn check_source(source: Option<&str>) -> Result<()> {
+    if source.is_none_or(|source| source.len() <= MAX_SOURCE_BYTES) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidField, format!("enrollment_source must be at most {MAX_SOURCE_BYTES} bytes")))
+}

@@ -1,0 +1,172 @@
+//! All that reads: searching, comparing, listing, counting.
+
+use std::ops::Bound;
+
+use super::{
+    Gallery,
+    enrol::{internal_id, subject_key, subject_not_found, unreadable},
+    ids::{EmbeddingId, SubjectId, TenantId},
+    record::{Header, Secret, fixed_part},
+    roster::best_of_each,
+    store::View,
+    types::{Enrolment, ListFilter, Match, Page, Stats},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    vision::Embedding,
+};
+
+/// The most that a search or a page gives.
+pub(super) const MAX_LIMIT: usize = 1000;
+
+impl Gallery {
+    /// The best embedding of each subject with a cosine of at least `least_cosine`: best first, ties by id, `limit`
+    /// (1 to 1000) at most. Empty for a tenant that has nobody enrolled.
+    ///
+    /// # Errors
+    /// `InvalidField` for a limit out of its range.
+    pub fn search(&self, tenant: &TenantId, probe: &Embedding, limit: usize, least_cosine: f32) -> Result<Vec<Match>> {
+        check_limit(limit)?;
+        self.catch_up()?;
+        let hits = match self.roster.read().index(tenant) {
+            Some(index) => best_of_each(index, probe, limit, least_cosine, self.settings.keep_active)?,
+            None => return Ok(Vec::new()),
+        };
+        let txn = self.store.read()?;
+        let Some(row) = self.store.tenant(&txn, tenant)? else { return Ok(Vec::new()) };
+        let mut matches = Vec::with_capacity(hits.len());
+        for hit in hits {
+            // Deleted or replaced since the index was asked: then it is no match.
+            let Some(bytes) = self.store.records.get(&txn, &hit.id.to_be_bytes())? else { continue };
+            let (header, secret) = self.open_record(row.slot, bytes)?;
+            if header.active {
+                matches.push(Match { enrolment: header.into_enrolment(secret), cosine: hit.cosine });
+            }
+        }
+        Ok(matches)
+    }
+
+    /// The best two subjects with the best embedding and cosine of each, best first, ties by id. For the door: from memory
+    /// alone, waits for no disk. Call [`refresh`](Self::refresh) now and then to see what other processes do.
+    pub fn best_two(&self, tenant: &TenantId, probe: &Embedding) -> Result<Vec<(SubjectId, EmbeddingId, f32)>> {
+        let roster = self.roster.read();
+        let Some(index) = roster.index(tenant) else { return Ok(Vec::new()) };
+        let hits = best_of_each(index, probe, 2, f32::NEG_INFINITY, self.settings.keep_active)?;
+        Ok(hits.into_iter().map(|hit| (hit.face.subject, hit.face.embedding, hit.cosine)).collect())
+    }
+
+    /// Compares with all active embeddings of a subject and gives the best, however bad it is; ties by id.
+    ///
+    /// # Errors
+    /// `SubjectNotFound` where the subject has no active embedding of the loaded recogniser.
+    pub fn compare(&self, tenant: &TenantId, subject: &SubjectId, probe: &Embedding) -> Result<Match> {
+        let txn = self.store.read()?;
+        let row = self.store.tenant(&txn, tenant)?.ok_or_else(subject_not_found)?;
+        let mut best: Option<Match> = None;
+        for entry in self.of_subject(&txn, row.number, subject)?.iter().filter(|entry| entry.active) {
+            let bytes = self.store.records.get(&txn, &entry.id.to_be_bytes())?.ok_or_else(unreadable)?;
+            if Header::parse(bytes).is_none_or(|(header, _)| header.model != self.model) {
+                continue;
+            }
+            let (header, secret) = self.open_record(row.slot, bytes)?;
+            let cosine = secret.embedding.cosine(probe);
+            if best.as_ref().is_none_or(|best| cosine > best.cosine) {
+                best = Some(Match { enrolment: header.into_enrolment(secret), cosine });
+            }
+        }
+        best.ok_or_else(subject_not_found)
+    }
+
+    /// A page of a tenant's enrolments, by id, that is oldest first.
+    ///
+    /// # Errors
+    /// `InvalidField` for a limit out of its range.
+    pub fn list(&self, tenant: &TenantId, filter: &ListFilter) -> Result<Page> {
+        check_limit(filter.limit)?;
+        let txn = self.store.read()?;
+        let mut page = Page { enrolments: Vec::new(), next: None };
+        let Some(row) = self.store.tenant(&txn, tenant)? else { return Ok(page) };
+        let (table, prefix) = match &filter.subject {
+            Some(subject) => (self.store.subjects, subject_key(row.number, subject, None)),
+            None => (self.store.ids, row.number.to_be_bytes().to_vec()),
+        };
+        let from = match filter.after {
+            Some(after) => [prefix.as_slice(), after.as_bytes()].concat(),
+            None => prefix.clone(),
+        };
+        // The prefix itself is no key, so "after" is right at the start too.
+        let range = (Bound::Excluded(from.as_slice()), Bound::Unbounded);
+        for entry in table.range(&txn, &range)? {
+            let (key, value) = entry?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            let id = internal_id(value.get(..8).unwrap_or_default())?;
+            let bytes = self.store.records.get(&txn, &id.to_be_bytes())?.ok_or_else(unreadable)?;
+            if filter.active_only && Header::parse(bytes).is_some_and(|(header, _)| !header.active) {
+                continue;
+            }
+            if page.enrolments.len() == filter.limit {
+                page.next = page.enrolments.last().map(|last: &Enrolment| last.id);
+                break;
+            }
+            let (header, secret) = self.open_record(row.slot, bytes)?;
+            page.enrolments.push(header.into_enrolment(secret));
+        }
+        Ok(page)
+    }
+
+    /// How full the gallery is. Reads every record's header: some milliseconds for 10,000 faces.
+    pub fn stats(&self) -> Result<Stats> {
+        self.count(&*self.store.read()?)
+    }
+
+    pub(super) fn count(&self, txn: &View<'_>) -> Result<Stats> {
+        let mut stats = Stats {
+            tenants: self.store.tenants.len(txn)?,
+            keys: self.store.keys.len(txn)?,
+            used_bytes: self.store.used_bytes(txn)?,
+            max_bytes: self.store.max_bytes(),
+            ..Stats::default()
+        };
+        for row in self.store.records.iter(txn)? {
+            match Header::parse(row?.1) {
+                Some((header, _)) if header.model != self.model => stats.foreign += 1,
+                Some((header, _)) if header.active => stats.active += 1,
+                Some(_) => stats.inactive += 1,
+                None => {}
+            }
+        }
+        let mut last: Vec<u8> = Vec::new();
+        for row in self.store.subjects.iter(txn)? {
+            let (key, _) = row?;
+            // A key is a subject's prefix and the 16 bytes of an embedding id.
+            let subject = &key[..key.len().saturating_sub(16)];
+            if subject != last {
+                stats.subjects += 1;
+                last = subject.to_vec();
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Opens a record that has to be readable.
+    fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<(Header, Secret)> {
+        self.try_open(tenant_slot, bytes)?.ok_or_else(unreadable)
+    }
+
+    /// Opens a record; `None` where its bytes or its secrets are not what they were.
+    pub(super) fn try_open(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
+        let Some((header, sealed)) = Header::parse(bytes) else { return Ok(None) };
+        let known = fixed_part(&bytes[..bytes.len() - sealed.len()]);
+        let plain = self.vault.unseal(tenant_slot, header.slot, known, sealed)?;
+        Ok(plain.and_then(|plain| Secret::parse(&plain)).map(|secret| (header, secret)))
+    }
+}
+
+fn check_limit(limit: usize) -> Result<()> {
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidField, format!("limit must be 1 to {MAX_LIMIT}")))
+}
