@@ -127,6 +127,13 @@ impl Error {
         self
     }
 
+    /// Says in front where it happened: `within("door 'front'")` gives "door 'front': …".
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// What went wrong, as far as a caller can act on it.
     pub fn kind(&self) -> Kind {
         self.kind

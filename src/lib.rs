@@ -1,6 +1,9 @@
 //! facegate: a door controller that recognises faces.
 
+pub mod api;
 pub mod clock;
 pub mod error;
 pub mod gallery;
+pub mod intake;
+pub mod recognition;
 pub mod vision;

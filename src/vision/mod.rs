@@ -1,9 +1,19 @@
 //! From a picture to a face's embedding. Knows no tenant, no door and no clock.
 //!
 //! Read downwards: [`detect`] finds faces and their five landmarks, [`track`] tells which face of this frame is which of
-//! the last, [`quality`] says whether a face is worth recognising, [`align`] brings it to 112×112, [`embed`] makes the
-//! unit vector, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
+//! the last, [`quality`] says whether a face is worth recognising, [`align`] brings it to 112×112,
+//! the recogniser makes the unit vector, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
 //! rest of the crate talks to; [`models`] reads packs, checks their hashes and prepares networks for `tract`.
+
+pub mod align;
+pub mod detect;
+pub mod engine;
+pub mod evaluate;
+pub mod landmarks;
+pub mod liveness;
+pub mod models;
+pub mod picture;
+pub mod quality;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +34,22 @@ pub struct Rect {
     pub top: f32,
     pub width: f32,
     pub height: f32,
+}
+
+impl Rect {
+    /// Its area in square pixels.
+    pub fn size(&self) -> f32 {
+        self.width * self.height
+    }
+
+    /// What of it lies within a picture of that size; without width or height where nothing does.
+    #[must_use]
+    pub fn within(&self, width: f32, height: f32) -> Self {
+        let (left, top) = (self.left.clamp(0.0, width), self.top.clamp(0.0, height));
+        let (right, bottom) =
+            ((self.left + self.width).clamp(left, width), (self.top + self.height).clamp(top, height));
+        Self { left, top, width: right - left, height: bottom - top }
+    }
 }
 
 /// The five points of a face, in the order of the ArcFace template: the eye at the picture's left, the eye at its right,

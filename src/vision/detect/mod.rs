@@ -1,0 +1,140 @@
+//! Faces in a picture: the picture scaled into a network's input, the network's outputs read as boxes.
+
+mod nms;
+mod ultraface;
+mod yunet;
+
+use std::time::Instant;
+
+use image::RgbImage;
+pub(super) use nms::suppress;
+
+use super::{
+    Landmarks, Rect,
+    engine::Timings,
+    models::{DetectorKind, Input, Manifest, Network, NetworkState, Pack},
+    picture::{Scaler, write_planes},
+};
+use crate::error::Result;
+
+/// A face as a detector sees it, in pixels of the picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    pub area: Rect,
+    /// 0 to 1.
+    pub confidence: f32,
+    /// From detectors that give them.
+    pub landmarks: Option<Landmarks>,
+}
+
+/// A pack's detector, for every shape of input that it is used with.
+pub struct Detector {
+    kind: DetectorKind,
+    input: Input,
+    networks: Vec<Network>,
+}
+
+impl Detector {
+    /// Loads the pack's detector.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`].
+    pub fn load(pack: &Pack, manifest: &Manifest) -> Result<Self> {
+        let part = &manifest.detector;
+        let kind = manifest.detector_kind()?;
+        let (width, height) = (part.input.width, part.input.height);
+        let heights = match kind {
+            // Any multiple of 32 will do, and the padding below a wide frame costs as much time as the frame: one network
+            // for 16:9, one for 4:3, one for the square.
+            DetectorKind::YuNet => vec![height * 6 / 10 / 32 * 32, height * 8 / 10 / 32 * 32, height],
+            DetectorKind::UltraFace => vec![height],
+        };
+        let networks = heights.into_iter().filter(|&height| height >= 32);
+        let networks = networks.map(|height| Network::load_sized(pack, part, width, height)).collect::<Result<_>>()?;
+        Ok(Self { kind, input: part.input, networks })
+    }
+
+    /// One thread's use of it.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`].
+    pub fn state(&self) -> Result<DetectorState> {
+        let states = self.networks.iter().map(Network::state).collect::<Result<_>>()?;
+        Ok(DetectorState { kind: self.kind, input: self.input, states })
+    }
+}
+
+/// One thread's use of a [`Detector`].
+pub struct DetectorState {
+    kind: DetectorKind,
+    input: Input,
+    /// By height of input, lowest first.
+    states: Vec<NetworkState>,
+}
+
+impl DetectorState {
+    /// The faces of the picture, overlapping finds of the same face removed; in no order.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`] where the network fails.
+    pub fn detect(&mut self, picture: &RgbImage, scaler: &mut Scaler, timings: &mut Timings) -> Result<Vec<Candidate>> {
+        let begun = Instant::now();
+        let (width, height) = (picture.width() as f32, picture.height() as f32);
+        let state = fitting(&mut self.states, width, height);
+        let (input_width, input_height) = state.input_size();
+        let scale = (input_width as f32 / width).min(input_height as f32 / height);
+        // At least a pixel of an extremely long picture is left.
+        let scaled_width = ((width * scale).round() as usize).clamp(1, input_width);
+        let scaled_height = ((height * scale).round() as usize).clamp(1, input_height);
+        let whole = Rect { left: 0.0, top: 0.0, width, height };
+        let scaled = scaler.scale(picture, whole, scaled_width, scaled_height)?;
+        let mut network_from = begun;
+        let input = &self.input;
+        let outputs = state.run(|planes| {
+            write_planes(scaled, scaled_width, input, planes, input_width, input_height);
+            network_from = Instant::now();
+        })?;
+        let network_to = Instant::now();
+        let (across, down) = (width / scaled_width as f32, height / scaled_height as f32);
+        let candidates = match self.kind {
+            DetectorKind::YuNet => yunet::decode(&outputs, input_width, input_height)?,
+            DetectorKind::UltraFace => ultraface::decode(&outputs, input_width, input_height)?,
+        };
+        let faces = suppress(candidates).into_iter().map(|found| found.scaled(across, down)).collect();
+        timings.detect_prepare = network_from - begun;
+        timings.detect_network = network_to - network_from;
+        timings.detect_decode = network_to.elapsed();
+        Ok(faces)
+    }
+}
+
+/// The lowest input that still holds the picture at its full width; else the highest.
+fn fitting(states: &mut [NetworkState], width: f32, height: f32) -> &mut NetworkState {
+    let fits = |state: &NetworkState| {
+        let (input_width, input_height) = state.input_size();
+        (height * input_width as f32 / width).round() <= input_height as f32
+    };
+    let at = states.iter().position(fits).unwrap_or(states.len() - 1);
+    &mut states[at]
+}
+
+impl Candidate {
+    fn scaled(self, across: f32, down: f32) -> Self {
+        let area = Rect {
+            left: self.area.left * across,
+            top: self.area.top * down,
+            width: self.area.width * across,
+            height: self.area.height * down,
+        };
+        let landmarks = self.landmarks.map(|points| points.map(|p| super::Point { x: p.x * across, y: p.y * down }));
+        Self { area, landmarks, ..self }
+    }
+
+    fn is_finite(&self) -> bool {
+        let area = &self.area;
+        let points = self.landmarks.iter().flatten().flat_map(|point| [point.x, point.y]);
+        [area.left, area.top, area.width, area.height].into_iter().chain(points).all(f32::is_finite)
+            && area.width > 0.0
+            && area.height > 0.0
+    }
+}

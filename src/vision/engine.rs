@@ -1,0 +1,198 @@
+//! A pack's networks, ready to run: [`Engine`] is shared by all threads, each uses its own [`Session`].
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use image::RgbImage;
+use serde::Serialize;
+
+pub use super::models::Calibration;
+use super::{
+    DIMENSION, Embedding, Face, Landmarks, Rect, align,
+    detect::{Detector, DetectorState},
+    landmarks::LandmarksState,
+    liveness::LivenessState,
+    models::{Input, Liveness, Network, NetworkState, Pack},
+    picture::Scaler,
+};
+use crate::error::{Error, Kind, Result};
+
+/// A pack's networks.
+pub struct Engine {
+    detector: Detector,
+    landmarks: Option<(Network, Input)>,
+    recogniser: (Network, Input),
+    liveness: Vec<(Network, Input, Liveness)>,
+    model_id: String,
+    calibration: Calibration,
+}
+
+impl Engine {
+    /// Makes the pack's networks ready. Takes some tenths of a second.
+    ///
+    /// # Errors
+    /// [`Kind::Model`]: a file is not the manifest's, or not a network that can be run.
+    pub fn load(pack: &Pack) -> Result<Arc<Self>> {
+        let manifest = pack.manifest();
+        let network = |part| Network::load(pack, part);
+        let missing = || Error::new(Kind::Model, "the manifest's [recogniser] lacks its id or calibration");
+        let recogniser = &manifest.recogniser;
+        if (recogniser.input.width, recogniser.input.height) != (align::SIZE, align::SIZE) {
+            return Err(Error::new(Kind::Model, "a recogniser's input must be 112×112 pixels"));
+        }
+        let engine = Self {
+            detector: Detector::load(pack, manifest)?,
+            landmarks: manifest
+                .landmarks
+                .as_ref()
+                .map(|part| Ok::<_, Error>((network(part)?, part.input)))
+                .transpose()?,
+            recogniser: (network(recogniser)?, recogniser.input),
+            liveness: manifest
+                .liveness
+                .iter()
+                .map(|part| Ok((network(part)?, part.input, part.liveness()?)))
+                .collect::<Result<_>>()?,
+            model_id: recogniser.id.clone().ok_or_else(missing)?,
+            calibration: recogniser.calibration.clone().ok_or_else(missing)?,
+        };
+        Ok(Arc::new(engine))
+    }
+
+    /// The recogniser's name, stored with every embedding that it makes.
+    pub fn model_id(&self) -> &str {
+        &self.model_id
+    }
+
+    /// From cosines to similarities.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// One thread's use of the networks.
+    ///
+    /// # Errors
+    /// [`Kind::Model`].
+    pub fn session(&self) -> Result<Session> {
+        let landmarks = self.landmarks.as_ref().map(|(network, input)| LandmarksState::new(network, *input));
+        let liveness = self.liveness.iter().map(|(network, input, how)| LivenessState::new(network, *input, *how));
+        Ok(Session {
+            detector: self.detector.state()?,
+            landmarks: landmarks.transpose()?,
+            recogniser: self.recogniser.0.state()?,
+            recogniser_input: self.recogniser.1,
+            liveness: liveness.collect::<Result<_>>()?,
+            scaler: Scaler::default(),
+            timings: Timings::default(),
+        })
+    }
+}
+
+/// One thread's use of an [`Engine`]: states and buffers.
+pub struct Session {
+    detector: DetectorState,
+    landmarks: Option<LandmarksState>,
+    recogniser: NetworkState,
+    recogniser_input: Input,
+    liveness: Vec<LivenessState>,
+    scaler: Scaler,
+    timings: Timings,
+}
+
+impl Session {
+    /// The faces of the picture, largest first.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where a network fails.
+    pub fn detect(&mut self, picture: &RgbImage) -> Result<Vec<Face>> {
+        self.timings = Timings::default();
+        let found = self.detector.detect(picture, &mut self.scaler, &mut self.timings)?;
+        let mut faces = Vec::with_capacity(found.len());
+        for candidate in found {
+            let landmarks = match (candidate.landmarks, &mut self.landmarks) {
+                (Some(landmarks), _) => landmarks,
+                (None, Some(network)) => network.find(picture, candidate.area, &mut self.scaler, &mut self.timings)?,
+                (None, None) => return Err(Error::new(Kind::Model, "the pack finds no landmarks")),
+            };
+            faces.push(Face { area: candidate.area, confidence: candidate.confidence, landmarks });
+        }
+        faces.sort_by(|a, b| b.area.size().total_cmp(&a.area.size()));
+        Ok(faces)
+    }
+
+    /// The template of the face with these landmarks.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the network fails; [`Kind::FaceQualityTooLow`] where the landmarks are not those of a face.
+    pub fn embed(&mut self, picture: &RgbImage, landmarks: &Landmarks) -> Result<Embedding> {
+        let begun = Instant::now();
+        let aligned = align::to_template(landmarks)
+            .ok_or_else(|| Error::new(Kind::FaceQualityTooLow, "the face's landmarks are all in one place"))?;
+        let mut network_from = begun;
+        let input = &self.recogniser_input;
+        let outputs = self.recogniser.run(|planes| {
+            align::warp(picture, &aligned, input, planes);
+            network_from = Instant::now();
+        })?;
+        self.timings.align += network_from - begun;
+        self.timings.embed_network += network_from.elapsed();
+        outputs
+            .first()
+            .and_then(|output| Embedding::normalised(output))
+            .ok_or_else(|| Error::new(Kind::Model, format!("the recogniser did not give {DIMENSION} finite numbers")))
+    }
+
+    /// How much the face in `area` looks like a living person's, 0 to 1; the mean over the pack's networks, `None` where it
+    /// has none.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where a network fails; [`Kind::ImageUndecodable`] where `area` lies outside the picture.
+    pub fn liveness(&mut self, picture: &RgbImage, area: &Rect) -> Result<Option<f32>> {
+        if self.liveness.is_empty() {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        let mut sum = 0.0;
+        for network in &mut self.liveness {
+            sum += network.score(picture, *area, &mut self.scaler)?;
+        }
+        self.timings.liveness = begun.elapsed();
+        Ok(Some(sum / self.liveness.len() as f32))
+    }
+
+    /// How long the stages took since the last [`Session::detect`], which begins anew.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+}
+
+/// How long each stage of one picture took. What is done once a face is summed over the faces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Timings {
+    /// Scaling and normalising for the detector.
+    pub detect_prepare: Duration,
+    pub detect_network: Duration,
+    /// Reading boxes, suppressing doubles.
+    pub detect_decode: Duration,
+    pub landmarks_prepare: Duration,
+    pub landmarks_network: Duration,
+    /// Transform, warp and normalising for the recogniser.
+    pub align: Duration,
+    pub embed_network: Duration,
+    /// All of liveness, networks and around them.
+    pub liveness: Duration,
+}
+
+impl Timings {
+    /// The time of the networks that the door uses: detector, landmarks, recogniser.
+    pub fn networks(&self) -> Duration {
+        self.detect_network + self.landmarks_network + self.embed_network
+    }
+
+    /// The time of what is around those networks.
+    pub fn around(&self) -> Duration {
+        self.detect_prepare + self.detect_decode + self.landmarks_prepare + self.align
+    }
+}
