@@ -33,7 +33,7 @@ const NICENESS: i32 = 10;
 /// passers-by in the background.
 const RIVAL_AREA: f32 = 0.25;
 
-/// `[recognition]` of the configuration. Every key may be left out.
+/// `[api.recognition]` of the configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -76,11 +76,11 @@ impl Settings {
         ];
         for (key, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
-                return Err(Error::new(Kind::Config, format!("recognition.{key} is {value}"))
-                    .help(format!("set recognition.{key} to {least} to {most}")));
+                return Err(Error::new(Kind::Config, format!("api.recognition.{key} is {value}"))
+                    .help(format!("set api.recognition.{key} to {least} to {most}")));
             }
         }
-        Ok(())
+        self.quality.validate()
     }
 }
 
@@ -190,16 +190,15 @@ impl Recogniser {
 
 /// How many faces besides the first, largest one are large enough to be meant.
 fn rivals(faces: &[Face]) -> usize {
-    let area = |face: &Face| face.area.width * face.area.height;
     let Some((largest, others)) = faces.split_first() else { return 0 };
-    others.iter().filter(|face| area(face) >= RIVAL_AREA * area(largest)).count()
+    others.iter().filter(|face| face.area.size() >= RIVAL_AREA * largest.area.size()).count()
 }
 
 fn too_low(quality: &Quality) -> Error {
     let reasons: Vec<_> = quality.reasons.iter().map(|reason| reason.code()).collect();
     let advice: Vec<_> = quality.reasons.iter().map(|reason| reason.advice()).collect();
     Error::new(Kind::FaceQualityTooLow, format!("the face cannot be enrolled from this image ({})", reasons.join(", ")))
-        .help(advice.join(" "))
+        .help(advice.join("; "))
 }
 
 #[derive(Clone, Copy)]
@@ -218,7 +217,6 @@ struct Job {
 pub struct Recognition {
     jobs: Sender<Job>,
     engine: Arc<Engine>,
-    settings: Settings,
 }
 
 impl Recognition {
@@ -227,7 +225,7 @@ impl Recognition {
     /// # Errors
     /// [`Kind::Config`] where a setting is out of its range, [`Kind::Model`] where the engine cannot make a session,
     /// [`Kind::Io`] where a thread cannot be started.
-    pub fn start(engine: Arc<Engine>, settings: Settings) -> Result<Self> {
+    pub fn start(engine: Arc<Engine>, settings: &Settings) -> Result<Self> {
         settings.validate()?;
         let (jobs, queue) = crossbeam_channel::bounded::<Job>(settings.queue);
         let (report, started) = crossbeam_channel::bounded(settings.workers);
@@ -242,7 +240,7 @@ impl Recognition {
         for _ in 0..settings.workers {
             started.recv().context(Kind::Internal, || "a thread of the recognition ended at its start")??;
         }
-        Ok(Self { jobs, engine, settings })
+        Ok(Self { jobs, engine })
     }
 
     /// As [`Recogniser::probe`].
@@ -266,11 +264,6 @@ impl Recognition {
         self.engine.calibration()
     }
 
-    /// As it was started.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     async fn submit(&self, task: Task, file: Vec<u8>) -> Result<Probe> {
         let (reply, answer) = oneshot::channel();
         match self.jobs.try_send(Job { task, file, reply }) {
@@ -288,8 +281,8 @@ fn ended() -> Error {
 
 /// A thread's life: a session, then job after job. A job that panics gets an error, the next one a new session.
 fn work(engine: &Arc<Engine>, settings: &Settings, queue: &Receiver<Job>, report: &Sender<Result<()>>) {
-    // 0 names the calling thread. A lower priority is a kindness to the door, not a condition of working.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    // A kindness to the door, not a condition of working.
+    if let Err(error) = lower_priority() {
         tracing::warn!(%error, "the recognition works at the same priority as the door");
     }
     let mut recogniser = match Recogniser::new(engine, settings) {
@@ -317,6 +310,12 @@ fn work(engine: &Arc<Engine>, settings: &Settings, queue: &Receiver<Job>, report
         // Who does not wait any more needs no answer.
         let _ = reply.send(outcome);
     }
+}
+
+/// Lowers the calling thread's priority. On Linux a thread has one of its own, unlike what POSIX says of `nice`.
+fn lower_priority() -> std::io::Result<()> {
+    rustix::process::nice(NICENESS)?;
+    Ok(())
 }
 
 /// Runs `job` with what is in `slot`, or with a new one. After a panic the slot is empty: what was left half-way in it is
@@ -380,6 +379,18 @@ mod tests {
         assert_eq!(guarded(&mut slot, &mut renew, |tool| Ok(*tool)).expect("the same"), 1);
         let failed = guarded(&mut slot, &mut renew, |_| Err::<(), _>(Error::new(Kind::NoFaceDetected, "x")));
         assert!(failed.is_err() && slot == Some(1), "an ordinary error costs no session");
+    }
+
+    #[test]
+    fn only_the_thread_that_asks_gets_a_lower_priority() {
+        let priority = || rustix::process::getpriority_process(None).expect("one may ask");
+        let before = priority();
+        let lowered = thread::spawn(move || {
+            lower_priority().expect("anybody may step back");
+            priority()
+        });
+        assert_eq!(lowered.join().expect("it does not panic"), (before + NICENESS).min(19));
+        assert_eq!(rustix::process::getpriority_process(None).expect("one may ask"), before);
     }
 
     #[test]

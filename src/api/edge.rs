@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State as Shared},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use uuid::Uuid;
 
 use super::{State, auth::Tenant, error};
-use crate::error::Kind;
+use crate::{error::Kind, gallery::TenantId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,6 +23,7 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, n
     // The pattern, not the path: a path may hold a subject's id.
     let route = request.extensions().get::<MatchedPath>().cloned();
 
+    let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE };
     let answer = tokio::time::timeout(state.settings.request_timeout(), next.run(request)).await;
     let answer = answer.unwrap_or_else(|_| {
         error::Failure::new(Kind::RequestTimeout, "the request took too long to arrive or to answer").into_response()
@@ -31,17 +32,37 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, n
     let header = HeaderValue::from_str(&id).expect("a request id is ASCII letters, digits, dots, dashes");
     response.headers_mut().insert(REQUEST_ID, header);
 
-    tracing::info!(
-        target: "facegate::access",
-        request_id = %id,
-        %method,
-        route = route.as_ref().map_or("-", MatchedPath::as_str),
-        status = response.status().as_u16(),
-        ms = started.elapsed().as_secs_f64() * 1e3,
-        tenant = response.extensions().get::<Tenant>().map(|tenant| tracing::field::display(&tenant.0)),
-        "request"
-    );
+    line.status = response.status().as_u16();
+    line.tenant = response.extensions().get::<Tenant>().map(|Tenant(tenant)| tenant.clone());
     response
+}
+
+/// The status in the log for a client that went away before its answer: no status of HTTP's, but widely understood.
+const CLIENT_GONE: u16 = 499;
+
+/// A request's line in the log, written when it is dropped: also when the client goes away and the rest is never run.
+struct Line {
+    id: String,
+    method: Method,
+    route: Option<MatchedPath>,
+    started: Instant,
+    tenant: Option<TenantId>,
+    status: u16,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        tracing::info!(
+            target: "facegate::access",
+            request_id = %self.id,
+            method = %self.method,
+            route = self.route.as_ref().map_or("-", MatchedPath::as_str),
+            status = self.status,
+            ms = self.started.elapsed().as_secs_f64() * 1e3,
+            tenant = self.tenant.as_ref().map(tracing::field::display),
+            "request"
+        );
+    }
 }
 
 /// The client's own id where it is well-formed, else a new one.

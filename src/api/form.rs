@@ -55,7 +55,7 @@ impl FromRequest<Arc<State>> for Form {
         })?;
 
         let mut form = Self { values: Values::default(), image: None, _place: place };
-        let outcome = form.read(&mut multipart, settings, state.recognition.settings().max_image_bytes).await;
+        let outcome = form.read(&mut multipart, settings).await;
         if outcome.is_err() {
             // A client that is still sending would see a broken connection instead of the reason. The body's limit bounds
             // what is read here, the request's time limit how long.
@@ -69,7 +69,8 @@ impl FromRequest<Arc<State>> for Form {
 }
 
 impl Form {
-    async fn read(&mut self, multipart: &mut Multipart, settings: &Settings, most_image: usize) -> Result<()> {
+    async fn read(&mut self, multipart: &mut Multipart, settings: &Settings) -> Result<()> {
+        let most_image = settings.recognition.max_image_bytes;
         let mut fields = 0;
         while let Some(field) = multipart.next_field().await.map_err(unreadable)? {
             fields += 1;

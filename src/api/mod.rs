@@ -31,7 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::error::Failure;
 pub use self::{readiness::Readiness, settings::Settings};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Context, Error, Kind, Result},
     gallery::Gallery,
     recognition::Recognition,
 };
@@ -46,23 +46,15 @@ pub struct State {
 }
 
 impl State {
-    /// Puts the parts together.
-    ///
-    /// # Errors
-    /// [`Kind::Config`] where a setting is out of its range, or a body could not hold the largest image.
-    pub fn new(
-        settings: Settings,
-        gallery: Arc<Gallery>,
-        recognition: Recognition,
-        readiness: Arc<Readiness>,
-    ) -> Result<Arc<Self>> {
-        settings.validate()?;
-        if settings.max_body_bytes <= recognition.settings().max_image_bytes {
-            return Err(Error::new(Kind::Config, "api.max_body_bytes leaves no room for recognition.max_image_bytes")
-                .help("an image arrives inside a body: make api.max_body_bytes the greater one"));
-        }
+    /// Puts the parts together. `settings` must have passed [`Settings::validate`].
+    pub fn new(settings: Settings, gallery: Arc<Gallery>, recognition: Recognition) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
-        Ok(Arc::new(Self { settings, gallery, recognition, readiness, uploads }))
+        Arc::new(Self { settings, gallery, recognition, readiness: Arc::default(), uploads })
+    }
+
+    /// Where the daemon says how its doors are.
+    pub fn readiness(&self) -> &Arc<Readiness> {
+        &self.readiness
     }
 }
 
@@ -70,9 +62,23 @@ impl State {
 /// ended by then is cut.
 ///
 /// Must run on a multi-threaded `tokio` runtime with time and I/O. Errors of single connections end those alone.
-pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Future<Output = ()> + Send) {
-    let settings = state.settings.clone();
+///
+/// # Errors
+/// [`Kind::Io`] where the listener cannot be used.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    state: Arc<State>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    listener.set_nonblocking(true).context(Kind::Io, || "the API's socket cannot be used")?;
+    let listener = TcpListener::from_std(listener).context(Kind::Io, || "the API's socket cannot be used")?;
+    let (settings, readiness) = (state.settings.clone(), Arc::clone(&state.readiness));
+    let shutdown = async {
+        shutdown.await;
+        readiness.stop();
+    };
     server::run(listener, router(state), &settings, shutdown).await;
+    Ok(())
 }
 
 fn router(state: Arc<State>) -> Router {

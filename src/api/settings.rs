@@ -4,14 +4,18 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    recognition,
+};
 
 /// `[api]` of the configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Address and port to listen on. Port 0 takes any free one.
-    pub listen: SocketAddr,
+    /// Address and port to listen on; port 0 takes any free one. In the file, `"off"` is `None`: no API.
+    #[serde(with = "address_or_off")]
+    pub listen: Option<SocketAddr>,
     /// Largest body of a request, in bytes: 65,536 to 268,435,456. More than
     /// `recognition.max_image_bytes`.
     pub max_body_bytes: usize,
@@ -31,12 +35,14 @@ pub struct Settings {
     pub request_timeout_s: u64,
     /// After so many seconds a connection is closed when its request is answered: 1 to 86,400.
     pub max_connection_age_s: u64,
+    /// How photographs are worked on.
+    pub recognition: recognition::Settings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             max_body_bytes: 12 << 20,
             max_fields: 32,
             max_field_bytes: 64 << 10,
@@ -45,6 +51,7 @@ impl Default for Settings {
             header_timeout_s: 15,
             request_timeout_s: 30,
             max_connection_age_s: 600,
+            recognition: recognition::Settings::default(),
         }
     }
 }
@@ -72,6 +79,11 @@ impl Settings {
                     .help(format!("set api.{key} to {least} to {most}")));
             }
         }
+        self.recognition.validate()?;
+        if self.max_body_bytes <= self.recognition.max_image_bytes {
+            return Err(Error::new(Kind::Config, "api.max_body_bytes leaves no room for the largest image")
+                .help("an image arrives inside a body: make it greater than api.recognition.max_image_bytes"));
+        }
         Ok(())
     }
 
@@ -85,6 +97,32 @@ impl Settings {
 
     pub(super) fn max_connection_age(&self) -> Duration {
         Duration::from_secs(self.max_connection_age_s)
+    }
+}
+
+/// An address, or the word `off`.
+mod address_or_off {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const OFF: &str = "off";
+
+    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => to.collect_str(address),
+            None => to.serialize_str(OFF),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == OFF {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|_| {
+            D::Error::custom(format!("{text:?} is no address and port such as \"127.0.0.1:8080\", nor \"off\""))
+        })
     }
 }
 
@@ -105,6 +143,23 @@ mod tests {
         let error = settings.validate().expect_err("2 is under the least");
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.message().contains("api.max_fields"));
+    }
+
+    #[test]
+    fn a_body_must_hold_the_largest_image() {
+        let settings = Settings { max_body_bytes: 10 << 20, ..Settings::default() };
+        assert_eq!(settings.validate().expect_err("no room for the rest of the form").kind(), Kind::Config);
+    }
+
+    #[test]
+    fn the_api_can_be_off_and_comes_through_toml_as_it_is() {
+        let off: Settings = toml::from_str("listen = \"off\"").expect("a word it knows");
+        assert_eq!(off.listen, None);
+        for settings in [off, Settings::default()] {
+            let text = toml::to_string(&settings).expect("it can be written");
+            assert_eq!(toml::from_str::<Settings>(&text).expect("and read"), settings);
+        }
+        assert!(toml::from_str::<Settings>("listen = \"8080\"").is_err());
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Threshold {
     /// A cosine that nothing which passes lies under. A hair less than the exact one: rounding must not lose a match;
     /// [`Threshold::passes`] has the last word.
     fn least_cosine(&self, calibration: &Calibration) -> f32 {
-        if self.given == 0.0 { -1.0 } else { calibration.cosine(self.given as f32) - 1e-4 }
+        (calibration.cosine(self.given as f32) - 1e-4).max(-1.0)
     }
 }
 

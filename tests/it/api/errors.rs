@@ -181,27 +181,28 @@ fn a_request_keeps_its_id_where_that_is_well_formed() {
 }
 
 #[test]
-fn until_the_gallery_is_ready_calls_are_told_to_come_again() {
+fn what_watches_the_daemon_is_told_whether_it_works() {
     let server = Server::start();
     let health = |path: &str| call(server.address, "GET", path, &[], None);
     assert_eq!(health("/healthz").status, 200);
     is(&health("/readyz"), 503, "not_ready");
     server.readiness.set_door(true);
     assert_eq!(health("/readyz").status, 200);
+    server.readiness.set_door(false);
+    is(&health("/readyz"), 503, "not_ready");
+    assert_eq!(server.call("GET", "/embeddings", None).status, 200, "the API does not wait for a door");
 
-    server.readiness.set_gallery(false);
+    server.readiness.stop();
     let reply = server.call("GET", "/embeddings", None);
     is(&reply, 503, "not_ready");
     assert!(reply.header("retry-after").is_some());
-    is(&health("/readyz"), 503, "not_ready");
     assert_eq!(health("/healthz").status, 200, "the process is up all the same");
 }
 
 #[test]
 fn when_all_places_are_taken_a_call_is_told_to_come_again() {
-    let settings = api::Settings { max_uploads: 3, ..api::Settings::default() };
-    let queue = recognition::Settings { workers: 1, queue: 1, ..recognition::Settings::default() };
-    let server = Server::with(settings, queue);
+    let recognition = recognition::Settings { workers: 1, queue: 1, ..recognition::Settings::default() };
+    let server = Server::with(api::Settings { max_uploads: 3, recognition, ..api::Settings::default() });
     server.enrol(0, "EMP-001", &photo("obama.jpg"));
     let form = Form::new().image(&photo("obama3.jpg"));
     let replies: Vec<Reply> = std::thread::scope(|scope| {
@@ -221,7 +222,7 @@ fn when_all_places_are_taken_a_call_is_told_to_come_again() {
 #[test]
 fn when_the_store_is_full_nothing_of_an_enrolment_is_kept() {
     let store = gallery::Settings { max_mb: 1, ..gallery::Settings::default() };
-    let server = Server::of(api::Settings::default(), recognition::Settings::default(), store);
+    let server = Server::of(api::Settings::default(), store);
     let tenant: TenantId = "acme".parse().expect("a tenant's name");
     let full = (0..10_000).find_map(|number| {
         let mut vector = [0.1; DIMENSION];
@@ -237,7 +238,7 @@ fn when_the_store_is_full_nothing_of_an_enrolment_is_kept() {
         server.gallery.enroll(&tenant, new).err()
     });
     assert_eq!(full.expect("10,000 do not fit").kind(), Kind::StorageFull);
-    let everything = || server.call("GET", "/embeddings?active_only=false", None).body["count"].clone();
+    let everything = || server.gallery.stats().expect("the store can be read").active;
     let before = everything();
     let form = Form::new().text("subject_id", "one-too-many").image(&photo("obama.jpg"));
     is(&server.call("POST", "/enroll", Some(&form)), 507, "storage_full");

@@ -1,8 +1,8 @@
 //! Photographs of every kind: good, odd, broken and hostile.
 
-use std::io::Cursor;
+use std::{io::Cursor, path::Path};
 
-use facegate::recognition;
+use facegate::{api, recognition};
 use image::{DynamicImage, ImageFormat, RgbImage, imageops};
 
 use crate::support::{
@@ -65,6 +65,17 @@ fn odd_but_good_photographs_are_recognised() {
 }
 
 #[test]
+fn rare_kinds_of_pictures_are_read() {
+    let server = Server::start();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for name in ["progressive.jpg", "cmyk.jpg", "animated.png", "animated.webp"] {
+        let reply = search(&server, &std::fs::read(data.join(name)).expect("the file is in the repository"));
+        // They are read; nobody is in them.
+        assert_eq!((reply.status, reply.code()), (422, "no_face_detected"), "{name}: {:?}", reply.body);
+    }
+}
+
+#[test]
 fn what_is_no_picture_is_refused_by_kind() {
     let server = Server::start();
     let good = photo("obama.jpg");
@@ -94,8 +105,8 @@ fn what_is_no_picture_is_refused_by_kind() {
 
 #[test]
 fn what_is_too_large_is_refused_before_it_is_decoded() {
-    let limits = recognition::Settings { max_image_bytes: 1 << 20, ..recognition::Settings::default() };
-    let server = Server::with(facegate::api::Settings::default(), limits);
+    let recognition = recognition::Settings { max_image_bytes: 1 << 20, ..recognition::Settings::default() };
+    let server = Server::with(api::Settings { recognition, ..api::Settings::default() });
     // A PNG that says it has 60,000 × 60,000 pixels, in a few bytes.
     let mut bomb = encoded(&DynamicImage::new_luma8(1, 1), ImageFormat::Png);
     bomb[16..20].copy_from_slice(&60_000u32.to_be_bytes());

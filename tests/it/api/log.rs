@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     Server,
-    http::{Form, call},
+    http::{Form, call, connect},
     photo,
 };
 
@@ -51,6 +51,17 @@ fn each_request_has_one_line_that_names_nobody() {
     assert_eq!(send("log-3", "GET", "/embeddings?subject_id=Secret%20Person", None), 200);
     assert_eq!(send("log-4", "DELETE", "/embeddings/Secret%20Person", None), 404);
     assert_eq!(send("log-5", "GET", "/Secret%20Person", None), 404);
+    // Gone as soon as everything is sent, long before a large photograph has been looked at.
+    let large = Form::new().image(&photo("obama3.jpg")).bytes();
+    let head = format!(
+        "POST /v1/face-matching/search HTTP/1.1\r\nHost: door\r\nX-Request-Id: log-6\r\nAuthorization: {key}\r\n\
+         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        large.len()
+    );
+    let mut leaving = connect(server.address);
+    leaving.write_all(head.as_bytes()).and_then(|()| leaving.write_all(&large)).expect("the request is sent");
+    drop(leaving);
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let secret = server.keys[0].clone();
     drop(server);
 
@@ -72,6 +83,7 @@ fn each_request_has_one_line_that_names_nobody() {
     assert_eq!(line("log-3")["route"], "/v1/face-matching/embeddings");
     assert_eq!(line("log-4")["status"], 404);
     assert_eq!(line("log-5")["route"], "-");
+    assert_eq!(line("log-6")["status"], 499, "the client went away");
     assert!(!text.contains("Secret"), "no subject's id");
     assert!(!text.contains(&secret), "no key");
 }

@@ -1,6 +1,6 @@
 //! `docs/api.md` against the code.
 
-use facegate::{api, error::Kind, recognition};
+use facegate::{api, error::Kind};
 use serde::Deserialize;
 
 const MANUAL: &str = include_str!("../../../docs/api.md");
@@ -10,12 +10,10 @@ fn the_manual_s_settings_are_the_defaults() {
     #[derive(Deserialize)]
     struct Tables {
         api: api::Settings,
-        recognition: recognition::Settings,
     }
     let block = MANUAL.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
     let tables: Tables = toml::from_str(block).expect("it can be read");
     assert_eq!(tables.api, api::Settings::default());
-    assert_eq!(tables.recognition, recognition::Settings::default());
     let given: toml::Table = toml::from_str(block).expect("it can be read");
     let all = toml::Table::try_from(api::Settings::default()).expect("settings are a table");
     let documented = given["api"].as_table().expect("a table");

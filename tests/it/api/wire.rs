@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegate::{api, recognition};
+use facegate::api;
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use crate::support::{
@@ -71,7 +71,7 @@ fn a_body_without_its_length_is_refused() {
 
 #[test]
 fn a_head_that_does_not_come_ends_the_connection() {
-    let server = Server::with(impatient(), recognition::Settings::default());
+    let server = Server::with(impatient());
     let start = Instant::now();
     let mut silent = connect(server.address);
     let mut slow = connect(server.address);
@@ -85,7 +85,7 @@ fn a_head_that_does_not_come_ends_the_connection() {
 
 #[test]
 fn a_body_that_does_not_come_is_told_that_its_time_is_over() {
-    let server = Server::with(impatient(), recognition::Settings::default());
+    let server = Server::with(impatient());
     let start = Instant::now();
     let mut stream = connect(server.address);
     stream.write_all(head(&server, "/search", "Content-Length: 5000\r\n").as_bytes()).expect("the head is sent");
@@ -100,7 +100,7 @@ fn a_body_that_does_not_come_is_told_that_its_time_is_over() {
 #[test]
 fn connections_over_the_limit_wait_until_there_is_room() {
     let settings = api::Settings { max_connections: 4, ..impatient() };
-    let server = Server::with(settings, recognition::Settings::default());
+    let server = Server::with(settings);
     let idle: Vec<TcpStream> = (0..4).map(|_| connect(server.address)).collect();
     std::thread::sleep(Duration::from_millis(200));
     let start = Instant::now();
@@ -125,7 +125,7 @@ fn one_connection_serves_many_requests() {
 #[test]
 fn a_client_that_goes_away_leaves_nothing_behind() {
     let settings = api::Settings { max_uploads: 2, ..api::Settings::default() };
-    let server = Server::with(settings, recognition::Settings::default());
+    let server = Server::with(settings);
     let body = Form::new().image(&photo("obama.jpg")).bytes();
     let head = head(&server, "/search", &format!("Content-Length: {}\r\n", body.len()));
     for part in [0, 10, 1000, body.len() - 1, body.len()] {

@@ -3,7 +3,7 @@
 pub mod http;
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -13,7 +13,7 @@ use facegate::{
     api::{self, Readiness},
     clock::{Clock, SystemClock},
     gallery::{self, Gallery, TenantId},
-    recognition::{self, Recognition},
+    recognition::Recognition,
     vision::{engine::Engine, models::Pack},
 };
 use tempfile::TempDir;
@@ -63,15 +63,15 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
-        Self::with(api::Settings::default(), recognition::Settings::default())
+        Self::with(api::Settings::default())
     }
 
-    pub fn with(settings: api::Settings, recognition: recognition::Settings) -> Self {
-        Self::of(settings, recognition, gallery::Settings::default())
+    pub fn with(settings: api::Settings) -> Self {
+        Self::of(settings, gallery::Settings::default())
     }
 
     /// A server with a gallery of these settings, in a new folder.
-    pub fn of(settings: api::Settings, recognition: recognition::Settings, store: gallery::Settings) -> Self {
+    pub fn of(settings: api::Settings, store: gallery::Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = gallery::Settings { dir: folder.path().join("gallery"), ..store };
         let engine = engine();
@@ -81,28 +81,23 @@ impl Server {
             let tenant = tenant.parse::<TenantId>().expect("a tenant's name");
             gallery.add_key(&tenant, None).expect("a key is added").secret
         });
-        let recognition = Recognition::start(engine, recognition).expect("the recognition starts");
-        let readiness = Arc::new(Readiness::new());
-        readiness.set_gallery(true);
-        let state = api::State::new(settings, Arc::clone(&gallery), recognition, Arc::clone(&readiness))
-            .expect("the settings are valid");
+        let recognition = Recognition::start(engine, &settings.recognition).expect("the recognition starts");
+        settings.validate().expect("the settings are valid");
+        let state = api::State::new(settings, Arc::clone(&gallery), recognition);
+        let readiness = Arc::clone(state.readiness());
 
         let (stop, stopped) = oneshot::channel::<()>();
-        let (tell, told) = std::sync::mpsc::channel();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
         let thread = thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-                tell.send(listener.local_addr().expect("an address")).expect("the test waits");
-                api::serve(listener, state, async {
-                    // Dropping the sender stops it, too.
-                    let _ = stopped.await;
-                })
-                .await;
-            });
+            let shutdown = async {
+                // Dropping the sender stops it, too.
+                let _ = stopped.await;
+            };
+            runtime.block_on(api::serve(listener, state, shutdown)).expect("it serves");
         });
-        let address = told.recv().expect("the server starts");
         Self { address, gallery, readiness, keys, stop: Some(stop), thread: Some(thread), _folder: folder }
     }
 
