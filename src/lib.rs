@@ -1,6 +1,7 @@
 //! facegate: a door controller that recognises faces.
 
 pub mod api;
+pub mod camera;
 pub mod clock;
 pub mod error;
 pub mod gallery;

@@ -72,6 +72,8 @@ impl Check<'_> {
             };
             self.own_slot(header.slot, name.clone());
             match gallery.try_open(tenant.slot, bytes)? {
+                // Deleted by another process since this began.
+                None if gallery.is_gone(bytes)? => {}
                 None => self.find(
                     format!("{name} of tenant {} cannot be opened: it or its secret changed", tenant.name),
                     RESTORE,

@@ -1,5 +1,7 @@
 //! All that changes enrolments: enrolling, retention, counting, deleting. Durable when the call returns.
 
+use heed::PutFlags;
+
 use super::{
     Gallery,
     ids::{EmbeddingId, SubjectId, TenantId},
@@ -56,7 +58,8 @@ impl Gallery {
         let sealed = self.vault.seal(row.slot, header.slot, fixed_part(&record), &plain)?;
         record.extend_from_slice(&sealed);
         let txn = writer.txn();
-        self.store.records.put(txn, &header.id.to_be_bytes(), &record)?;
+        // Ids rise, so that it goes behind all others: then LMDB fills its pages instead of splitting them.
+        self.store.records.put_with_flags(txn, PutFlags::APPEND, &header.id.to_be_bytes(), &record)?;
         self.store.ids.put(txn, &id_key(row.number, &header.embedding), &header.id.to_le_bytes())?;
         let key = subject_key(row.number, &header.subject, Some(&header.embedding));
         self.store.subjects.put(txn, &key, &subject_value(header.id, true))?;

@@ -38,9 +38,11 @@ impl Gallery {
         for hit in hits {
             // Deleted or replaced since the index was asked: then it is no match.
             let Some(bytes) = self.store.records.get(&txn, &hit.id.to_be_bytes())? else { continue };
-            let (header, secret) = self.open_record(row.slot, bytes)?;
-            if header.active {
-                matches.push(Match { enrolment: header.into_enrolment(secret), cosine: hit.cosine });
+            match self.open_record(row.slot, bytes)? {
+                Some((header, secret)) if header.active => {
+                    matches.push(Match { enrolment: header.into_enrolment(secret), cosine: hit.cosine });
+                }
+                _ => {}
             }
         }
         Ok(matches)
@@ -68,7 +70,7 @@ impl Gallery {
             if Header::parse(bytes).is_none_or(|(header, _)| header.model != self.model) {
                 continue;
             }
-            let (header, secret) = self.open_record(row.slot, bytes)?;
+            let Some((header, secret)) = self.open_record(row.slot, bytes)? else { continue };
             let cosine = secret.embedding.cosine(probe);
             if best.as_ref().is_none_or(|best| cosine > best.cosine) {
                 best = Some(Match { enrolment: header.into_enrolment(secret), cosine });
@@ -110,7 +112,7 @@ impl Gallery {
                 page.next = page.enrolments.last().map(|last: &Enrolment| last.id);
                 break;
             }
-            let (header, secret) = self.open_record(row.slot, bytes)?;
+            let Some((header, secret)) = self.open_record(row.slot, bytes)? else { continue };
             page.enrolments.push(header.into_enrolment(secret));
         }
         Ok(page)
@@ -150,9 +152,20 @@ impl Gallery {
         Ok(stats)
     }
 
-    /// Opens a record that has to be readable.
-    fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<(Header, Secret)> {
-        self.try_open(tenant_slot, bytes)?.ok_or_else(unreadable)
+    /// Opens a record that has to be readable. `None` where it was deleted since the transaction began: the record is still
+    /// in view then, its secret is not.
+    fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
+        let opened = self.try_open(tenant_slot, bytes)?;
+        if opened.is_none() && !self.is_gone(bytes)? {
+            return Err(unreadable());
+        }
+        Ok(opened)
+    }
+
+    /// Whether a record that was in view is no longer in the store.
+    pub(super) fn is_gone(&self, bytes: &[u8]) -> Result<bool> {
+        let Some((header, _)) = Header::parse(bytes) else { return Ok(false) };
+        Ok(self.store.records.get(&*self.store.read()?, &header.id.to_be_bytes())?.is_none())
     }
 
     /// Opens a record; `None` where its bytes or its secrets are not what they were.

@@ -224,9 +224,54 @@ impl Gallery {
         let tenant_slot = slots.get(&header.tenant).copied().unwrap_or_default();
         let plain = self.vault.unseal(tenant_slot, header.slot, known, sealed)?;
         let Some(embedding) = plain.and_then(|plain| Secret::parse_embedding(&plain)) else {
-            tracing::error!(embedding = %header.embedding, "an enrolment cannot be opened; run facegate check");
+            if !self.is_gone(bytes)? {
+                tracing::error!(embedding = %header.embedding, "an enrolment cannot be opened; run facegate check");
+            }
             return Ok(None);
         };
         Ok(Some((header, embedding)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::vision::DIMENSION;
+
+    /// Vectors that agree with the first axis to one of three degrees, exactly: many ties.
+    fn vector(degree: usize) -> Embedding {
+        let mut raw = [0.0; DIMENSION];
+        raw[0] = [1.0, 0.5, 0.25][degree];
+        raw[1] = (1.0f32 - raw[0] * raw[0]).sqrt();
+        Embedding::normalised(&raw).expect("it is of unit length")
+    }
+
+    proptest! {
+        /// Whatever order the faces came in, and however many tie where the fetch ends.
+        #[test]
+        fn the_best_of_each_subject_is_what_a_plain_sort_finds(
+            faces in prop::collection::vec((0usize..3, 0u8..40, any::<[u8; 16]>()), 1..120),
+            limit in 1usize..6,
+            least in prop_oneof![Just(-1.0f32), Just(0.4), Just(0.9)],
+        ) {
+            let mut index = FaceIndex::new().unwrap();
+            let mut all = Vec::new();
+            for (id, (degree, subject, uuid)) in (0u64..).zip(faces) {
+                let embedding = vector(degree);
+                let subject: SubjectId = format!("s{subject}").parse().unwrap();
+                let face = Face { subject, embedding: EmbeddingId::from_bytes(uuid) };
+                index.add(embedding.as_slice(), vec![(id, face.clone())]).unwrap();
+                all.push((embedding.cosine(&vector(0)), face));
+            }
+            all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.embedding.cmp(&b.1.embedding)));
+            let mut seen = HashSet::new();
+            all.retain(|(cosine, face)| seen.insert(face.subject.clone()) && *cosine >= least);
+            all.truncate(limit);
+            let hits = best_of_each(&index, &vector(0), limit, least, 1).unwrap();
+            let hits: Vec<_> = hits.into_iter().map(|hit| hit.face).collect();
+            prop_assert_eq!(hits, all.into_iter().map(|(_, face)| face).collect::<Vec<_>>());
+        }
     }
 }

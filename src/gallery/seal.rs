@@ -155,9 +155,14 @@ fn make_master(dir: &Path, path: &Path) -> Result<()> {
 
 fn read_master(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let mut file = File::open(path).map_err(|error| {
-        Error::new(Kind::Store, format!("cannot open {}", path.display())).source(error).help(
-            "without it nobody can read the enrolments: restore it from a backup, or begin with an empty folder and enrol again",
-        )
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "without it nobody can read the enrolments: restore it from a backup, or begin with an empty folder and \
+                 enrol again"
+            }
+            _ => "run as the user that owns the gallery's folder, or change the owner of its files",
+        };
+        Error::new(Kind::Store, format!("cannot open {}", path.display())).source(error).help(help)
     })?;
     refuse_if_others_can_read(&file, path)?;
     // One byte more than a key has, to see that there is no more.

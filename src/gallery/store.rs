@@ -39,7 +39,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls, types::Bytes};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls, types::Bytes};
 
 use super::{ids::TenantId, slots::SlotFile};
 use crate::error::{Context, Error, Kind, Result};
@@ -302,7 +302,7 @@ impl<'s> Writer<'s> {
         value[0] = change as u8;
         value[1..5].copy_from_slice(&tenant.to_le_bytes());
         value[5..].copy_from_slice(&id.to_le_bytes());
-        store.log.put(self.txn(), &sequence.to_be_bytes(), &value)?;
+        store.log.put_with_flags(self.txn(), PutFlags::APPEND, &sequence.to_be_bytes(), &value)?;
         if let Some(old) = sequence.checked_sub(LOG_KEPT) {
             store.log.delete(self.txn(), &old.to_be_bytes())?;
         }

@@ -49,15 +49,19 @@ pub struct NewEnrolment {
 /// An enrolment as it stands in the store, without its vector.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Enrolment {
+    /// Its name, for listing and deleting.
     pub id: EmbeddingId,
+    /// Whose face it is.
     pub subject: SubjectId,
     /// The recogniser that made the embedding. Only embeddings of the loaded recogniser are ever matched.
     pub model: String,
-    /// 0 to 1.
+    /// How good the picture was, 0 to 1.
     pub quality_score: f32,
-    /// 0 to 1.
+    /// How surely a living person was seen, 0 to 1, where that was measured.
     pub liveness_score: Option<f32>,
+    /// Where the picture came from, as it was given.
     pub source: Option<String>,
+    /// As it was given.
     pub metadata: Option<Map<String, Value>>,
     /// The wall clock at enrolment, to the microsecond.
     pub created_at: Timestamp,
@@ -72,6 +76,7 @@ pub struct Enrolment {
 /// An enrolment that a probe was compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
+    /// The enrolment, without its vector.
     pub enrolment: Enrolment,
     /// The cosine of the angle between the two templates, −1 to 1.
     pub cosine: f32,
@@ -99,6 +104,7 @@ impl Default for ListFilter {
 /// Some enrolments, by id, that is oldest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
+    /// At most as many as were asked for.
     pub enrolments: Vec<Enrolment>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<EmbeddingId>,
@@ -127,13 +133,14 @@ pub struct KeyInfo {
     pub tenant: TenantId,
     /// What the operator called it.
     pub label: Option<String>,
+    /// The wall clock when it was made.
     pub created_at: Timestamp,
 }
 
 /// How full the gallery is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// Tenants that have a key or an enrolment.
+    /// Tenants that ever had a key or an enrolment.
     pub tenants: u64,
     /// Subjects with at least one embedding, over all tenants.
     pub subjects: u64,
@@ -170,6 +177,8 @@ impl CheckReport {
 /// One thing that is wrong, in words, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// What does not agree, and where.
     pub message: String,
+    /// What to do.
     pub help: String,
 }

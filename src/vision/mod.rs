@@ -12,8 +12,10 @@ pub mod evaluate;
 pub mod landmarks;
 pub mod liveness;
 pub mod models;
+pub mod motion;
 pub mod picture;
 pub mod quality;
+pub mod track;
 
 use serde::{Deserialize, Serialize};
 

@@ -210,12 +210,14 @@ fn processes_see_what_each_other_does() {
     assert_eq!(other.ask("find 4"), "nobody");
     assert_sound(&gallery);
 
+    assert_eq!(other.ask("enrol early 5000").len(), 36);
     // Further behind than the log reaches, and past retention: still the same.
     other.ask(&format!("enrol-many {}", super::super::store::LOG_KEPT / 2 + 100));
     assert!(gallery.refresh().unwrap());
     assert_sound(&gallery);
     let stats = gallery.stats().unwrap();
-    assert_eq!(stats.active, 2 + 3);
+    assert_eq!(stats.active, 3 + 3);
+    assert_eq!(gallery.best_two(&acme, &face(5000)).unwrap()[0].0, subject("early"));
 
     let answer = other.ask("key");
     let (id, secret) = answer.split_once(' ').unwrap();

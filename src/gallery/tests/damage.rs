@@ -1,6 +1,6 @@
 //! Files that are not as they should be, and what `check` says of a store that does not agree.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 use crate::gallery::{
@@ -84,6 +84,20 @@ fn a_folder_that_cannot_be_used_is_refused() {
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     refused(dir.path());
+}
+
+#[test]
+fn files_of_another_user_are_refused_with_advice() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: root may open everything");
+        return;
+    }
+    for name in ["data.mdb", "master.key", "seal.keys"] {
+        let dir = filled();
+        let file = settings(dir.path()).dir.join(name);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+        assert!(refused(dir.path()).advice().unwrap().contains("user"), "{name}");
+    }
 }
 
 /// Changes the store or the memory behind the gallery's back and gives what `check` says.

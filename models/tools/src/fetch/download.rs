@@ -1,0 +1,194 @@
+//! Getting published files from where they were published, into a cache that outlives the run.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::client::{Run, output};
+use crate::error::{Context, Error, Result};
+use crate::identity::{Hash, Identity};
+use crate::manifest::{Origin, Registry, Source};
+
+/// How long a client may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// The cache of what was downloaded.
+#[derive(Debug)]
+pub struct Downloads {
+    folder: PathBuf,
+    /// Held while this lives: only one run at a time changes the cache.
+    _lock: std::fs::File,
+    /// Archives that this run has checked.
+    checked: HashMap<Hash, PathBuf>,
+}
+
+impl Downloads {
+    /// Opens the cache, and waits while another run has it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn open(folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
+        std::fs::create_dir_all(folder).context(|| format!("cannot make the cache {}", folder.display()))?;
+        Ok(Self { folder: folder.to_path_buf(), _lock: super::lock(folder, say)?, checked: HashMap::new() })
+    }
+
+    /// The published file.
+    ///
+    /// # Errors
+    /// Where it cannot be had, or is not what it should be.
+    pub fn get(&mut self, source: &Source, say: &dyn Fn(&str)) -> Result<Vec<u8>> {
+        match &source.origin {
+            Origin::Archive { registry, package, version, sha256, path } => {
+                let archive = self.archive(*registry, package, version, *sha256, say)?;
+                let bytes = member(&archive, path, source.identity.bytes)?;
+                source.identity.check(&bytes, &format!("{path} of {}", source.origin))?;
+                Ok(bytes)
+            }
+            Origin::Git { url, commit, path } => self.git(url, commit, path, &source.identity, say),
+        }
+    }
+
+    /// The archive of a package, from the cache or its registry.
+    fn archive(
+        &mut self,
+        registry: Registry,
+        package: &str,
+        version: &str,
+        sha256: Hash,
+        say: &dyn Fn(&str),
+    ) -> Result<PathBuf> {
+        if let Some(path) = self.checked.get(&sha256) {
+            return Ok(path.clone());
+        }
+        let kept = self.folder.join(format!("{}-{version}.tar.gz", package.replace(['@', '/'], "_")));
+        if kept.exists() && Hash::of_file(&kept)? != sha256 {
+            say(&format!("{} is damaged: downloading it again", kept.display()));
+            remove(&kept)?;
+        }
+        if !kept.exists() {
+            let work = tempfile::tempdir_in(&self.folder).context(|| "cannot make a folder in the cache")?;
+            match registry {
+                Registry::Npm => npm(package, version, work.path(), say)?,
+                Registry::Pypi => pypi(package, version, sha256, work.path(), say)?,
+            }
+            let downloaded = the_archive_in(work.path())?;
+            let found = Hash::of_file(&downloaded)?;
+            if found != sha256 {
+                return Err(Error::new(format!(
+                    "the archive of {package} {version} is not the one that is pinned: found sha256 {found}, expected {sha256}"
+                )));
+            }
+            std::fs::rename(&downloaded, &kept).context(|| format!("cannot keep {}", kept.display()))?;
+        }
+        self.checked.insert(sha256, kept.clone());
+        Ok(kept)
+    }
+
+    /// A file of a repository, from a clone in the cache that holds only the commit.
+    fn git(&self, url: &str, commit: &str, path: &str, identity: &Identity, say: &dyn Fn(&str)) -> Result<Vec<u8>> {
+        let name = Hash::of(url.as_bytes()).to_string();
+        let clone = self.folder.join(format!("git-{}", &name[..16]));
+        let kept = clone.exists();
+        say(&format!("getting {path} from {url} with git"));
+        let first = git_file(&clone, url, commit, path, identity);
+        match first {
+            // What an earlier run left may be damaged: once more, from the start.
+            Err(error) if kept => {
+                say(&format!("{error}; trying again from the start"));
+                std::fs::remove_dir_all(&clone).context(|| format!("cannot remove {}", clone.display()))?;
+                git_file(&clone, url, commit, path, identity)
+            }
+            other => other,
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).context(|| format!("cannot remove {}", path.display()))
+}
+
+/// The one archive that a client put into the folder.
+fn the_archive_in(folder: &Path) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(folder).context(|| format!("cannot look into {}", folder.display()))?;
+    let mut archives = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tgz" || extension == "gz"));
+    match (archives.next(), archives.next()) {
+        (Some(archive), None) => Ok(archive),
+        _ => Err(Error::new("the client ended well, but left no archive")),
+    }
+}
+
+fn npm(package: &str, version: &str, folder: &Path, say: &dyn Fn(&str)) -> Result<()> {
+    say(&format!("downloading {package} {version} with npm"));
+    let mut command = Command::new("npm");
+    command.args(["pack", &format!("{package}@{version}"), "--ignore-scripts", "--loglevel=error"]);
+    command.args(["--fetch-retries=2", "--fetch-timeout=60000", "--no-update-notifier"]).current_dir(folder);
+    let doing = format!("npm pack {package}@{version}");
+    Run { program: "npm", package: "npm", doing, limit: LIMIT }.run(&mut command, Stdio::null())
+}
+
+/// pip asks a source distribution for its metadata, which runs its `setup.py`: the hash, which pip checks before that, makes
+/// sure that it is the one that was looked at.
+fn pypi(package: &str, version: &str, sha256: Hash, folder: &Path, say: &dyn Fn(&str)) -> Result<()> {
+    say(&format!("downloading {package} {version} with pip"));
+    let list = folder.join("requirements.txt");
+    std::fs::write(&list, format!("{package}=={version} --hash=sha256:{sha256}\n"))
+        .context(|| format!("cannot write {}", list.display()))?;
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "download", "--require-hashes", "--no-deps", "--no-binary", ":all:", "--no-input"]);
+    command.args(["--quiet", "--disable-pip-version-check", "--dest", "."]).arg("--requirement").arg(&list);
+    command.current_dir(folder);
+    let doing = format!("pip download {package}=={version}");
+    Run { program: "python3", package: "python3-pip", doing, limit: LIMIT }.run(&mut command, Stdio::null())
+}
+
+/// A file of a gzipped tar archive. At most `most` bytes of it are read, and one more to tell that it is longer.
+fn member(archive: &Path, path: &str, most: u64) -> Result<Vec<u8>> {
+    let place = || format!("cannot read {}", archive.display());
+    let file = std::fs::File::open(archive).context(place)?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(std::io::BufReader::new(file)));
+    for entry in archive.entries().context(place)? {
+        let entry = entry.context(place)?;
+        if entry.path_bytes().as_ref() == path.as_bytes() {
+            let mut bytes = Vec::new();
+            entry.take(most.saturating_add(1)).read_to_end(&mut bytes).context(place)?;
+            return Ok(bytes);
+        }
+    }
+    Err(Error::new(format!("the archive has no {path}")))
+}
+
+/// Fetches the one commit without its files into `clone`, then the one file.
+fn git_file(clone: &Path, url: &str, commit: &str, path: &str, identity: &Identity) -> Result<Vec<u8>> {
+    let git = |arguments: &[&str], stdout: Stdio| {
+        let mut command = Command::new("git");
+        // No questions; nothing of the user's repositories; an end where a connection stands still.
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true").env("LC_ALL", "C");
+        command.env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE").env("GIT_DIR", clone);
+        command.args(["-c", "credential.helper=", "-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=30"]);
+        command.args(arguments);
+        let doing = format!("git: {url}");
+        Run { program: "git", package: "git", doing, limit: LIMIT }.run(&mut command, stdout)
+    };
+    std::fs::create_dir_all(clone).context(|| format!("cannot make {}", clone.display()))?;
+    // A run that was killed may have left these; no other is at work, since we hold the lock.
+    for lock in ["shallow.lock", "config.lock", "HEAD.lock", "packed-refs.lock"] {
+        let _ = std::fs::remove_file(clone.join(lock));
+    }
+    git(&["init", "--quiet", "--bare"], Stdio::null())?;
+    git(&["config", "remote.origin.url", url], Stdio::null())?;
+    git(&["config", "remote.origin.promisor", "true"], Stdio::null())?;
+    git(&["config", "remote.origin.partialclonefilter", "blob:none"], Stdio::null())?;
+    git(&["fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none", "origin", commit], Stdio::null())?;
+    let out = tempfile::NamedTempFile::new().context(|| "cannot make a temporary file")?;
+    git(&["cat-file", "blob", &format!("{commit}:{path}")], output(out.path())?)?;
+    let mut bytes = Vec::new();
+    let file = out.reopen().context(|| "cannot read a temporary file")?;
+    file.take(identity.bytes.saturating_add(1)).read_to_end(&mut bytes).context(|| "cannot read a temporary file")?;
+    identity.check(&bytes, &format!("{path} of {url}"))?;
+    Ok(bytes)
+}
