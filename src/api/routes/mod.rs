@@ -1,0 +1,39 @@
+//! One file a resource. A handler reads the request, asks the recognition or the gallery, and writes the answer.
+
+pub(super) mod embeddings;
+pub(super) mod enroll;
+pub(super) mod health;
+pub(super) mod search;
+pub(super) mod verify;
+
+use super::{error::Failure, values::Values};
+use crate::{error::Result, vision::engine::Calibration};
+
+/// Least similarity that counts where the client names none.
+const DEFAULT_THRESHOLD: f64 = 0.6;
+
+/// A threshold as the client gave it, and what follows from it.
+struct Threshold {
+    /// As given, to be told back.
+    given: f64,
+}
+
+impl Threshold {
+    fn read(values: &Values) -> Result<Self> {
+        Ok(Self { given: values.fraction("threshold")?.unwrap_or(DEFAULT_THRESHOLD) })
+    }
+
+    /// Whether `similarity` reaches it. Compared as the single-precision number that the client sees, so that an answer
+    /// never says that 0.7 does not reach 0.7.
+    fn passes(&self, similarity: f32) -> bool {
+        similarity >= self.given as f32
+    }
+
+    /// A cosine that nothing which passes lies under. A hair less than the exact one: rounding must not lose a match;
+    /// [`Threshold::passes`] has the last word.
+    fn least_cosine(&self, calibration: &Calibration) -> f32 {
+        (calibration.cosine(self.given as f32) - 1e-4).max(-1.0)
+    }
+}
+
+type Answer<T> = Result<axum::Json<T>, Failure>;

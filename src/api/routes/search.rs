@@ -1,0 +1,45 @@
+//! `POST /search`
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{Extension, Json, extract::State as Shared};
+
+use super::{Answer, Threshold};
+use crate::api::{
+    State,
+    auth::Tenant,
+    blocking,
+    dto::{Found, Match, seconds_since},
+    form::Form,
+};
+
+const DEFAULT_LIMIT: usize = 10;
+const MOST: usize = 100;
+
+pub(in crate::api) async fn search(
+    Shared(state): Shared<Arc<State>>,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    mut form: Form,
+) -> Answer<Found> {
+    let started = Instant::now();
+    let threshold = Threshold::read(&form.values)?;
+    let limit = form.values.count("limit", MOST)?.unwrap_or(DEFAULT_LIMIT);
+    let image = form.image()?;
+
+    let probe = state.recognition.probe(image).await?;
+    let calibration = state.recognition.calibration();
+    let (gallery, least) = (Arc::clone(&state.gallery), threshold.least_cosine(calibration));
+    let found = blocking(move || gallery.search(&tenant, &probe.embedding, limit, least)).await?;
+    let matches: Vec<_> = found
+        .into_iter()
+        .map(|found| Match::new(found.enrolment, calibration.similarity(found.cosine)))
+        .filter(|found| threshold.passes(found.similarity))
+        .collect();
+    Ok(Json(Found {
+        success: true,
+        match_count: matches.len(),
+        matches,
+        threshold_used: threshold.given,
+        processing_time: seconds_since(started),
+    }))
+}

@@ -1,0 +1,4 @@
+//! Integration tests: the real parts over real sockets and files.
+
+mod api;
+mod support;

@@ -1,0 +1,142 @@
+//! What the tests stand on: networks, photographs, and the real server on a port of its own.
+
+pub mod http;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use facegate::{
+    api::{self, Readiness},
+    clock::{Clock, SystemClock},
+    gallery::{self, Gallery, TenantId},
+    recognition::Recognition,
+    vision::{engine::Engine, models::Pack},
+};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use self::http::{Form, Reply, call};
+
+const BASE: &str = "/v1/face-matching";
+
+/// A folder of `models/`, or where the variable says.
+fn folder(variable: &str, default: &str) -> PathBuf {
+    let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
+    std::env::var_os(variable).map_or_else(fallback, PathBuf::from)
+}
+
+/// The starter pack's networks.
+pub fn engine() -> Arc<Engine> {
+    let models = folder("FACEGATE_MODELS_DIR", "models");
+    let pack = Pack::open(&models, "starter")
+        .unwrap_or_else(|error| panic!("{error}: run `models/fetch starter`, as `make test` does"));
+    Engine::load(&pack).expect("the starter pack loads")
+}
+
+/// Where a photograph lies: `obama.jpg`, `obama2.jpg`, `biden.jpg`.
+pub fn photo_path(name: &str) -> PathBuf {
+    folder("FACEGATE_PHOTOS", "models/photos").join(name)
+}
+
+/// The file of a photograph.
+pub fn photo(name: &str) -> Vec<u8> {
+    let path = photo_path(name);
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: run `models/fetch photos`, as `make test` does", path.display()))
+}
+
+/// The API with its gallery in a folder of its own, until it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub gallery: Arc<Gallery>,
+    pub readiness: Arc<Readiness>,
+    /// Keys of two tenants.
+    pub keys: [String; 2],
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::with(api::Settings::default())
+    }
+
+    pub fn with(settings: api::Settings) -> Self {
+        Self::of(settings, gallery::Settings::default())
+    }
+
+    /// A server with a gallery of these settings, in a new folder.
+    pub fn of(settings: api::Settings, store: gallery::Settings) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = gallery::Settings { dir: folder.path().join("gallery"), ..store };
+        let engine = engine();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let gallery = Arc::new(Gallery::open(&store, engine.model_id(), clock).expect("a new gallery opens"));
+        let keys = ["acme", "beta"].map(|tenant| {
+            let tenant = tenant.parse::<TenantId>().expect("a tenant's name");
+            gallery.add_key(&tenant, None).expect("a key is added").secret
+        });
+        let recognition = Recognition::start(engine, &settings.recognition).expect("the recognition starts");
+        settings.validate().expect("the settings are valid");
+        let state = api::State::new(settings, Arc::clone(&gallery), recognition);
+        let readiness = Arc::clone(state.readiness());
+
+        let (stop, stopped) = oneshot::channel::<()>();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let thread = thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            let shutdown = async {
+                // Dropping the sender stops it, too.
+                let _ = stopped.await;
+            };
+            runtime.block_on(api::serve(listener, state, shutdown)).expect("it serves");
+        });
+        Self { address, gallery, readiness, keys, stop: Some(stop), thread: Some(thread), _folder: folder }
+    }
+
+    /// A call by the first tenant.
+    pub fn call(&self, method: &str, path: &str, form: Option<&Form>) -> Reply {
+        self.call_as(0, method, path, form)
+    }
+
+    /// A call by one of the two tenants.
+    pub fn call_as(&self, tenant: usize, method: &str, path: &str, form: Option<&Form>) -> Reply {
+        let authorization = format!("Bearer {}", self.keys[tenant]);
+        let mut headers = vec![("Authorization", authorization.as_str())];
+        let content_type = Form::content_type();
+        if form.is_some() {
+            headers.push(("Content-Type", &content_type));
+        }
+        let body = form.map(Form::bytes);
+        call(self.address, method, &format!("{BASE}{path}"), &headers, body.as_deref())
+    }
+
+    /// Enrols a photograph and gives the embedding's id.
+    pub fn enrol(&self, tenant: usize, subject: &str, photo: &[u8]) -> String {
+        let form = Form::new().text("subject_id", subject).image(photo);
+        let reply = self.call_as(tenant, "POST", "/enroll", Some(&form));
+        assert_eq!(reply.status, 200, "{:?}", reply.body);
+        reply.body["embeddingId"].as_str().expect("an id").to_owned()
+    }
+
+    /// Stops it as SIGTERM would, and waits for its end.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server does not panic");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
