@@ -8,5 +8,6 @@ pub mod door;
 pub mod error;
 pub mod gallery;
 pub mod intake;
+pub mod journal;
 pub mod recognition;
 pub mod vision;

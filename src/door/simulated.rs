@@ -5,7 +5,6 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -82,7 +81,7 @@ impl Simulated {
         let edges = SimulatedEdges::default();
         let mut lock =
             Self { energised: rest, edges, file: file.transpose()?, clock, description: settings.describe() };
-        lock.record()?;
+        lock.record(rest)?;
         Ok(lock)
     }
 
@@ -91,24 +90,22 @@ impl Simulated {
         self.edges.clone()
     }
 
-    fn record(&mut self) -> Result<()> {
+    /// Writes the level down, then takes it on: a level that could not be written is tried again.
+    fn record(&mut self, energised: bool) -> Result<()> {
         let now = self.clock.now();
-        self.edges.push(self.energised, now);
-        tracing::debug!(energised = self.energised, "the simulated relay moves");
         if let Some(file) = &mut self.file {
-            let monotonic_us = duration_us(now.since_start());
-            let written = Written { energised: self.energised, at: self.clock.wall(), monotonic_us };
+            let monotonic_us = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX);
+            let written = Written { energised, at: self.clock.wall(), monotonic_us };
             let mut line =
                 serde_json::to_vec(&written).context(Kind::Internal, || "an edge cannot be written as JSON")?;
             line.push(b'\n');
             file.write_all(&line).context(Kind::Lock, || "the simulated lock's edges cannot be written")?;
         }
+        self.energised = energised;
+        self.edges.push(energised, now);
+        tracing::info!(energised, "the simulated relay moves");
         Ok(())
     }
-}
-
-fn duration_us(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Lock for Simulated {
@@ -116,8 +113,7 @@ impl Lock for Simulated {
         if self.energised == energised {
             return Ok(());
         }
-        self.energised = energised;
-        self.record()
+        self.record(energised)
     }
 
     fn describe(&self) -> String {
@@ -127,6 +123,8 @@ impl Lock for Simulated {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::SimulatedClock;
 

@@ -1,0 +1,75 @@
+//! What stands in the journal.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Something worth recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// At which door, where it was at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<String>,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// How a decision went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Granted,
+    Denied,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The daemon is ready. `version` is its own, `model` the recogniser's id.
+    Started { version: String, model: String },
+    /// The daemon ends as it should.
+    Stopped,
+    /// Somebody stood before the door.
+    Decision {
+        outcome: Verdict,
+        /// Who it was; none for a stranger.
+        subject: Option<String>,
+        /// The best, 0 to 1; none where no frame gave one.
+        similarity: Option<f32>,
+        /// A code of [`access`](crate::access): `agreed`, `below_threshold`, `too_dark` …
+        reason: String,
+        /// The recogniser's id.
+        model: String,
+        /// From the frame that decided it to the decision, in milliseconds.
+        latency_ms: f32,
+        /// The tracker's number for the face, since the daemon's start.
+        track: u64,
+    },
+    /// The relay moved.
+    DoorEdge {
+        energised: bool,
+        /// Whether the door is unlocked by it.
+        open: bool,
+        /// From the frame that opened the door to the edge, in milliseconds; none where the door locks.
+        latency_ms: Option<f32>,
+    },
+    /// So many entries before this one are not in the journal: the disk was too slow, or full.
+    Lost { entries: u64 },
+    /// So many bytes of an unfinished line were found at the journal's end and set aside, after a power cut.
+    Recovered { bytes: u64 },
+}
+
+/// An entry as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts up from 1 without a gap.
+    pub seq: u64,
+    /// When it happened, by the wall clock, UTC.
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The hash of the record before this one, in hexadecimal; 64 zeros in the first.
+    pub prev: String,
+    /// This record's.
+    pub hash: String,
+}

@@ -1,0 +1,182 @@
+//! The record of what was decided and why: `journal.ndjson`, one JSON object a line, chained by hashes.
+//!
+//! Each line ends with `"prev"`, the hash of the line before it (64 zeros in the first), and `"hash"`, the BLAKE3 hash of
+//! everything in this line before `,"hash":`. So the chain can be checked with `b3sum` alone, and [`verify`] finds every
+//! line that was changed, removed or moved. What it cannot find: lines cut off at the end, and a chain that somebody wrote
+//! anew from some line on. Against those, note [`Report::last`] elsewhere now and then and compare.
+//!
+//! A thread of its own writes and syncs; the door never waits for the disk. Entries that find the queue full are counted
+//! and the gap is told in the journal itself. No template and no photograph is ever in it.
+
+mod chain;
+mod entry;
+mod read;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::{
+    clock::Clock,
+    error::{Context, Error, Kind, Result},
+};
+
+pub use chain::Anchor;
+pub use entry::{Entry, Event, Record, Verdict};
+pub use read::{Break, Records, Report, Which, read, verify};
+
+/// The file's name in the journal's folder.
+pub const FILE: &str = "journal.ndjson";
+
+/// As many entries may wait for the disk.
+const QUEUE: usize = 1_024;
+
+/// A caller that asked for durability waits for this long, and no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For how long the end of the daemon waits for the last entries.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How the journal does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries on the disk since the start.
+    pub written: u64,
+    /// Entries that found the queue full since the start.
+    pub lost: u64,
+    /// Attempts to write that failed.
+    pub errors: u64,
+    /// Whether the last attempt succeeded.
+    pub healthy: bool,
+    pub last_error: Option<String>,
+}
+
+/// An entry on its way to the disk.
+struct Job {
+    at: Timestamp,
+    entry: Entry,
+    /// Told once the entry is on the disk, or cannot be.
+    done: Option<Sender<Result<()>>>,
+}
+
+/// What the callers and the writer share.
+#[derive(Default)]
+struct Shared {
+    stats: Mutex<Stats>,
+    /// Entries lost since the last gap that was told.
+    gap: AtomicU64,
+}
+
+/// The open journal. Dropping it writes what is queued, within half a second. One process at a time has it open.
+pub struct Journal {
+    path: PathBuf,
+    jobs: Option<Sender<Job>>,
+    closing: Option<Sender<()>>,
+    ended: Receiver<()>,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, made where it is missing, and continues its chain. The half of a line that a power cut
+    /// left at the end is set aside in a file of its own, and both the log and the journal say so.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let opened = writer::open(folder)?;
+        let recovered = opened.set_aside;
+        Self::start(folder.join(FILE), opened.file, opened.tip, recovered, clock)
+    }
+
+    fn start(
+        path: PathBuf,
+        medium: impl writer::Medium + 'static,
+        tip: writer::Tip,
+        recovered: Option<u64>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let (jobs, receive) = bounded(QUEUE);
+        let (closing, receive_closing) = bounded(0);
+        let (end, ended) = bounded(0);
+        let shared = Arc::new(Shared::default());
+        shared.stats.lock().healthy = true;
+        let writer =
+            writer::Writer::new(medium, tip, receive, receive_closing, Arc::clone(&shared), Arc::clone(&clock));
+        let body = move || {
+            writer.run();
+            drop(end);
+        };
+        thread::Builder::new()
+            .name("journal".into())
+            .spawn(body)
+            .context(Kind::Io, || "the journal's thread cannot be started")?;
+        let journal = Self { path, jobs: Some(jobs), closing: Some(closing), ended, shared, clock };
+        if let Some(bytes) = recovered {
+            journal.append(Entry { door: None, event: Event::Recovered { bytes } });
+        }
+        Ok(journal)
+    }
+
+    /// Queues an entry. Never waits: where the queue is full the entry is lost, which is counted and told in a later entry.
+    pub fn append(&self, entry: Entry) {
+        let job = Job { at: self.clock.wall(), entry, done: None };
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
+            self.shared.gap.fetch_add(1, Ordering::SeqCst);
+            self.shared.stats.lock().lost += 1;
+        }
+    }
+
+    /// Appends an entry and waits until it would survive a power cut. Not for the door. An error means that the entry is
+    /// not in the journal, save [`Kind::RequestTimeout`]: the disk did not answer within ten seconds, and nobody knows.
+    pub fn append_durable(&self, entry: Entry) -> Result<()> {
+        let (done, wait) = bounded(1);
+        let job = Job { at: self.clock.wall(), entry, done: Some(done) };
+        let Some(jobs) = &self.jobs else { return Err(self.gone()) };
+        match jobs.send_timeout(job, PATIENCE) {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => {
+                return Err(Error::new(Kind::Busy, "the journal's queue is full").help("see that its disk is well"));
+            }
+            Err(SendTimeoutError::Disconnected(_)) => return Err(self.gone()),
+        }
+        match wait.recv_timeout(PATIENCE) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(Error::new(
+                Kind::RequestTimeout,
+                format!("the disk under {} did not answer within ten seconds", self.path.display()),
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(self.gone()),
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::new(Kind::NotReady, format!("the journal {} has ended", self.path.display()))
+    }
+
+    /// How the journal does.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats.lock().clone()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.closing = None;
+        self.jobs = None;
+        if self.ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!(path = %self.path.display(), "the journal's last entries may not be on the disk");
+        }
+    }
+}

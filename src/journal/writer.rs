@@ -1,0 +1,271 @@
+//! The thread that writes, and the file that it writes to.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
+
+use super::{
+    Entry, Event, FILE, Job, Shared,
+    chain::{Position, check_line, write_line},
+};
+use crate::{
+    clock::Clock,
+    error::{Context, Error, Kind, Result},
+};
+
+/// At most so many entries share one sync.
+const BATCH: usize = 256;
+
+/// After a failure the disk is asked again after this long.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A broken end longer than this is not a torn write: nothing we write at once is as long.
+const MAX_TORN: u64 = 1 << 20;
+
+/// Where lines go.
+pub(super) trait Medium: Send {
+    /// Puts `bytes` at `offset`, which is the end, and onto the disk.
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts everything from `offset` on.
+    fn cut(&mut self, offset: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.seek(SeekFrom::Start(offset))?;
+        self.write_all(bytes)?;
+        self.sync_data()
+    }
+
+    fn cut(&mut self, offset: u64) -> io::Result<()> {
+        self.set_len(offset)?;
+        self.sync_data()
+    }
+}
+
+/// Where the journal ends.
+pub(super) struct Tip {
+    pub(super) length: u64,
+    pub(super) position: Position,
+}
+
+/// A journal that is claimed and whose end is whole.
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) tip: Tip,
+    /// How many bytes of a torn end were set aside, if any.
+    pub(super) set_aside: Option<u64>,
+}
+
+/// Opens and claims the file, and mends its end.
+pub(super) fn open(folder: &Path) -> Result<Opened> {
+    let path = folder.join(FILE);
+    let failed = |what: &str| format!("the journal {} cannot be {what}", path.display());
+    fs::create_dir_all(folder)
+        .context(Kind::Io, || format!("the journal's folder {} cannot be made", folder.display()))?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .open(&path)
+        .context(Kind::Io, || failed("opened"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::new(Kind::Io, format!("the journal {} is in use by another process", path.display()))
+                .help("one daemon at a time writes it: stop the other one, or give this one another folder"));
+        }
+        Err(TryLockError::Error(error)) => return Err(Error::new(Kind::Io, failed("locked")).source(error)),
+    }
+    // The file's name survives a power cut from here on.
+    File::open(folder).and_then(|folder| folder.sync_all()).context(Kind::Io, || failed("made durable"))?;
+    let length = file.metadata().context(Kind::Io, || failed("read"))?.len();
+    let (tip, torn) = find_tip(&mut file, length).context(Kind::Io, || failed("read"))?;
+    if torn.is_empty() {
+        return Ok(Opened { file, tip, set_aside: None });
+    }
+    // A first write that was torn has no newline yet.
+    let foreign = tip.length == 0 && torn.contains(&b'\n');
+    if foreign || torn.len() as u64 > MAX_TORN {
+        return Err(Error::new(Kind::Io, format!("the journal {} does not end with a record", path.display()))
+            .help("it is damaged, or no journal of ours: move it away and keep it; a new one is begun"));
+    }
+    set_aside(folder, &torn, tip.position.next);
+    file.cut(tip.length).context(Kind::Io, || failed("mended"))?;
+    Ok(Opened { file, tip, set_aside: Some(torn.len() as u64) })
+}
+
+/// The last whole record and what comes after it. Reads no more than the end of the file.
+fn find_tip(file: &mut File, length: u64) -> io::Result<(Tip, Vec<u8>)> {
+    // One more, so that a broken end that is too long shows as such.
+    let start = length.saturating_sub(MAX_TORN + 1);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(length - start).read_to_end(&mut end)?;
+    let mut whole = end.len();
+    while let Some(newline) = end[..whole].iter().rposition(|&byte| byte == b'\n') {
+        let begin = end[..newline].iter().rposition(|&byte| byte == b'\n').map_or(0, |before| before + 1);
+        if let Ok((anchor, _)) = check_line(&end[begin..newline]) {
+            let length = start + newline as u64 + 1;
+            return Ok((Tip { length, position: Position::after(&anchor) }, end.split_off(newline + 1)));
+        }
+        whole = begin;
+    }
+    Ok((Tip { length: 0, position: Position::start() }, end))
+}
+
+/// Keeps a torn end for whoever wants to look. It was never acknowledged, so that the journal goes on without it where the
+/// disk has no room.
+fn set_aside(folder: &Path, torn: &[u8], next: u64) {
+    let path = folder.join(format!("torn-before-{next}.bin"));
+    let kept = fs::write(&path, torn).and_then(|()| File::open(&path)?.sync_all());
+    match kept {
+        Ok(()) => tracing::warn!(
+            bytes = torn.len(),
+            path = %path.display(),
+            "the journal ended with an unfinished line, as after a power cut; it was set aside"
+        ),
+        Err(error) => tracing::warn!(
+            bytes = torn.len(),
+            %error,
+            "the journal ended with an unfinished line, as after a power cut; it was cut off and could not be kept"
+        ),
+    }
+}
+
+/// Writes what is queued, as many entries at once as there are.
+pub(super) struct Writer<M> {
+    medium: M,
+    tip: Tip,
+    jobs: Receiver<Job>,
+    /// Disconnected once the journal is being dropped.
+    closing: Receiver<()>,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    /// Whether there may be bytes behind the tip.
+    ragged: bool,
+}
+
+impl<M: Medium> Writer<M> {
+    pub(super) fn new(
+        medium: M,
+        tip: Tip,
+        jobs: Receiver<Job>,
+        closing: Receiver<()>,
+        shared: Arc<Shared>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { medium, tip, jobs, closing, shared, clock, ragged: false }
+    }
+
+    /// Runs until the journal is dropped and all is written, or cannot be.
+    pub(super) fn run(mut self) {
+        let mut batch: Vec<Job> = Vec::new();
+        let mut open = true;
+        while open {
+            if batch.is_empty() {
+                match self.jobs.recv() {
+                    Ok(job) => batch.push(job),
+                    Err(RecvError) => open = false,
+                }
+            } else if self.closing.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
+                // After a failure the batch waits here, and the queue fills behind it.
+                open = false;
+            }
+            self.collect(&mut batch);
+            self.write(&mut batch);
+        }
+        // Whatever did not fit into that batch.
+        while batch.is_empty() {
+            self.collect(&mut batch);
+            if batch.is_empty() {
+                return;
+            }
+            self.write(&mut batch);
+        }
+        tracing::error!(entries = batch.len() + self.jobs.len(), "the journal ends without its last entries");
+    }
+
+    /// Fills the batch from the queue. Where that empties the queue, a gap is told after what came before it.
+    fn collect(&self, batch: &mut Vec<Job>) {
+        batch.extend(self.jobs.try_iter().take(BATCH.saturating_sub(batch.len())));
+        if batch.len() >= BATCH {
+            return;
+        }
+        let entries = self.shared.gap.swap(0, Ordering::SeqCst);
+        if entries > 0 {
+            let entry = Entry { door: None, event: Event::Lost { entries } };
+            batch.push(Job { at: self.clock.wall(), entry, done: None });
+        }
+    }
+
+    /// Writes the batch and empties it. Where that fails, what somebody waits for is refused, the rest stays.
+    fn write(&mut self, batch: &mut Vec<Job>) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.try_write(batch) {
+            Ok(position) => {
+                self.tip = position;
+                let mut stats = self.shared.stats.lock();
+                stats.written += batch.len() as u64;
+                if !stats.healthy {
+                    tracing::info!("the journal is written again");
+                }
+                stats.healthy = true;
+                drop(stats);
+                for done in batch.drain(..).filter_map(|job| job.done) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                let mut stats = self.shared.stats.lock();
+                stats.errors += 1;
+                if stats.healthy {
+                    tracing::error!(%error, "the journal cannot be written; the door goes on, and it is tried again");
+                }
+                stats.healthy = false;
+                stats.last_error = Some(error.to_string());
+                drop(stats);
+                batch.retain(|job| {
+                    let Some(done) = &job.done else { return true };
+                    let kind = if full { Kind::StorageFull } else { Kind::Io };
+                    let refused = Error::new(kind, "the journal cannot be written").source(error.to_string());
+                    let _ = done.send(Err(refused.help("see that its disk has room and is well")));
+                    false
+                });
+            }
+        }
+    }
+
+    /// The new tip, where all is on the disk.
+    fn try_write(&mut self, batch: &[Job]) -> io::Result<Tip> {
+        let Tip { length, position } = &self.tip;
+        let (length, mut position) = (*length, position.clone());
+        let mut lines = Vec::new();
+        for job in batch {
+            position.prev = write_line(&mut lines, position.next, job.at, &job.entry, &position.prev)?;
+            position.next += 1;
+        }
+        // Half of a batch that failed must not stay behind a shorter one that succeeds.
+        if self.ragged {
+            self.medium.cut(length)?;
+        }
+        self.ragged = true;
+        self.medium.put(length, &lines)?;
+        self.ragged = false;
+        Ok(Tip { length: length + lines.len() as u64, position })
+    }
+}
