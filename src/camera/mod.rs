@@ -21,7 +21,7 @@ pub mod replay;
 mod scene;
 pub mod v4l;
 
-pub use feed::{Feed, Stats};
+pub use feed::{Feed, FeedStats};
 
 /// One picture from a camera.
 pub struct Frame {
