@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn probing_tells_what_would_be_seen_or_what_is_wrong() {
+        let still = tempfile::Builder::new().suffix(".png").tempfile().expect("a file");
+        RgbImage::new(8, 8).save(still.path()).expect("saves");
+        let replay = replay::Settings { stills: vec![still.path().to_owned()], ..Default::default() };
+        assert!(probe(&Settings::Replay(replay.clone())).expect("opens").starts_with("replay of 1 still from"));
+        let bad = replay::Settings { rate_fps: 0.0, ..replay };
+        assert_eq!(probe(&Settings::Replay(bad)).expect_err("out of range").kind(), Kind::Config);
+        let gone = v4l::Settings { device: "/dev/v4l/by-path/there-is-none".into(), ..Default::default() };
+        assert_eq!(probe(&Settings::V4l(gone)).expect_err("no such device").kind(), Kind::Camera);
+    }
+
+    #[test]
     fn a_frame_prints_no_pixels() {
         let frame = Frame { image: RgbImage::new(4, 2), at: Moment::default(), sequence: 3 };
         assert_eq!(format!("{frame:?}"), "Frame(3 of 4×2)");
