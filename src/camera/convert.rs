@@ -153,6 +153,31 @@ mod tests {
         assert!(to_rgb(&layout(Pixels::Mjpeg, 64, 48, 0), &file[..300]).is_err());
     }
 
+    /// Several times what it takes on a desk: machines differ and are shared.
+    #[test]
+    fn conversion_is_cheap() {
+        let picture = RgbImage::from_fn(640, 480, |x, y| Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8]));
+        let mut file = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut file, image::ImageFormat::Jpeg).expect("encodes");
+        for (pixels, bytes, most) in [
+            (Pixels::Yuyv, vec![90; 640 * 480 * 2], 5),
+            (Pixels::Grey, vec![90; 640 * 480], 5),
+            (Pixels::Mjpeg, file.into_inner(), 40),
+        ] {
+            let layout = layout(pixels, 640, 480, 0);
+            let mut times: Vec<_> = (0..21)
+                .map(|_| {
+                    let before = std::time::Instant::now();
+                    to_rgb(&layout, &bytes).expect("converts");
+                    before.elapsed()
+                })
+                .collect();
+            times.sort();
+            eprintln!("640×480 {}: {:?} (median)", pixels.name(), times[10]);
+            assert!(times[10].as_millis() < most);
+        }
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a feed has seen so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stats {
+pub struct FeedStats {
     /// Frames that came.
     pub frames: u64,
     /// Frames that were replaced by a newer one before anybody took them.
@@ -48,7 +48,7 @@ pub struct Feed {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     stall: Duration,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -65,7 +65,7 @@ struct State {
     taken: bool,
     /// When the last frame came.
     seen: Option<Moment>,
-    stats: Stats,
+    stats: FeedStats,
     stopping: bool,
     done: bool,
 }
@@ -98,7 +98,7 @@ impl Feed {
             .name("camera".into())
             .spawn(move || worker.run(open))
             .context(Kind::Io, || "cannot start the camera's thread")?;
-        Ok(Feed { shared, clock, stall, thread: Some(thread) })
+        Ok(Feed { shared, clock, stall, thread: Mutex::new(Some(thread)) })
     }
 
     /// The newest frame whose sequence is above `after`; waits up to `timeout` for it. `None` where none came, at once
@@ -118,7 +118,7 @@ impl Feed {
     }
 
     /// What was seen so far.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> FeedStats {
         let state = self.shared.state.lock();
         let mut stats = state.stats.clone();
         let seen = state.seen.is_some_and(|seen| self.clock.now().since(seen) < self.stall);
@@ -127,8 +127,8 @@ impl Feed {
     }
 
     /// Ends the thread and waits for it, at most 0.3 s: one that hangs in a driver is left behind.
-    pub fn stop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
+    pub fn stop(&self) {
+        let Some(thread) = self.thread.lock().take() else { return };
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.shared.state.lock();
         state.stopping = true;

@@ -21,7 +21,7 @@ pub mod replay;
 mod scene;
 pub mod v4l;
 
-pub use feed::{Feed, Stats};
+pub use feed::{Feed, FeedStats};
 
 /// One picture from a camera.
 pub struct Frame {
@@ -187,6 +187,18 @@ mod tests {
         assert_eq!(error.kind(), Kind::Config);
         assert_eq!(error.message(), "camera.rate_fps = 0 is out of range: from 0.1 to 120 frames a second");
         assert!(check_range("x", f32::NAN, 0.0..=1.0, "").is_err());
+    }
+
+    #[test]
+    fn probing_tells_what_would_be_seen_or_what_is_wrong() {
+        let still = tempfile::Builder::new().suffix(".png").tempfile().expect("a file");
+        RgbImage::new(8, 8).save(still.path()).expect("saves");
+        let replay = replay::Settings { stills: vec![still.path().to_owned()], ..Default::default() };
+        assert!(probe(&Settings::Replay(replay.clone())).expect("opens").starts_with("replay of 1 still from"));
+        let bad = replay::Settings { rate_fps: 0.0, ..replay };
+        assert_eq!(probe(&Settings::Replay(bad)).expect_err("out of range").kind(), Kind::Config);
+        let gone = v4l::Settings { device: "/dev/v4l/by-path/there-is-none".into(), ..Default::default() };
+        assert_eq!(probe(&Settings::V4l(gone)).expect_err("no such device").kind(), Kind::Camera);
     }
 
     #[test]

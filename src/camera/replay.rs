@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     After, Camera, Frame, check_range,
-    scene::{Pose, Random, Scene},
+    scene::{Pose, Random, Scene, Still},
 };
 use crate::{
     clock::Clock,
@@ -118,10 +118,10 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf
 }
 
 /// One still of the list.
-struct Still {
+struct Listed {
     path: PathBuf,
     /// Decoded and brought down to about the frame's size, where there was room to keep it.
-    kept: Option<Arc<RgbImage>>,
+    kept: Option<Arc<Still>>,
     broken: bool,
 }
 
@@ -129,7 +129,7 @@ struct Still {
 pub struct Replay {
     settings: Settings,
     clock: Arc<dyn Clock>,
-    stills: Vec<Still>,
+    stills: Vec<Listed>,
     kept_bytes: usize,
     resizer: Resizer,
     scene: Scene,
@@ -138,7 +138,7 @@ pub struct Replay {
     /// The still that comes next.
     next: usize,
     /// What is being shown, and for how many frames yet; then the empty scene.
-    showing: Option<Arc<RgbImage>>,
+    showing: Option<Arc<Still>>,
     hold: u32,
     gap: u32,
     given: u64,
@@ -153,7 +153,7 @@ impl Replay {
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let mut stills = Vec::new();
         for path in &settings.stills {
-            stills.extend(list(path)?.into_iter().map(|path| Still { path, kept: None, broken: false }));
+            stills.extend(list(path)?.into_iter().map(|path| Listed { path, kept: None, broken: false }));
         }
         if stills.is_empty() {
             let message = format!("no image in {}", join(&settings.stills));
@@ -221,7 +221,7 @@ impl Replay {
     }
 
     /// The still, decoded and not much larger than it is ever shown.
-    fn load(&mut self, at: usize) -> Result<Arc<RgbImage>> {
+    fn load(&mut self, at: usize) -> Result<Arc<Still>> {
         let still = &self.stills[at];
         if let Some(image) = &still.kept {
             return Ok(image.clone());
@@ -232,9 +232,9 @@ impl Replay {
         }
         let bytes = std::fs::read(&still.path).context(Kind::Io, || "cannot be read")?;
         let image = intake::decode(&bytes, &LIMITS)?;
-        let shown = self.fit(&image) * (1.0 + self.settings.zoom);
-        let image = Arc::new(if shown < 1.0 { self.shrink(image, shown)? } else { image });
-        let bytes = image.as_raw().len();
+        let shown = self.fit(image.width(), image.height()) * (1.0 + self.settings.zoom);
+        let image = Arc::new(Still::new(&if shown < 1.0 { self.shrink(image, shown)? } else { image }));
+        let bytes = image.bytes();
         if self.kept_bytes + bytes <= KEPT_BYTES {
             self.kept_bytes += bytes;
             self.stills[at].kept = Some(image.clone());
@@ -242,10 +242,9 @@ impl Replay {
         Ok(image)
     }
 
-    /// Pixels of the frame a pixel of `image`, so that all of it is seen.
-    fn fit(&self, image: &RgbImage) -> f32 {
-        let across = self.settings.width as f32 / image.width() as f32;
-        across.min(self.settings.height as f32 / image.height() as f32)
+    /// Pixels of the frame a pixel of a still of that size, so that all of it is seen.
+    fn fit(&self, width: u32, height: u32) -> f32 {
+        (self.settings.width as f32 / width as f32).min(self.settings.height as f32 / height as f32)
     }
 
     fn shrink(&mut self, image: RgbImage, by: f32) -> Result<RgbImage> {
@@ -262,7 +261,7 @@ impl Replay {
     }
 
     /// Where the still stands at the present frame: slow sinusoids whose periods have no common beat.
-    fn pose(&self, still: &RgbImage) -> Pose {
+    fn pose(&self, still: &Still) -> Pose {
         let swing = |at: usize, period: f32| (TAU * self.given as f32 / period + self.phases[at]).sin();
         let settings = &self.settings;
         Pose {
@@ -270,7 +269,7 @@ impl Replay {
                 settings.pan * settings.width as f32 * swing(0, 53.0),
                 settings.pan * settings.height as f32 * swing(1, 71.0),
             ),
-            scale: self.fit(still) * (1.0 + settings.zoom * swing(2, 89.0)),
+            scale: self.fit(still.width, still.height) * (1.0 + settings.zoom * swing(2, 89.0)),
             angle: settings.rotation_degrees.to_radians() * swing(3, 61.0),
             gain: 1.0 + settings.brightness * swing(4, 97.0),
         }

@@ -7,6 +7,28 @@ const BACKGROUND: u8 = 112;
 /// Noise is drawn once and then read from a random place for each row.
 const NOISE: usize = 1 << 16;
 
+/// A still, made ready to be drawn: a word a pixel, its three channels 16 bits apart, so that they are mixed together.
+pub(super) struct Still {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pixels: Vec<u64>,
+}
+
+impl Still {
+    pub(super) fn new(image: &RgbImage) -> Self {
+        let spread = |pixel: &Rgb<u8>| {
+            let [red, green, blue] = pixel.0.map(u64::from);
+            red | green << 16 | blue << 32
+        };
+        Self { width: image.width(), height: image.height(), pixels: image.pixels().map(spread).collect() }
+    }
+
+    /// Memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.pixels.len() * size_of::<u64>()
+    }
+}
+
 /// How a still stands before the camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pose {
@@ -72,35 +94,35 @@ impl Scene {
     }
 
     /// The still before the wall.
-    pub(super) fn draw(&self, still: &RgbImage, pose: &Pose, random: &mut Random) -> RgbImage {
+    pub(super) fn draw(&self, still: &Still, pose: &Pose, random: &mut Random) -> RgbImage {
         let mut frame = RgbImage::from_pixel(self.width, self.height, Rgb([BACKGROUND; 3]));
-        let (wide, high) = (still.width(), still.height());
         let (sin, cos) = (pose.angle.sin() / pose.scale, pose.angle.cos() / pose.scale);
+        let (wide, high) = (i64::from(still.width), i64::from(still.height));
         // From the frame to the still, both from their centres, in 1/65536 pixel.
         let fixed = |value: f32| (f64::from(value) * 65536.0).round() as i64;
         let step = (fixed(cos), fixed(-sin));
-        let pixels = still.as_raw();
-        let pitch = 3 * wide as usize;
+        let (count, pitch) = (i64::from(self.width), still.width as usize);
         for (y, row) in frame.as_mut().chunks_exact_mut(3 * self.width as usize).enumerate() {
             let dx = 0.5 - self.width as f32 / 2.0 - pose.shift.0;
             let dy = y as f32 + 0.5 - self.height as f32 / 2.0 - pose.shift.1;
             // The half pixels: values stand for pixel centres.
-            let mut u = fixed(dx * cos + dy * sin + wide as f32 / 2.0 - 0.5);
-            let mut v = fixed(-dx * sin + dy * cos + high as f32 / 2.0 - 0.5);
-            for pixel in row.chunks_exact_mut(3) {
-                let (x0, y0) = (u >> 16, v >> 16);
-                if x0 >= 0 && y0 >= 0 && x0 + 1 < i64::from(wide) && y0 + 1 < i64::from(high) {
-                    let (fx, fy) = ((u as u32 >> 8) & 0xff, (v as u32 >> 8) & 0xff);
-                    let at = y0 as usize * pitch + 3 * x0 as usize;
-                    let (above, below) = (&pixels[at..at + 6], &pixels[at + pitch..at + pitch + 6]);
-                    for channel in 0..3 {
-                        let mix =
-                            |pair: &[u8]| u32::from(pair[channel]) * (256 - fx) + u32::from(pair[channel + 3]) * fx;
-                        pixel[channel] = ((mix(above) * (256 - fy) + mix(below) * fy + (1 << 15)) >> 16) as u8;
-                    }
-                }
-                u += step.0;
-                v += step.1;
+            let u = fixed(dx * cos + dy * sin + still.width as f32 / 2.0 - 0.5);
+            let v = fixed(-dx * sin + dy * cos + still.height as f32 / 2.0 - 0.5);
+            // Where the row lies on the still, so that the loop below need not ask.
+            let across = inside(u, step.0, ((wide - 1) << 16) - 1, count);
+            let down = inside(v, step.1, ((high - 1) << 16) - 1, count);
+            let (from, to) = (across.0.max(down.0), across.1.min(down.1));
+            if from >= to {
+                continue;
+            }
+            let (mut u, mut v) = (u + from * step.0, v + from * step.1);
+            for pixel in row[3 * from as usize..3 * to as usize].chunks_exact_mut(3) {
+                let (fx, fy) = ((u as u64 >> 8) & 0xff, (v as u64 >> 8) & 0xff);
+                let at = (v >> 16) as usize * pitch + (u >> 16) as usize;
+                let (above, below) = (&still.pixels[at..at + 2], &still.pixels[at + pitch..at + pitch + 2]);
+                let mixed = mix(mix(above[0], above[1], fx), mix(below[0], below[1], fx), fy);
+                pixel.copy_from_slice(&[mixed as u8, (mixed >> 16) as u8, (mixed >> 32) as u8]);
+                (u, v) = (u.wrapping_add(step.0), v.wrapping_add(step.1));
             }
         }
         self.finish(&mut frame, pose.gain, random);
@@ -132,20 +154,42 @@ impl Scene {
     }
 }
 
+/// Two pixels, mixed: none of `b` at `part` 0, nearly all at 255. Each lane holds at most 255 · 256, so none runs over.
+fn mix(a: u64, b: u64, part: u64) -> u64 {
+    const LANES: u64 = 0x00ff_00ff_00ff;
+    const HALF: u64 = 0x0080_0080_0080;
+    ((a.wrapping_mul(256 - part).wrapping_add(b.wrapping_mul(part)).wrapping_add(HALF)) >> 8) & LANES
+}
+
+/// The first and the one past the last of the `count` steps at which 0 ≤ `start` + n · `step` ≤ `most`.
+fn inside(start: i64, step: i64, most: i64, count: i64) -> (i64, i64) {
+    let (from, to) = match step {
+        _ if most < 0 => (0, 0),
+        0 if (0..=most).contains(&start) => (0, count),
+        0 => (0, 0),
+        // Rounded up to the first step at or past 0, down to the last at or before `most`; mirrored for backward steps.
+        1.. => (-start.div_euclid(step), (most - start).div_euclid(step) + 1),
+        _ => (-(most - start).div_euclid(-step), start.div_euclid(-step) + 1),
+    };
+    (from.clamp(0, count), to.clamp(0, count))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const STRAIGHT: Pose = Pose { shift: (0.0, 0.0), scale: 1.0, angle: 0.0, gain: 1.0 };
 
-    fn still() -> RgbImage {
+    fn picture() -> RgbImage {
         RgbImage::from_fn(64, 48, |x, y| Rgb([(3 * x) as u8, (4 * y) as u8, 128]))
     }
 
     #[test]
     fn straight_is_the_still_itself() {
-        let frame = Scene::new(64, 48, 0.0, 1).draw(&still(), &STRAIGHT, &mut Random::new(1));
-        for (x, y, pixel) in still().enumerate_pixels().filter(|(x, y, _)| *x < 63 && *y < 47) {
+        let frame = Scene::new(64, 48, 0.0, 1).draw(&Still::new(&picture()), &STRAIGHT, &mut Random::new(1));
+        for (x, y, pixel) in picture().enumerate_pixels().filter(|(x, y, _)| *x < 63 && *y < 47) {
             assert_eq!(frame.get_pixel(x, y), pixel);
         }
     }
@@ -157,7 +201,7 @@ mod tests {
             spot.put_pixel(69 + dx, 49 + dy, Rgb([255; 3]));
         }
         let brightest = |pose: Pose| {
-            let frame = Scene::new(101, 101, 0.0, 1).draw(&spot, &pose, &mut Random::new(1));
+            let frame = Scene::new(101, 101, 0.0, 1).draw(&Still::new(&spot), &pose, &mut Random::new(1));
             let bright: Vec<_> = frame.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 200).collect();
             let count = bright.len() as u32;
             (bright.iter().map(|at| at.0).sum::<u32>() / count, bright.iter().map(|at| at.1).sum::<u32>() / count)
@@ -167,6 +211,29 @@ mod tests {
         assert_eq!(brightest(Pose { scale: 2.0, ..STRAIGHT }), (90, 50));
         let quarter = Pose { angle: std::f32::consts::FRAC_PI_2, ..STRAIGHT };
         assert_eq!(brightest(quarter), (50, 70), "clockwise, from the right to below");
+    }
+
+    proptest! {
+        #[test]
+        fn inside_finds_every_step_that_is_and_none_that_is_not(
+            start in -5000i64..5000, step in -300i64..300, most in -10i64..4000, count in 0i64..60,
+        ) {
+            let (from, to) = inside(start, step, most, count);
+            for at in 0..count {
+                prop_assert_eq!((from..to).contains(&at), (0..=most).contains(&(start + at * step)));
+            }
+        }
+
+        #[test]
+        fn no_pose_reads_beyond_the_still(
+            wide in 1u32..40, high in 1u32..40, shift in (-200f32..200.0, -200f32..200.0), scale in 0.05f32..20.0,
+            angle in -4f32..4.0,
+        ) {
+            let still = Still::new(&RgbImage::from_pixel(wide, high, Rgb([9; 3])));
+            let pose = Pose { shift, scale, angle, gain: 1.0 };
+            let frame = Scene::new(48, 32, 0.0, 1).draw(&still, &pose, &mut Random::new(1));
+            prop_assert!(frame.pixels().all(|pixel| *pixel == Rgb([9; 3]) || *pixel == Rgb([BACKGROUND; 3])));
+        }
     }
 
     #[test]

@@ -211,6 +211,26 @@ fn limits_come_before_decoding() {
     }
 }
 
+/// Photographs as they come: from phones, agencies and the web.
+#[test]
+fn real_photographs_are_read() {
+    let Some(eval) = std::env::var_os("FACEGATE_EVAL").map(std::path::PathBuf::from) else {
+        eprintln!("skipped: FACEGATE_EVAL does not name the evaluation images");
+        return;
+    };
+    let mut count = 0;
+    for folder in ["people", "pad", "lfw/frames", "lfw/crops112"] {
+        for entry in std::fs::read_dir(eval.join(folder)).into_iter().flatten().flatten() {
+            let bytes = std::fs::read(entry.path()).expect("readable");
+            let failed = decode(&bytes, &Limits::default()).map(|_| ()).err();
+            assert!(failed.is_none(), "{}: {failed:?}", entry.path().display());
+            count += 1;
+        }
+    }
+    assert!(count > 0, "FACEGATE_EVAL names a folder without photographs");
+    eprintln!("{count} photographs read");
+}
+
 /// Headers that promise gigapixels: refused by what the header says, in no time and no memory.
 #[test]
 fn bombs_do_not_go_off() {

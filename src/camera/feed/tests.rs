@@ -133,7 +133,7 @@ fn openings_back_off() {
         noted.lock().push(Instant::now());
         Err(Error::new(Kind::Camera, "no such device"))
     };
-    let mut feed = Feed::start_with(open, STALL, clock).expect("starts");
+    let feed = Feed::start_with(open, STALL, clock).expect("starts");
     assert!(feed.latest(0, Duration::from_millis(1000)).is_none());
     feed.stop();
     let times = times.lock();
@@ -168,4 +168,17 @@ fn stopping_is_quick_even_where_the_driver_hangs() {
     let asked = Instant::now();
     drop(hung);
     assert!(asked.elapsed() < Duration::from_millis(900));
+}
+
+#[test]
+fn a_feed_can_be_shared_and_stopped_by_anybody() {
+    let feed = Arc::new(feed(vec![frames(1000)], Duration::from_millis(10)));
+    let reader = std::thread::spawn({
+        let feed = feed.clone();
+        move || drain(&feed).len()
+    });
+    assert!(feed.latest(2, LONG).is_some());
+    feed.stop();
+    feed.stop();
+    assert!(reader.join().expect("the reader ends") >= 1);
 }

@@ -71,7 +71,7 @@ fn large_stills_are_brought_down() {
         .save(folder.path().join("large.png"))
         .expect("saves");
     let mut replay = Replay::open(&settings(folder.path()), clock()).expect("opens");
-    assert!(replay.showing.as_ref().is_some_and(|still| still.height() <= 240));
+    assert!(replay.showing.as_ref().is_some_and(|still| still.height <= 240));
     let frame = replay.next_frame().expect("a frame").image;
     assert_eq!((frame.get_pixel(60, 60).0[0], frame.get_pixel(100, 60).0[0]), (0, 250));
 }
