@@ -154,7 +154,7 @@ impl Gallery {
 
     /// Opens a record that has to be readable. `None` where it was deleted since the transaction began: the record is still
     /// in view then, its secret is not.
-    fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
+    pub(super) fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
         let opened = self.try_open(tenant_slot, bytes)?;
         if opened.is_none() && !self.is_gone(bytes)? {
             return Err(unreadable());

@@ -117,7 +117,9 @@ impl Store {
         make_dir(dir)?;
         let max_bytes = u64::from(max_mb) << 20;
         let reserve = (max_bytes / 8).max(4 << 20);
-        let map = (max_bytes + reserve).next_multiple_of(MAP_UNIT);
+        // Where `max_mb` was lowered below what is there, deleting needs its reserve all the same.
+        let there = std::fs::metadata(dir.join("data.mdb")).map_or(0, |file| file.len());
+        let map = (max_bytes.max(there) + reserve).next_multiple_of(MAP_UNIT);
         let map = usize::try_from(map).map_err(|_| {
             Error::new(Kind::Config, format!("gallery.max_mb = {max_mb} is more than this machine can address"))
         })?;

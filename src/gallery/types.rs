@@ -15,7 +15,8 @@ use crate::vision::Embedding;
 pub struct Settings {
     /// The folder of the store: `data.mdb`, `lock.mdb`, `master.key`, `seal.keys`. Made at first start, for the owner only.
     pub dir: PathBuf,
-    /// The most that enrolments may take on the disk, in MiB, 1 to 65,536. About 700 enrolments fit into one MiB.
+    /// The most that enrolments may take on the disk, in MiB, 1 to 65,536. Some 650 enrolments
+    /// without metadata fit into one MiB.
     pub max_mb: u32,
     /// How many embeddings of a subject stay active, 1 to 100: the newest. Takes effect at a subject's next enrolment.
     pub keep_active: usize,

@@ -58,6 +58,7 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
         let killer = std::thread::spawn(move || {
             // Long enough to get going, and never at the same point.
             std::thread::sleep(Duration::from_millis(40 + round * 37 % 90));
+            assert!(process.try_wait().unwrap().is_none(), "it ended by itself");
             process.kill().unwrap();
             process.wait().unwrap();
         });

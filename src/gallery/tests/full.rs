@@ -54,6 +54,23 @@ fn a_full_store_keeps_nothing_of_the_request_and_can_be_made_smaller() {
     }
 }
 
+#[test]
+fn a_store_above_a_lowered_limit_can_be_made_smaller() {
+    let dir = folder();
+    let of = |max_mb| Settings { max_mb, ..settings(dir.path()) };
+    let open = |max_mb| Gallery::open(&of(max_mb), MODEL, Arc::new(clock())).unwrap();
+    let acme = tenant("acme");
+    let made = fill(&open(6), &acme, 3_000);
+    let gallery = open(1);
+    assert_eq!(gallery.enroll(&acme, new("late", 1)).unwrap_err().kind(), Kind::StorageFull);
+    for id in &made[..50] {
+        gallery.delete_embedding(&acme, id).unwrap();
+    }
+    assert_eq!(gallery.delete_all(&acme).unwrap(), made.len() - 50);
+    gallery.enroll(&acme, new("late", 1)).unwrap();
+    assert_sound(&gallery);
+}
+
 /// A small file system in memory, unmounted at the end.
 struct SmallDisk(TempDir);
 

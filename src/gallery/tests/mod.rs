@@ -34,7 +34,7 @@ fn folder() -> TempDir {
 }
 
 fn settings(dir: &Path) -> Settings {
-    Settings { dir: dir.join("gallery"), max_mb: 16, keep_active: 3, max_metadata_bytes: 4096 }
+    Settings { dir: dir.join("gallery"), max_mb: 128, keep_active: 3, max_metadata_bytes: 4096 }
 }
 
 fn clock() -> SimulatedClock {
