@@ -9,4 +9,4 @@ pub mod error;
 pub mod fetch;
 pub mod identity;
 pub mod manifest;
-mod onnx;
+pub mod onnx;

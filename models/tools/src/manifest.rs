@@ -209,3 +209,88 @@ impl std::fmt::Display for Origin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn manifest() -> String {
+        format!(
+            r#"
+            format = 1
+            name = "mine"
+            summary = "s"
+            [recogniser]
+            id = "r"
+            file = "r.onnx"
+            bytes = 3
+            sha256 = "{SHA256}"
+            [[source]]
+            makes = "r.onnx"
+            make = "quantise"
+            kind = "git"
+            url = "https://example.org/r"
+            commit = "0047ac24afb1a50a0c6105001c89d1b5b805dbf1"
+            path = "r.onnx"
+            bytes = 4
+            sha256 = "{SHA256}"
+            [[source]]
+            makes = "p.jpg"
+            make = "copy"
+            kind = "npm"
+            package = "@a/b"
+            version = "1.0.0"
+            archive_sha256 = "{SHA256}"
+            path = "package/p.jpg"
+            bytes = 3
+            sha256 = "{SHA256}"
+            "#
+        )
+    }
+
+    #[test]
+    fn parts_and_further_files_are_products() {
+        let manifest = Manifest::parse(&manifest()).unwrap();
+        let names = manifest.products.iter().map(|product| product.file.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["p.jpg", "r.onnx"]);
+        assert_eq!(manifest.products[1].identity.bytes, 3);
+        assert_eq!(manifest.products[1].source.as_ref().unwrap().identity.bytes, 4);
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        for (from, to, said) in [
+            ("format = 1", "format = 2", "format is 2"),
+            ("file = \"r.onnx\"", "file = \"../r.onnx\"", "which no part"),
+            ("makes = \"p.jpg\"", "makes = \"../p.jpg\"", "no file's name"),
+            ("makes = \"p.jpg\"", "makes = \".p.jpg\"", "no file's name"),
+            ("makes = \"p.jpg\"", "makes = \"r.onnx\"", "twice"),
+            ("https://", "ext::sh -c ", "begins with https"),
+            ("0047ac24", "main", "40 hexadecimal"),
+            ("\"@a/b\"", "\"--prefix=/\"", "package is"),
+            ("\"1.0.0\"", "\"1.0.0;x\"", "version is"),
+            ("\"quantise\"", "\"guess\"", "guess"),
+            ("kind = \"npm\"", "kind = \"ftp\"", "ftp"),
+            ("commit =", "comit =", "comit"),
+            ("package =", "#", "package is missing"),
+            (SHA256, "ba78", "64 hexadecimal"),
+        ] {
+            let text = manifest().replacen(from, to, 1);
+            let error = Manifest::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(said), "{from} → {to}: {error}");
+        }
+        let copied = manifest().replace("\"quantise\"", "\"copy\"");
+        assert!(Manifest::parse(&copied).unwrap_err().to_string().contains("differ"));
+    }
+
+    #[test]
+    fn the_manifests_of_the_repository_say_where_every_file_comes_from() {
+        for (pack, files) in [("starter", 4), ("door", 4), ("photos", 4)] {
+            let manifest = Manifest::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(pack)).unwrap();
+            assert_eq!(manifest.products.len(), files, "{pack}");
+            assert!(manifest.products.iter().all(|product| product.source.is_some()), "{pack}");
+        }
+    }
+}

@@ -187,3 +187,132 @@ fn weights_by_output(weights: &Constant<'_>) -> Result<([usize; 2], [usize; 2], 
     }
     Ok(([height, width], [out, per_group], values))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Field, Fields, flatbuffer, ints, text};
+    use super::*;
+
+    fn shape(dims: &[i64]) -> Field {
+        let len = |&len: &i64| vec![(0, Field::Table(vec![(1, Field::I64(len))]))];
+        let tensor = vec![(1, Field::Table(vec![(0, Field::Tables(dims.iter().map(len).collect()))]))];
+        Field::Table(vec![(1, Field::Table(tensor))])
+    }
+
+    fn constant(name: &str, dims: &[i64], kind: i32, data: &[u8], exponent: i64, layout: &str) -> Fields {
+        let mut data = data.to_vec();
+        data.resize(data.len().next_multiple_of(16), 0);
+        vec![
+            (0, ints(dims)),
+            (1, Field::I32(kind)),
+            (6, text(name)),
+            (7, text(&format!("layout ==> {layout}"))),
+            (8, Field::Vector(data.len() / 16, data)),
+            (13, ints(&[exponent])),
+        ]
+    }
+
+    fn attribute(name: &str, value: &[i64]) -> Fields {
+        match value {
+            &[value] => vec![(0, text(name)), (3, Field::I32(2)), (5, Field::I64(value))],
+            values => vec![(0, text(name)), (3, Field::I32(7)), (11, ints(values))],
+        }
+    }
+
+    fn node(op: &str, inputs: &[&'static str], output: &'static str, attributes: Vec<Fields>) -> Fields {
+        vec![
+            (0, Field::Texts(inputs.to_vec())),
+            (1, Field::Texts(vec![output])),
+            (3, text(op)),
+            (5, Field::Tables(attributes)),
+        ]
+    }
+
+    /// A 2×2 image of one channel, a 1×1 convolution to 16 channels, slopes, and a matrix to 16 values.
+    fn small() -> Vec<u8> {
+        let bytes = |count: u8| (0..count).collect::<Vec<_>>();
+        let bias = |first: i32| (0..16).flat_map(|at| (first + at).to_le_bytes()).collect::<Vec<_>>();
+        let nodes = vec![
+            node(
+                "Conv",
+                &["in", "w", "b"],
+                "c",
+                vec![attribute("group", &[1]), attribute("pads", &[0; 4]), attribute("strides", &[1, 1])],
+            ),
+            node("PRelu", &["c", "s"], "p", vec![]),
+            node("Transpose", &["p"], "t", vec![attribute("perm", &[0, 3, 1, 2])]),
+            node("Flatten", &["t"], "f", vec![attribute("axis", &[1])]),
+            node("Gemm", &["f", "m", "d"], "out", vec![attribute("transB", &[0])]),
+        ];
+        let matrix = (0..16 * 64).map(|at| (at % 251) as u8).collect::<Vec<_>>();
+        let constants = vec![
+            constant("w", &[1, 1, 1, 16], 3, &bytes(16), -3, "N16HWC16"),
+            constant("b", &[16], 6, &bias(-8), -4, "UNK"),
+            constant("s", &[16, 1, 1], 3, &bytes(16), -7, "UNK"),
+            constant("m", &[1, 1, 64, 16], 3, &matrix, -2, "N16HWC16"),
+            constant("d", &[16], 6, &bias(0), 0, "UNK"),
+        ];
+        let graph = vec![
+            (0, Field::Tables(nodes)),
+            (2, Field::Tables(constants)),
+            (4, Field::Tables(vec![vec![(0, text("in")), (1, shape(&[1, 2, 2, 1]))]])),
+            (5, Field::Tables(vec![vec![(0, text("out")), (1, shape(&[1, 16]))]])),
+        ];
+        let body = flatbuffer(&vec![(7, Field::Table(graph))]);
+        let mut file = b"EDL2\0\0\0\0".to_vec();
+        file.extend((body.len() as u32).to_le_bytes());
+        file.extend([0; 4]);
+        file.extend(body);
+        file
+    }
+
+    #[test]
+    fn a_small_network_is_converted() {
+        let (_, graph) = onnx::read(&convert(&small()).unwrap()).unwrap();
+        let ops = graph.node.iter().map(|node| node.op_type.as_str()).collect::<Vec<_>>();
+        assert_eq!(ops, ["DequantizeLinear", "Conv", "PRelu", "DequantizeLinear", "Conv", "Flatten"]);
+        let constant = |name: &str| graph.initializer.iter().find(|constant| constant.name == name).unwrap();
+        assert_eq!(constant("w.scale").to_floats().unwrap(), [0.125]);
+        assert_eq!(constant("b").to_floats().unwrap()[..2], [-0.5, -0.4375]);
+        assert_eq!(constant("s").to_floats().unwrap()[1], 1.0 / 128.0);
+        // Feature f, which is channel f / 4 at row and column f % 4, lies at 16·f + output in the file.
+        assert_eq!(constant("m.int8").dims, [16, 16, 2, 2]);
+        let matrix = &constant("m.int8").raw_data;
+        assert_eq!((matrix[0], matrix[1], matrix[64]), (0, 16, 1));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (from, to, said) in [
+            (&b"EDL2"[..], &b"EDL1"[..], "does not begin"),
+            (b"EDL2\0", b"EDL2\x01", "encrypted"),
+            (b"N16HWC16", b"N32HWC32", "order"),
+            (b"Flatten", b"Flattex", "is not understood"),
+        ] {
+            let mut bytes = small();
+            let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+            bytes[at..at + from.len()].copy_from_slice(to);
+            let error = convert(&bytes).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        let bytes = small();
+        for len in 0..bytes.len() {
+            assert!(convert(&bytes[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn changed_bytes_never_panic(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+            let mut bytes = small();
+            for (at, byte) in changes {
+                let at = usize::from(at) % bytes.len();
+                bytes[at] = byte;
+            }
+            let _ = convert(&bytes);
+        }
+    }
+}

@@ -189,3 +189,102 @@ impl Network<'_> {
         Ok(onnx::write(self.graph.finish(&output, &[1, classes])))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::state_dict;
+    use super::*;
+
+    /// A network of that architecture with two channels everywhere, and squeeze and excitation in the last of each stage.
+    fn small() -> Vec<u8> {
+        let mut tensors = Vec::new();
+        let mut add = |name: String, dims: &[usize], value: f32| {
+            let values = (0..dims.iter().product()).map(|at: usize| value + at as f32 / 8.0).collect();
+            tensors.push((format!("module.{name}"), dims.to_vec(), values));
+        };
+        let norm = |add: &mut dyn FnMut(String, &[usize], f32), name: &str| {
+            for (part, value) in [("weight", 1.0), ("bias", 0.5), ("running_mean", 0.25), ("running_var", 4.0)] {
+                add(format!("{name}.{part}"), &[2], value);
+            }
+        };
+        let conv = |add: &mut dyn FnMut(String, &[usize], f32), name: &str, dims: [usize; 4], slopes: bool| {
+            add(format!("{name}.conv.weight"), &dims, -0.5);
+            norm(add, &format!("{name}.bn"));
+            if slopes {
+                add(format!("{name}.prelu.weight"), &[2], 0.1);
+            }
+        };
+        let bottleneck = |add: &mut dyn FnMut(String, &[usize], f32), name: &str| {
+            conv(add, &format!("{name}.conv"), [2, 2, 1, 1], true);
+            conv(add, &format!("{name}.conv_dw"), [2, 1, 3, 3], true);
+            conv(add, &format!("{name}.project"), [2, 2, 1, 1], false);
+        };
+        conv(&mut add, "conv1", [2, 3, 3, 3], true);
+        conv(&mut add, "conv2_dw", [2, 1, 3, 3], true);
+        for (first, others, count) in [("conv_23", "conv_3", 4), ("conv_34", "conv_4", 6), ("conv_45", "conv_5", 2)] {
+            bottleneck(&mut add, first);
+            (0..count).for_each(|at| bottleneck(&mut add, &format!("{others}.model.{at}")));
+            let weigh = format!("{others}.model.{}.se_module", count - 1);
+            for (matrix, normed) in [("fc1", "bn1"), ("fc2", "bn2")] {
+                add(format!("{weigh}.{matrix}.weight"), &[2, 2, 1, 1], 0.25);
+                norm(&mut add, &format!("{weigh}.{normed}"));
+            }
+        }
+        conv(&mut add, "conv_6_sep", [2, 2, 1, 1], true);
+        conv(&mut add, "conv_6_dw", [2, 1, 5, 5], false);
+        add("linear.weight".into(), &[2, 2], 1.0);
+        norm(&mut add, "bn");
+        add("prob.weight".into(), &[3, 2], -1.0);
+        state_dict(&tensors)
+    }
+
+    static SMALL: LazyLock<Vec<u8>> = LazyLock::new(small);
+
+    #[test]
+    fn a_small_network_is_converted() {
+        let (_, graph) = onnx::read(&convert(&SMALL).unwrap()).unwrap();
+        let count = |op: &str| graph.node.iter().filter(|node| node.op_type == op).count();
+        // 4 outside of bottlenecks, 3 in each of 15, 2 in each squeeze; an addition in each that does not halve the image.
+        assert_eq!((count("Conv"), count("PRelu"), count("Add"), count("Mul")), (4 + 45 + 6, 3 + 30, 12, 3));
+        assert_eq!(graph.node.last().unwrap().op_type, "Softmax");
+        let constant = |name: &str| graph.initializer.iter().find(|c| c.name == name).unwrap().to_floats().unwrap();
+        // linear is [[1, 1.125], [1.25, 1.375]]; the normalisation's factors are 1/√4 and 1.125/√4.125, its shifts
+        // 0.5 − 0.25·factor and 0.625 − 0.375·factor; prob's first row is [−1, −0.875].
+        let factors = [1.0 / 4.00001f64.sqrt(), 1.125 / 4.12501f64.sqrt()];
+        let expected = -factors[0] - 0.875 * 1.25 * factors[1];
+        assert!((f64::from(constant("prob.weight")[0]) - expected).abs() < 1e-6);
+        let expected = -(0.5 - 0.25 * factors[0]) - 0.875 * (0.625 - 0.375 * factors[1]);
+        assert!((f64::from(constant("prob.bias")[0]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_cut_short_or_of_another_kind_is_refused() {
+        for len in (0..SMALL.len()).step_by(7) {
+            assert!(convert(&SMALL[..len]).is_err(), "cut to {len}");
+        }
+        let zip = convert(b"PK\x03\x04").unwrap_err();
+        assert!(zip.to_string().contains("zip"), "{zip}");
+        let name = b"module.conv_6_sep.prelu.weight";
+        let mut other = SMALL.clone();
+        let at = other.windows(name.len()).position(|window| window == name).unwrap();
+        other[at] = b'M';
+        assert!(convert(&other).unwrap_err().to_string().contains("has no tensor 'module.conv_6_sep.prelu.weight'"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn changed_bytes_never_panic(changes in proptest::collection::vec((any::<u32>(), any::<u8>()), 1..6)) {
+            let mut bytes = SMALL.clone();
+            for (at, byte) in changes {
+                let at = at as usize % bytes.len();
+                bytes[at] = byte;
+            }
+            let _ = convert(&bytes);
+        }
+    }
+}

@@ -8,6 +8,8 @@ mod minifasnet;
 mod normalisation;
 mod pickle;
 mod quantise;
+#[cfg(test)]
+mod testing;
 mod torch;
 
 use serde::Deserialize;

@@ -86,3 +86,38 @@ fn last_words(path: &Path) -> String {
 pub fn output(path: &Path) -> Result<Stdio> {
     File::create(path).map(Stdio::from).context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(program: &'static str, arguments: &[&str], limit: Duration) -> Result<()> {
+        let run = Run { program, package: "a-package", doing: String::new(), limit };
+        run.run(Command::new(program).args(arguments), Stdio::null())
+    }
+
+    #[test]
+    fn what_a_client_complains_about_is_told() {
+        run("true", &[], Duration::from_secs(9)).unwrap();
+        let error =
+            run("sh", &["-c", "echo nothing; echo no route to it >&2; exit 3"], Duration::from_secs(9)).unwrap_err();
+        assert!(error.to_string().contains("no route to it") && !error.to_string().contains("nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_client_that_stands_still_is_stopped() {
+        let start = Instant::now();
+        let error = run("sleep", &["60"], Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
+        let error = run("sh", &["-c", "trap '' TERM; sleep 60 & wait; wait"], Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_client_that_is_not_there_is_named_with_its_package() {
+        let error = run("facegate-no-such-client", &[], Duration::from_secs(9)).unwrap_err();
+        assert!(error.to_string().contains("is not installed"), "{error}");
+        assert!(error.advice().unwrap().contains("a-package"));
+    }
+}

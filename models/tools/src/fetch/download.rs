@@ -90,18 +90,18 @@ impl Downloads {
     fn git(&self, url: &str, commit: &str, path: &str, identity: &Identity, say: &dyn Fn(&str)) -> Result<Vec<u8>> {
         let name = Hash::of(url.as_bytes()).to_string();
         let clone = self.folder.join(format!("git-{}", &name[..16]));
-        let kept = clone.exists();
         say(&format!("getting {path} from {url} with git"));
         let first = git_file(&clone, url, commit, path, identity);
-        match first {
-            // What an earlier run left may be damaged: once more, from the start.
-            Err(error) if kept => {
-                say(&format!("{error}; trying again from the start"));
-                std::fs::remove_dir_all(&clone).context(|| format!("cannot remove {}", clone.display()))?;
-                git_file(&clone, url, commit, path, identity)
-            }
-            other => other,
+        // What an earlier run left may be damaged, which git itself can tell: then once more, from the start.
+        if first.is_err()
+            && clone.exists()
+            && git(&clone, &["fsck", "--no-dangling", "--no-progress"], Stdio::null()).is_err()
+        {
+            say(&format!("{} is damaged: getting it again", clone.display()));
+            std::fs::remove_dir_all(&clone).context(|| format!("cannot remove {}", clone.display()))?;
+            return git_file(&clone, url, commit, path, identity);
         }
+        first
     }
 }
 
@@ -162,30 +162,38 @@ fn member(archive: &Path, path: &str, most: u64) -> Result<Vec<u8>> {
     Err(Error::new(format!("the archive has no {path}")))
 }
 
+/// Runs git on the repository `clone`.
+fn git(clone: &Path, arguments: &[&str], stdout: Stdio) -> Result<()> {
+    let mut command = Command::new("git");
+    // No questions; nothing of the user's repositories; an end where a connection stands still.
+    command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true").env("LC_ALL", "C");
+    command.env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE").env("GIT_DIR", clone);
+    command.args(["-c", "credential.helper=", "-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=30"]);
+    command.args(arguments);
+    let doing = format!("git {}", arguments[0]);
+    Run { program: "git", package: "git", doing, limit: LIMIT }.run(&mut command, stdout)
+}
+
 /// Fetches the one commit without its files into `clone`, then the one file.
 fn git_file(clone: &Path, url: &str, commit: &str, path: &str, identity: &Identity) -> Result<Vec<u8>> {
-    let git = |arguments: &[&str], stdout: Stdio| {
-        let mut command = Command::new("git");
-        // No questions; nothing of the user's repositories; an end where a connection stands still.
-        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true").env("LC_ALL", "C");
-        command.env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE").env("GIT_DIR", clone);
-        command.args(["-c", "credential.helper=", "-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=30"]);
-        command.args(arguments);
-        let doing = format!("git: {url}");
-        Run { program: "git", package: "git", doing, limit: LIMIT }.run(&mut command, stdout)
-    };
     std::fs::create_dir_all(clone).context(|| format!("cannot make {}", clone.display()))?;
     // A run that was killed may have left these; no other is at work, since we hold the lock.
     for lock in ["shallow.lock", "config.lock", "HEAD.lock", "packed-refs.lock"] {
         let _ = std::fs::remove_file(clone.join(lock));
     }
-    git(&["init", "--quiet", "--bare"], Stdio::null())?;
-    git(&["config", "remote.origin.url", url], Stdio::null())?;
-    git(&["config", "remote.origin.promisor", "true"], Stdio::null())?;
-    git(&["config", "remote.origin.partialclonefilter", "blob:none"], Stdio::null())?;
-    git(&["fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none", "origin", commit], Stdio::null())?;
+    git(clone, &["init", "--quiet", "--bare"], Stdio::null())?;
+    git(clone, &["config", "remote.origin.url", url], Stdio::null())?;
+    git(clone, &["config", "remote.origin.promisor", "true"], Stdio::null())?;
+    git(clone, &["config", "remote.origin.partialclonefilter", "blob:none"], Stdio::null())?;
+    // A commit that is there without its ancestors is listed in this file.
+    let there =
+        std::fs::read_to_string(clone.join("shallow")).is_ok_and(|list| list.lines().any(|line| line == commit));
+    if !there {
+        let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none", "origin", commit];
+        git(clone, &fetch, Stdio::null())?;
+    }
     let out = tempfile::NamedTempFile::new().context(|| "cannot make a temporary file")?;
-    git(&["cat-file", "blob", &format!("{commit}:{path}")], output(out.path())?)?;
+    git(clone, &["cat-file", "blob", &format!("{commit}:{path}")], output(out.path())?)?;
     let mut bytes = Vec::new();
     let file = out.reopen().context(|| "cannot read a temporary file")?;
     file.take(identity.bytes.saturating_add(1)).read_to_end(&mut bytes).context(|| "cannot read a temporary file")?;

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::convert::Make;
 use crate::error::{Context, Error, Result};
 use crate::identity::Identity;
 use crate::manifest::{Manifest, Product};
@@ -115,9 +116,10 @@ impl Fetcher {
             return Err(Error::new("the manifest does not say where it comes from")
                 .help(format!("put it beside the manifest, or, {elsewhere}")));
         };
+        let made_from = if source.make == Make::Copy { "comes from" } else { "is made from" };
         let original = match local.find(&source.identity) {
             Some((bytes, place)) => {
-                say(&format!("{pack}: {} is made from {}", product.file, place.display()));
+                say(&format!("{pack}: {} {made_from} {}", product.file, place.display()));
                 bytes
             }
             None => {
@@ -134,7 +136,7 @@ impl Fetcher {
                     Error::new(format!("cannot be had from {}: {error}", source.origin))
                         .help(format!("{advice}{elsewhere}"))
                 })?;
-                say(&format!("{pack}: {} is made from {}", product.file, source.origin));
+                say(&format!("{pack}: {} {made_from} {}", product.file, source.origin));
                 bytes
             }
         };
