@@ -3,7 +3,10 @@
 pub mod access;
 pub mod api;
 pub mod camera;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod daemon;
 pub mod door;
 pub mod error;
 pub mod gallery;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `facegate` command: see [`facegate::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    facegate::cli::main()
+}

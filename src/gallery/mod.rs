@@ -78,7 +78,10 @@ impl Gallery {
     /// `Config` for a setting out of its range; `Store` where the folder cannot be used: wrong permissions, a damaged or
     /// truncated file, a newer format, a missing or wrong key. Each says what to do.
     pub fn open(settings: &Settings, model_id: &str, clock: Arc<dyn Clock>) -> Result<Gallery> {
-        check_settings(settings, model_id)?;
+        settings.validate()?;
+        if model_id.is_empty() || model_id.len() > usize::from(u8::MAX) {
+            return Err(Error::new(Kind::Config, "a recogniser's id must be 1 to 255 bytes"));
+        }
         let store = Store::open(&settings.dir, settings.max_mb)?;
         let vault = open_vault(&store, settings)?;
         // A crash between a deletion and the overwriting of its secret, or within an enrolment, ends here.
@@ -153,20 +156,4 @@ fn open_vault(store: &Store, settings: &Settings) -> Result<Vault> {
         .help("restore the whole folder from one backup"));
     }
     Ok(vault)
-}
-
-fn check_settings(settings: &Settings, model_id: &str) -> Result<()> {
-    let range = |name: &str, low: usize, high: usize, value: usize| {
-        if (low..=high).contains(&value) {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Config, format!("gallery.{name} = {value} is out of its range, {low} to {high}")))
-    };
-    range("max_mb", 1, 65_536, settings.max_mb as usize)?;
-    range("keep_active", 1, 100, settings.keep_active)?;
-    range("max_metadata_bytes", 2, 65_536, settings.max_metadata_bytes)?;
-    if model_id.is_empty() || model_id.len() > usize::from(u8::MAX) {
-        return Err(Error::new(Kind::Config, "a recogniser's id must be 1 to 255 bytes"));
-    }
-    Ok(())
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ids::{EmbeddingId, SubjectId, TenantId};
-use crate::vision::Embedding;
+use crate::{
+    error::{Error, Kind, Result},
+    vision::Embedding,
+};
 
 /// Where the gallery lies and how much it may hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,9 +27,27 @@ pub struct Settings {
     pub max_metadata_bytes: usize,
 }
 
+impl Settings {
+    /// Refuses values out of their range.
+    ///
+    /// # Errors
+    /// [`Kind::Config`], naming the key, its value and its range.
+    pub fn validate(&self) -> Result<()> {
+        let range = |name: &str, low: usize, high: usize, value: usize| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::new(Kind::Config, format!("gallery.{name} is {value}; it takes {low} to {high}")))
+        };
+        range("max_mb", 1, 65_536, self.max_mb as usize)?;
+        range("keep_active", 1, 100, self.keep_active)?;
+        range("max_metadata_bytes", 2, 65_536, self.max_metadata_bytes)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self { dir: PathBuf::from("gallery"), max_mb: 512, keep_active: 5, max_metadata_bytes: 4096 }
+        Self { dir: PathBuf::from("data/gallery"), max_mb: 512, keep_active: 5, max_metadata_bytes: 4096 }
     }
 }
 

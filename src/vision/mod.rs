@@ -5,6 +5,7 @@
 //! the recogniser makes the unit vector, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
 //! rest of the crate talks to; [`models`] reads packs, checks their hashes and prepares networks for `tract`.
 
+pub mod agreement;
 pub mod align;
 pub mod detect;
 pub mod engine;

@@ -1,0 +1,187 @@
+//! `facegate check`: everything that could keep the door from opening, looked at one by one, each finding with what to do.
+
+use std::{net::TcpListener, sync::Arc};
+
+use serde::Serialize;
+
+use super::{
+    Answer, Context,
+    output::{BAD, DIM, GOOD},
+};
+use crate::{
+    camera,
+    clock::SystemClock,
+    config::Config,
+    door,
+    error::{Error, Kind, Result},
+    gallery::Gallery,
+    journal,
+    vision::{engine::Engine, models::Pack},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    /// What was found.
+    found: String,
+    /// What to do about it, where something is wrong.
+    help: Option<String>,
+}
+
+/// Prints each finding as it is made.
+struct Findings<'a> {
+    context: &'a Context,
+    all_well: bool,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, finding: Finding) {
+        self.all_well &= finding.ok;
+        self.context.out.result(&finding, |finding| {
+            let (style, sign) = if finding.ok { (GOOD, "ok  ") } else { (BAD, "FAIL") };
+            let help = finding.help.as_ref().map(|help| format!("\n      {DIM}{help}{DIM:#}")).unwrap_or_default();
+            format!("{style}{sign}{style:#}  {}: {}{help}", finding.what, finding.found)
+        });
+    }
+
+    fn well(&mut self, what: impl Into<String>, found: impl Into<String>) {
+        self.add(Finding { what: what.into(), ok: true, found: found.into(), help: None });
+    }
+
+    fn wrong(&mut self, what: impl Into<String>, error: &Error) {
+        let help = error.advice().map(str::to_owned);
+        self.add(Finding { what: what.into(), ok: false, found: error.to_string(), help });
+    }
+
+    fn either(&mut self, what: impl Into<String>, result: Result<String>) {
+        match result {
+            Ok(found) => self.well(what, found),
+            Err(error) => self.wrong(what, &error),
+        }
+    }
+}
+
+pub fn run(context: &Context, _: Args) -> Result<Answer> {
+    let mut findings = Findings { context, all_well: true };
+    match context.load() {
+        Err(error) => findings.wrong("configuration", &error),
+        Ok(config) => {
+            findings.well("configuration", format!("{} is valid", context.config_path().display()));
+            look(&config, &mut findings);
+        }
+    }
+    Ok(if findings.all_well { Answer::Yes } else { Answer::No })
+}
+
+fn look(config: &Config, findings: &mut Findings<'_>) {
+    let pack = Pack::open(&config.models.dir, &config.models.pack);
+    findings.either(
+        "networks",
+        pack.as_ref()
+            .map_err(copy)
+            .map(|pack| format!("pack '{}': every file has the manifest's hash", pack.manifest().name)),
+    );
+    if let Ok(pack) = &pack {
+        findings.either(
+            "engine",
+            Engine::load(pack).map(|engine| format!("the networks run; model {}", engine.model_id())),
+        );
+        let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
+        look_at_the_store(config, &model, findings);
+    }
+    if config.doors.is_empty() {
+        findings.add(Finding {
+            what: "doors".into(),
+            ok: config.api.listen.is_some(),
+            found: "the configuration has no [[door]]".into(),
+            help: Some("`facegate config example` shows one".into()),
+        });
+    }
+    for door in &config.doors {
+        findings.either(format!("door '{}', camera", door.name), camera::probe(&door.camera));
+        findings.either(format!("door '{}', lock", door.name), door::probe(&door.lock));
+    }
+    look_at_the_journal(config, findings);
+    if let Some(listen) = config.api.listen {
+        findings.add(match TcpListener::bind(listen) {
+            Ok(_) => Finding { what: "API".into(), ok: true, found: format!("{listen} is free"), help: None },
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding {
+                what: "API".into(),
+                ok: true,
+                found: format!("{listen} is in use, by a running facegate it is to be hoped"),
+                help: None,
+            },
+            Err(error) => Finding {
+                what: "API".into(),
+                ok: false,
+                found: format!("cannot listen on {listen}: {error}"),
+                help: Some("choose another address in [api] listen".into()),
+            },
+        });
+    }
+}
+
+fn look_at_the_journal(config: &Config, findings: &mut Findings<'_>) {
+    let proven = match journal::verify(&config.journal.dir) {
+        Err(error) if error.kind() == Kind::NotFound => Ok("none yet; the first run begins one".into()),
+        Err(error) => Err(error),
+        Ok(report) => match report.broken {
+            None => Ok(format!("{} entries, the chain is unbroken", report.entries)),
+            Some(broken) => Err(Error::new(Kind::Store, format!("broken in line {}: {}", broken.line, broken.reason))
+                .help("somebody changed it, or the disk did: put it aside as evidence; the next run begins a new one")),
+        },
+    };
+    findings.either("journal", proven);
+}
+
+fn look_at_the_store(config: &Config, model: &str, findings: &mut Findings<'_>) {
+    let checked =
+        Gallery::open(&config.gallery, model, Arc::new(SystemClock::new())).and_then(|gallery| gallery.check());
+    match checked {
+        Err(error) => findings.wrong("store", &error),
+        Ok(report) => {
+            for finding in &report.findings {
+                findings.add(Finding {
+                    what: "store".into(),
+                    ok: false,
+                    found: finding.message.clone(),
+                    help: Some(finding.help.clone()),
+                });
+            }
+            if report.is_sound() {
+                let stats = &report.stats;
+                findings.well(
+                    "store",
+                    format!(
+                        "{} tenants, {} subjects, {} active embeddings; store and index agree",
+                        stats.tenants, stats.subjects, stats.active
+                    ),
+                );
+            }
+            if report.stats.foreign > 0 {
+                findings.add(Finding {
+                    what: "store".into(),
+                    ok: false,
+                    found: format!(
+                        "{} embeddings are of another model than {model} and never match",
+                        report.stats.foreign
+                    ),
+                    help: Some("enrol these people again, or set models.pack back".into()),
+                });
+            }
+        }
+    }
+}
+
+fn copy(error: &Error) -> Error {
+    let said = Error::new(error.kind(), error.to_string());
+    match error.advice() {
+        Some(advice) => said.help(advice),
+        None => said,
+    }
+}

@@ -1,0 +1,283 @@
+//! `facegate enroll`, `search`, `verify`, `list`, `delete`: the gallery's work straight on the store, also beside a running
+//! daemon, which takes the changes in within a second.
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Answer, Context,
+    output::{BAD, DIM, GOOD, read_file},
+};
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    error::{Error, Kind, Result},
+    gallery::{EmbeddingId, Enrolment, Gallery, ListFilter, NewEnrolment, SubjectId, TenantId},
+    recognition::Recogniser,
+    vision::{engine::Engine, models::Pack},
+};
+
+/// Enrolments that `list` reads at a time.
+const PAGE: usize = 500;
+
+#[derive(Debug, clap::Args)]
+pub struct EnrollArgs {
+    /// Whose face it is: 1 to 256 bytes without control characters.
+    subject: SubjectId,
+    /// Photographs of that person, one face each.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    tenant: Tenant,
+    /// Where the photographs come from, for the record.
+    #[arg(long, default_value = "command_line")]
+    source: String,
+    /// A JSON object kept with the enrolment: '{"name": "John Smith"}'.
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SearchArgs {
+    /// A photograph; its largest face is looked for.
+    image: PathBuf,
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    threshold: Threshold,
+    /// How many subjects are shown at most: 1 to 100.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    limit: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Whom the photograph is said to show.
+    subject: SubjectId,
+    /// The photograph; its largest face is compared.
+    image: PathBuf,
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    threshold: Threshold,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    tenant: Tenant,
+    /// Only this subject's.
+    #[arg(long)]
+    subject: Option<SubjectId>,
+    /// Also embeddings that newer ones have replaced.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = false)]
+pub struct Which {
+    /// One embedding, by its id.
+    #[arg(long, group = "what", value_name = "ID")]
+    embedding: Option<EmbeddingId>,
+    /// Everything of a subject.
+    #[arg(long, group = "what")]
+    subject: Option<SubjectId>,
+    /// Everything of the tenant.
+    #[arg(long, group = "what")]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DeleteArgs {
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+struct Tenant {
+    /// The tenant; may be left out where all doors of the configuration have the same.
+    #[arg(long)]
+    tenant: Option<TenantId>,
+}
+
+impl Tenant {
+    fn or_the_doors(self, config: &Config) -> Result<TenantId> {
+        if let Some(tenant) = self.tenant {
+            return Ok(tenant);
+        }
+        let mut tenants: Vec<_> = config.doors.iter().map(|door| &door.tenant).collect();
+        tenants.dedup();
+        match tenants[..] {
+            [tenant] => Ok(tenant.clone()),
+            _ => {
+                Err(Error::new(Kind::MissingField, "which tenant is meant is not clear").help("name it with --tenant"))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Threshold {
+    /// The least similarity that counts, 0 to 1; higher is stricter.
+    #[arg(long, default_value_t = 0.6, value_parser = unit)]
+    threshold: f32,
+}
+
+fn unit(text: &str) -> std::result::Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (0.0..=1.0).contains(&value).then_some(value).ok_or_else(|| "takes 0 to 1".to_owned())
+}
+
+/// Opens the store with the model of the configured pack, without loading its networks.
+pub(super) fn open(config: &Config) -> Result<Gallery> {
+    let pack = Pack::describe(&config.models.dir, &config.models.pack)?;
+    let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
+    Gallery::open(&config.gallery, &model, Arc::new(SystemClock::new()))
+}
+
+fn load_engine(config: &Config) -> Result<Arc<Engine>> {
+    Engine::load(&Pack::open(&config.models.dir, &config.models.pack)?)
+}
+
+pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
+    let config = context.load()?;
+    let tenant = args.tenant.or_the_doors(&config)?;
+    let metadata = args.metadata.as_deref().map(parse_metadata).transpose()?;
+    let engine = load_engine(&config)?;
+    let gallery = open(&config)?;
+    let mut recogniser = Recogniser::new(&engine, &config.api.recognition)?;
+    // All are looked at before any is stored: a second photograph that is no good leaves nothing half done.
+    let bar = context.out.progress(args.images.len() as u64, "looking");
+    let mut probes = Vec::new();
+    for path in &args.images {
+        let place = |error: Error| error.within(&path.display().to_string());
+        probes.push(recogniser.enrolment(&read_file(path)?).map_err(place)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    for (path, probe) in args.images.iter().zip(probes) {
+        let enrolment = gallery.enroll(
+            &tenant,
+            NewEnrolment {
+                subject: args.subject.clone(),
+                embedding: probe.embedding,
+                quality_score: probe.quality.score,
+                liveness_score: probe.liveness,
+                source: Some(args.source.clone()),
+                metadata: metadata.clone(),
+            },
+        )?;
+        context.out.result(&enrolment, |enrolment| {
+            format!(
+                "{GOOD}enrolled{GOOD:#} {} from {}: quality {:.2}, embedding {}",
+                enrolment.subject,
+                path.display(),
+                enrolment.quality_score,
+                enrolment.id
+            )
+        });
+    }
+    Ok(Answer::Yes)
+}
+
+fn parse_metadata(text: &str) -> Result<Map<String, Value>> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(Kind::InvalidMetadata, "--metadata is no JSON object")
+            .source(error)
+            .help(r#"write it like '{"name": "John Smith"}'"#)
+    })
+}
+
+pub fn search(context: &Context, args: SearchArgs) -> Result<Answer> {
+    let config = context.load()?;
+    let tenant = args.tenant.or_the_doors(&config)?;
+    let engine = load_engine(&config)?;
+    let probe = Recogniser::new(&engine, &config.api.recognition)?.probe(&read_file(&args.image)?)?;
+    let least = engine.calibration().cosine(args.threshold.threshold);
+    let found = open(&config)?.search(&tenant, &probe.embedding, usize::from(args.limit), least)?;
+    let matches: Vec<_> = found
+        .iter()
+        .map(|found| {
+            json!({
+                "subject": found.enrolment.subject,
+                "similarity": engine.calibration().similarity(found.cosine),
+                "embedding": found.enrolment.id,
+                "metadata": found.enrolment.metadata,
+            })
+        })
+        .collect();
+    context.out.result(&matches, |_| {
+        let line = |found: &crate::gallery::Match| {
+            format!("{:.4}  {}", engine.calibration().similarity(found.cosine), found.enrolment.subject)
+        };
+        let lines: Vec<_> = found.iter().map(line).collect();
+        if lines.is_empty() {
+            format!("{BAD}nobody{BAD:#} at {} or above", args.threshold.threshold)
+        } else {
+            lines.join("\n")
+        }
+    });
+    Ok(if matches.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+pub fn verify(context: &Context, args: VerifyArgs) -> Result<Answer> {
+    let config = context.load()?;
+    let tenant = args.tenant.or_the_doors(&config)?;
+    let engine = load_engine(&config)?;
+    let probe = Recogniser::new(&engine, &config.api.recognition)?.probe(&read_file(&args.image)?)?;
+    let gallery = open(&config)?;
+    let best = gallery.compare(&tenant, &args.subject, &probe.embedding)?;
+    let similarity = engine.calibration().similarity(best.cosine);
+    let verified = similarity >= args.threshold.threshold;
+    if verified {
+        gallery.record_verification(&tenant, &best.enrolment.id)?;
+    }
+    let answer = json!({ "verified": verified, "similarity": similarity, "threshold": args.threshold.threshold });
+    context.out.result(&answer, |_| {
+        let (style, word) = if verified { (GOOD, "verified") } else { (BAD, "not verified") };
+        format!("{style}{word}{style:#}: similarity {similarity:.4}, needed {}", args.threshold.threshold)
+    });
+    Ok(if verified { Answer::Yes } else { Answer::No })
+}
+
+pub fn list(context: &Context, args: ListArgs) -> Result<Answer> {
+    let config = context.load()?;
+    let tenant = args.tenant.or_the_doors(&config)?;
+    let gallery = open(&config)?;
+    let mut filter = ListFilter { subject: args.subject, active_only: !args.all, limit: PAGE, after: None };
+    loop {
+        let page = gallery.list(&tenant, &filter)?;
+        for enrolment in &page.enrolments {
+            context.out.result(enrolment, describe);
+        }
+        filter.after = page.next;
+        if filter.after.is_none() {
+            return Ok(Answer::Yes);
+        }
+    }
+}
+
+fn describe(enrolment: &Enrolment) -> String {
+    let inactive = if enrolment.active { "" } else { ", inactive" };
+    format!(
+        "{}  {}  {DIM}{}, quality {:.2}, {} verifications{inactive}{DIM:#}",
+        enrolment.id, enrolment.subject, enrolment.created_at, enrolment.quality_score, enrolment.verification_count
+    )
+}
+
+pub fn delete(context: &Context, args: DeleteArgs) -> Result<Answer> {
+    let config = context.load()?;
+    let tenant = args.tenant.or_the_doors(&config)?;
+    let gallery = open(&config)?;
+    let deleted = match args.which {
+        Which { embedding: Some(id), .. } => gallery.delete_embedding(&tenant, &id).map(|()| 1)?,
+        Which { subject: Some(subject), .. } => gallery.delete_subject(&tenant, &subject)?,
+        Which { .. } => gallery.delete_all(&tenant)?,
+    };
+    context.out.result(&json!({ "deleted": deleted }), |_| format!("deleted {deleted} embeddings, for good"));
+    Ok(Answer::Yes)
+}

@@ -1,0 +1,76 @@
+//! `facegate run`: the daemon, until a signal ends it.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+use super::{Answer, Context};
+use crate::{
+    clock::SystemClock,
+    daemon::Daemon,
+    error::{Context as _, Kind, Result},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is logged: error, warn, info, debug, trace, or by module as in `facegate::camera=debug,info`.
+    #[arg(long, env = "FACEGATE_LOG", default_value = "info")]
+    log: String,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<Answer> {
+    let config = context.load()?;
+    let filter = EnvFilter::try_new(&args.log).context(Kind::InvalidField, || format!("--log '{}'", args.log))?;
+    // To standard error: standard output is for what was asked for.
+    let registry = tracing_subscriber::registry().with(filter);
+    if context.out.is_json() {
+        registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
+    } else {
+        registry.with(fmt::layer().with_target(false).with_writer(std::io::stderr)).init();
+    }
+    let mut daemon = Daemon::start(config, Arc::new(SystemClock::new()))?;
+    context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
+        match daemon.api_address() {
+            Some(address) => format!("ready; the API listens on http://{address}"),
+            None => "ready; the API is off".into(),
+        }
+    });
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(Kind::Io, || "signals cannot be waited for")?;
+    let waited = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return std::io::Result::Ok("SIGTERM"),
+                _ = interrupt.recv() => return Ok("SIGINT"),
+                _ = hangup.recv() => reload(context, &mut daemon),
+            }
+        }
+    });
+    let why = waited.context(Kind::Io, || "signals cannot be waited for")?;
+    tracing::info!("stopping on {why}");
+    daemon.stop();
+    Ok(Answer::Yes)
+}
+
+/// Takes over what can change while the doors are in use. A configuration that cannot be used changes nothing.
+fn reload(context: &Context, daemon: &mut Daemon) {
+    match context.load() {
+        Err(error) => {
+            tracing::error!(%error, help = error.advice(), "the configuration was not reloaded; the old one stays in force");
+        }
+        Ok(config) => {
+            let needing = daemon.reload(&config);
+            tracing::info!("reloaded access, quality and motion of every door");
+            if !needing.is_empty() {
+                tracing::warn!("changed as well, but only a restart takes it over: {}", needing.join(", "));
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! One door's loop: the newest frame in, a decision out. Read downwards and you follow a frame to the relay.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use image::RgbImage;
+
+use super::{
+    events::{Event, Listeners},
+    records,
+};
+use crate::{
+    access::{Decider, Decision, Flaw, Observation, Policy, Sighting, Subject, Track},
+    camera::{Feed, Frame},
+    clock::{Clock, Moment},
+    config::Doorway as Config,
+    door::Driver,
+    error::{Error, Kind, Result},
+    gallery::{Gallery, TenantId},
+    journal::Journal,
+    vision::{
+        Face,
+        engine::{Engine, Session},
+        motion,
+        quality::{self, Limits},
+        track::Tracker,
+    },
+};
+
+/// How many faces of one frame are recognised, largest first. A crowd must not slow the door for those in front.
+const FACES_PER_FRAME: usize = 4;
+
+/// How long the loop waits for a frame before it looks whether it should stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there.
+fn tag_of(frame_at: Moment) -> u64 {
+    u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The time of capture of the frame whose grant bears this tag.
+pub(super) fn frame_of(tag: u64) -> Moment {
+    Moment::from_start(Duration::from_nanos(tag))
+}
+
+/// What can change while the door is in use.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub access: Policy,
+    pub quality: Limits,
+    pub motion_gate: bool,
+}
+
+impl From<&Config> for Tuning {
+    fn from(config: &Config) -> Self {
+        Self { access: config.access.clone(), quality: config.quality.clone(), motion_gate: config.motion.gate }
+    }
+}
+
+/// Everything that a door's loop works with.
+pub struct Parts {
+    pub name: Arc<str>,
+    pub tenant: TenantId,
+    pub engine: Arc<Engine>,
+    pub gallery: Arc<Gallery>,
+    pub driver: Arc<Driver>,
+    pub journal: Arc<Journal>,
+    pub tuning: Arc<ArcSwap<Tuning>>,
+    pub clock: Arc<dyn Clock>,
+    pub listeners: Listeners,
+}
+
+/// A door's loop, with its memory of who is in view.
+pub struct Doorway {
+    parts: Parts,
+    tuning: Arc<Tuning>,
+    session: Session,
+    gate: motion::Gate,
+    tracker: Tracker,
+    decider: Decider,
+    /// Frames that were looked at, and those of them that were searched for faces.
+    frames: u64,
+    searched: u64,
+}
+
+impl Doorway {
+    /// A loop that has seen nobody yet.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where the networks cannot be made ready.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let tuning = parts.tuning.load_full();
+        Ok(Self {
+            session: parts.engine.session()?,
+            gate: motion::Gate::default(),
+            tracker: Tracker::default(),
+            decider: Decider::new(tuning.access.clone()),
+            tuning,
+            parts,
+            frames: 0,
+            searched: 0,
+        })
+    }
+
+    /// Looks at the newest frame, again and again, until `stop`.
+    ///
+    /// Whatever goes wrong with one frame, a panic included, costs that frame: nobody in view is remembered, the state of the
+    /// networks is made anew and the loop goes on. A door that is open shuts in its time, which is the driver's to keep.
+    pub fn run(mut self, feed: &Feed, stop: &AtomicBool) {
+        let mut seen = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let Some(frame) = feed.latest(seen, PATIENCE) else { continue };
+            seen = frame.sequence;
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look(&frame)))
+                .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "looking at a frame panicked")));
+            if let Err(error) = looked {
+                tracing::error!(door = %self.parts.name, %error, "a frame was lost");
+                self.forget_everybody();
+            }
+        }
+        let (frames, searched) = (self.frames, self.searched);
+        tracing::debug!(door = %self.parts.name, frames, searched, "the door's loop ends");
+    }
+
+    /// Sees one frame through, from pixels to the relay. Gives the number of faces that were recognised.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where a network fails.
+    pub fn look(&mut self, frame: &Frame) -> Result<usize> {
+        self.take_in_tuning();
+        self.frames += 1;
+        if self.tuning.motion_gate && !self.gate.moved(&frame.image, frame.at) {
+            return Ok(0);
+        }
+        self.searched += 1;
+        let faces = self.session.detect(&frame.image)?;
+        let tracks = self.tracker.update(&faces, frame.at);
+        if !faces.is_empty() {
+            self.gate.keep_open(frame.at);
+        }
+        let mut recognised = 0;
+        for (face, track) in faces.iter().zip(tracks).take(FACES_PER_FRAME) {
+            let sighting = self.recognise(&frame.image, face)?;
+            recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
+            if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
+            {
+                self.act(frame.at, &decision);
+            }
+        }
+        self.decider.expire(frame.at);
+        Ok(recognised)
+    }
+
+    /// Who that face is, as far as one frame tells.
+    fn recognise(&mut self, picture: &RgbImage, face: &Face) -> Result<Sighting> {
+        let quality = quality::assess(picture, face, &self.tuning.quality);
+        if let Some(reason) = quality.reasons.first() {
+            return Ok(Sighting::PoorQuality(Flaw { code: reason.code(), advice: reason.advice() }));
+        }
+        let embedding = self.session.embed(picture, &face.landmarks)?;
+        let best = self.parts.gallery.best_two(&self.parts.tenant, &embedding)?;
+        let similarity = |cosine| self.parts.engine.calibration().similarity(cosine);
+        let mut best = best.into_iter();
+        Ok(match best.next() {
+            None => Sighting::Stranger { similarity: 0.0 },
+            Some((subject, _, cosine)) => Sighting::Match {
+                subject: Subject::from(subject.as_str()),
+                similarity: similarity(cosine),
+                runner_up: best.next().map(|(_, _, cosine)| similarity(cosine)),
+            },
+        })
+    }
+
+    /// Opens the door where the decision is to open it, then says and records what was decided.
+    fn act(&mut self, frame_at: Moment, decision: &Decision) {
+        let now = self.parts.clock.now();
+        if decision.granted()
+            && let Err(error) = self.parts.driver.grant(tag_of(frame_at), now)
+        {
+            tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+        }
+        let latency = now.since(frame_at);
+        self.parts.journal.append(records::decision(&self.parts.name, decision, self.parts.engine.model_id(), latency));
+        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, "{}", decision.describe());
+        self.parts.listeners.tell(|| Event::Decision {
+            door: self.parts.name.clone(),
+            decision: decision.clone(),
+            latency,
+        });
+    }
+
+    fn take_in_tuning(&mut self) {
+        let tuning = self.parts.tuning.load();
+        if !Arc::ptr_eq(&tuning, &self.tuning) {
+            self.tuning = Arc::clone(&tuning);
+            self.decider.set_policy(self.tuning.access.clone());
+        }
+    }
+
+    /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh.
+    pub fn forget_everybody(&mut self) {
+        self.tracker = Tracker::default();
+        self.decider = Decider::new(self.tuning.access.clone());
+        match self.parts.engine.session() {
+            Ok(session) => self.session = session,
+            Err(error) => {
+                tracing::error!(door = %self.parts.name, %error, "the networks could not be made ready again")
+            }
+        }
+    }
+
+    /// How long each stage of the last frame took.
+    pub fn timings(&self) -> &crate::vision::engine::Timings {
+        self.session.timings()
+    }
+}

@@ -1,0 +1,346 @@
+//! The only wiring: it starts the threads of every door and the REST API, joins them by channels, and ends them in order.
+//!
+//! Threads of one door: the camera's (newest frame), the loop's (vision and decision), the driver's (the lock). The journal
+//! has one, the API has tokio's and its vision workers. Nothing on a door's way waits for another door or for the API.
+
+pub mod doorway;
+pub mod events;
+mod records;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use events::{Event, Listeners};
+
+use self::doorway::{Doorway, Parts, Tuning};
+use crate::{
+    api,
+    camera::{self, Feed},
+    clock::Clock,
+    config::{self, Config},
+    door::{self, Driver},
+    error::{Context, Error, Kind, Result},
+    gallery::Gallery,
+    journal::Journal,
+    recognition::Recognition,
+    vision::{engine::Engine, models::Pack},
+};
+
+/// How often changes that another process made to the store are taken in.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
+const STOP_PATIENCE: Duration = Duration::from_millis(400);
+
+/// A running daemon. [`Daemon::stop`] ends it; dropping it does the same.
+pub struct Daemon {
+    config: Config,
+    doors: Vec<Door>,
+    stop: Arc<AtomicBool>,
+    keeper: Option<JoinHandle<()>>,
+    api: Option<ApiServer>,
+    journal: Arc<Journal>,
+    gallery: Arc<Gallery>,
+    engine: Arc<Engine>,
+    listeners: Listeners,
+}
+
+struct Door {
+    name: Arc<str>,
+    tuning: Arc<ArcSwap<Tuning>>,
+    driver: Arc<Driver>,
+    feed: Arc<Feed>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct ApiServer {
+    address: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Starts everything that the configuration asks for. When it returns the doors are being watched and the API listens.
+    ///
+    /// # Errors
+    /// Whatever cannot be opened: networks, store, journal, a lock, the API's address. What was already started is stopped,
+    /// with every relay at rest. A camera that cannot be opened is no error: its feed keeps trying.
+    pub fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        if config.doors.is_empty() && config.api.listen.is_none() {
+            return Err(Error::new(Kind::Config, "there is nothing to do: no [[door]] and no api.listen")
+                .help("`facegate config example` shows both"));
+        }
+        // The locks first: whatever fails afterwards, the relays are at rest.
+        let mut locks = Vec::new();
+        for door in &config.doors {
+            let lock = door::open_lock(&door.settings(), Arc::clone(&clock));
+            locks.push(lock.map_err(|error| error.within(&format!("door '{}'", door.name)))?);
+        }
+        let pack = Pack::open(&config.models.dir, &config.models.pack)?;
+        let engine = Engine::load(&pack)?;
+        let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
+        let journal = Arc::new(Journal::open(&config.journal.dir, Arc::clone(&clock))?);
+        journal.append(records::started(engine.model_id()));
+
+        let mut daemon = Self {
+            doors: Vec::new(),
+            stop: Arc::default(),
+            keeper: None,
+            api: None,
+            journal,
+            gallery,
+            engine,
+            listeners: Listeners::default(),
+            config,
+        };
+        let doors = daemon.config.doors.clone();
+        for (door, lock) in doors.iter().zip(locks) {
+            daemon.start_door(door, lock, &clock).map_err(|error| error.within(&format!("door '{}'", door.name)))?;
+        }
+        let readiness = daemon.start_api()?;
+        daemon.start_keeper(readiness)?;
+        Ok(daemon)
+    }
+
+    fn start_door(
+        &mut self,
+        config: &config::Doorway,
+        lock: Box<dyn door::Lock>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<()> {
+        let name: Arc<str> = config.name.as_str().into();
+        let driver = Arc::new(Driver::start(&config.settings(), lock, Arc::clone(clock))?);
+        let edges = driver.edges();
+        let tuning = Arc::new(ArcSwap::from_pointee(Tuning::from(config)));
+        let feed = Arc::new(Feed::start(config.camera.clone(), Arc::clone(clock))?);
+        // From here on the door is ours to stop, whatever fails.
+        self.doors.push(Door {
+            name: Arc::clone(&name),
+            tuning: Arc::clone(&tuning),
+            driver: Arc::clone(&driver),
+            feed: Arc::clone(&feed),
+            threads: Vec::new(),
+        });
+
+        let doorway = Doorway::new(Parts {
+            name: Arc::clone(&name),
+            tenant: config.tenant.clone(),
+            engine: Arc::clone(&self.engine),
+            gallery: Arc::clone(&self.gallery),
+            driver,
+            journal: Arc::clone(&self.journal),
+            tuning,
+            clock: Arc::clone(clock),
+            listeners: self.listeners.clone(),
+        })?;
+        let stop = Arc::clone(&self.stop);
+        let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
+
+        let (journal, listeners) = (Arc::clone(&self.journal), self.listeners.clone());
+        let telling = spawn(&format!("edges-{name}"), move || {
+            // Ends when the driver does.
+            for edge in edges {
+                let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
+                journal.append(records::edge(&name, &edge, latency));
+                tracing::info!(
+                    door = %name,
+                    latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3),
+                    "relay {}", if edge.energised { "on" } else { "off" }
+                );
+                listeners.tell(|| Event::Edge { door: name.clone(), energised: edge.energised, at: edge.at, latency });
+            }
+        })?;
+        if let Some(door) = self.doors.last_mut() {
+            door.threads.extend([looking, telling]);
+        }
+        Ok(())
+    }
+
+    /// The thread that takes in what other processes did to the store, and tells the API whether the doors work.
+    fn start_keeper(&mut self, readiness: Option<Arc<api::Readiness>>) -> Result<()> {
+        let (stop, gallery) = (Arc::clone(&self.stop), Arc::clone(&self.gallery));
+        let doors: Vec<_> = self.doors.iter().map(|door| (Arc::clone(&door.feed), Arc::clone(&door.driver))).collect();
+        self.keeper = Some(spawn("keeper", move || {
+            while !stop.load(Ordering::Relaxed) {
+                if let Err(error) = gallery.refresh() {
+                    tracing::error!(%error, "the store's changes could not be taken in");
+                }
+                if let Some(readiness) = &readiness {
+                    readiness
+                        .set_door(doors.iter().all(|(feed, driver)| feed.stats().healthy && driver.health().healthy));
+                }
+                thread::park_timeout(REFRESH);
+            }
+            if let Some(readiness) = &readiness {
+                readiness.stop();
+            }
+        })?);
+        Ok(())
+    }
+
+    fn start_api(&mut self) -> Result<Option<Arc<api::Readiness>>> {
+        let settings = self.config.api.clone();
+        let Some(listen) = settings.listen else { return Ok(None) };
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
+                .source(error)
+                .help("is another facegate running? Choose another address in [api] listen")
+        })?;
+        let address = listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?;
+        let recognition = Recognition::start(Arc::clone(&self.engine), &self.config.api.recognition)?;
+        let state = api::State::new(settings, Arc::clone(&self.gallery), recognition);
+        let readiness = Arc::clone(state.readiness());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("api")
+            .enable_all()
+            .build()
+            .context(Kind::Io, || "the API's threads cannot be started")?;
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = spawn("api-main", move || {
+            let served = runtime.block_on(api::serve(listener, state, async {
+                // Sent, or dropped with the daemon: both mean stop.
+                let _ = stopped.await;
+            }));
+            if let Err(error) = served {
+                tracing::error!(%error, "the API ended");
+            }
+            runtime.shutdown_timeout(STOP_PATIENCE / 2);
+        })?;
+        self.api = Some(ApiServer { address, stop, thread });
+        Ok(Some(readiness))
+    }
+
+    /// Where the API listens; none where it is off.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().map(|api| api.address)
+    }
+
+    /// The store, for those who run the daemon within their own process.
+    pub fn gallery(&self) -> &Arc<Gallery> {
+        &self.gallery
+    }
+
+    /// The networks in use.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// What happens at the doors from now on.
+    pub fn listen(&self) -> crossbeam_channel::Receiver<Event> {
+        self.listeners.listen()
+    }
+
+    /// The state of each door's camera.
+    pub fn cameras(&self) -> impl Iterator<Item = (&str, camera::FeedStats)> {
+        self.doors.iter().map(|door| (&*door.name, door.feed.stats()))
+    }
+
+    /// Takes over what can change while the doors are in use: each door's `[access]`, `[quality]` and `[motion]`. Gives the
+    /// names of the sections that differ and need a restart.
+    pub fn reload(&mut self, new: &Config) -> Vec<String> {
+        for (door, config) in self
+            .doors
+            .iter()
+            .filter_map(|door| new.doors.iter().find(|config| *config.name == *door.name).map(|config| (door, config)))
+        {
+            door.tuning.store(Arc::new(Tuning::from(config)));
+        }
+        let needing = needing_restart(&self.config, new);
+        for (old, new) in self
+            .config
+            .doors
+            .iter_mut()
+            .filter_map(|old| new.doors.iter().find(|new| new.name == old.name).map(|new| (old, new)))
+        {
+            (old.access, old.quality, old.motion) = (new.access.clone(), new.quality.clone(), new.motion.clone());
+        }
+        needing
+    }
+
+    /// Stops everything, every relay at rest first. Ends within a second, whatever hangs.
+    pub fn stop(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        let begun = Instant::now();
+        self.stop.store(true, Ordering::Relaxed);
+        for door in &self.doors {
+            if let Err(error) = door.driver.stop() {
+                tracing::error!(%error, help = error.advice(), "the relay may not be at rest");
+            }
+        }
+        if let Some(api) = self.api.take() {
+            // It has ended already where nobody receives.
+            let _ = api.stop.send(());
+            join_until(api.thread, begun + STOP_PATIENCE);
+        }
+        for door in self.doors.drain(..) {
+            door.feed.stop();
+            drop(door.driver);
+            for thread in door.threads {
+                join_until(thread, begun + STOP_PATIENCE);
+            }
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.thread().unpark();
+            join_until(keeper, begun + STOP_PATIENCE);
+            self.journal.append(records::stopped());
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    // The kernel keeps 15 bytes of a thread's name.
+    let short: String = name.chars().filter(char::is_ascii).take(15).collect();
+    thread::Builder::new().name(short).spawn(body).context(Kind::Io, || format!("cannot start the thread {name}"))
+}
+
+/// Waits for the thread's end until `deadline`, then leaves it behind.
+fn join_until(thread: JoinHandle<()>, deadline: Instant) {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            tracing::warn!(thread = thread.thread().name(), "did not end in time and is left behind");
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    // A panic in it was reported when it happened.
+    let _ = thread.join();
+}
+
+/// The sections in which the two differ beyond what [`Daemon::reload`] takes over.
+fn needing_restart(old: &Config, new: &Config) -> Vec<String> {
+    let fixed = |config: &Config| {
+        let mut config = config.clone();
+        for door in &mut config.doors {
+            (door.access, door.quality, door.motion) = Default::default();
+        }
+        serde_json::to_value(config).unwrap_or_default()
+    };
+    let (old, new) = (fixed(old), fixed(new));
+    let keys = |value: &serde_json::Value| {
+        value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let mut sections = keys(&old);
+    sections.extend(keys(&new));
+    sections.sort();
+    sections.dedup();
+    sections.retain(|section| old.get(section) != new.get(section));
+    sections
+}

@@ -1,0 +1,49 @@
+//! What happened at a door, as it stands in the journal.
+
+use std::time::Duration;
+
+use crate::{
+    access::{Decision, Outcome},
+    door::Edge,
+    journal::{Entry, Event, Verdict},
+};
+
+pub fn started(model: &str) -> Entry {
+    Entry { door: None, event: Event::Started { version: env!("CARGO_PKG_VERSION").into(), model: model.into() } }
+}
+
+pub fn stopped() -> Entry {
+    Entry { door: None, event: Event::Stopped }
+}
+
+/// `latency` is from the capture of the frame that decided to the decision.
+pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration) -> Entry {
+    let (outcome, subject, similarity) = match &decision.outcome {
+        Outcome::Granted { subject, similarity, .. } => (Verdict::Granted, Some(subject), Some(*similarity)),
+        Outcome::Denied { subject, similarity, .. } => (Verdict::Denied, subject.as_ref(), *similarity),
+    };
+    Entry {
+        door: Some(door.into()),
+        event: Event::Decision {
+            outcome,
+            subject: subject.map(|subject| subject.as_str().to_owned()),
+            similarity,
+            reason: decision.code().into(),
+            model: model.into(),
+            latency_ms: latency.as_secs_f32() * 1e3,
+            track: decision.track.0,
+        },
+    }
+}
+
+/// `latency` is from the capture of the frame that was granted to the edge.
+pub fn edge(door: &str, edge: &Edge, latency: Option<Duration>) -> Entry {
+    Entry {
+        door: Some(door.into()),
+        event: Event::DoorEdge {
+            energised: edge.energised,
+            open: edge.open,
+            latency_ms: latency.map(|latency| latency.as_secs_f32() * 1e3),
+        },
+    }
+}
