@@ -13,6 +13,8 @@ use crate::manifest::{Origin, Registry, Source};
 
 /// How long a client may take.
 const LIMIT: Duration = Duration::from_secs(600);
+/// What folders begin with in which clients work.
+const WORK: &str = "work-";
 
 /// The cache of what was downloaded.
 #[derive(Debug)]
@@ -31,7 +33,14 @@ impl Downloads {
     /// Where the folder cannot be made.
     pub fn open(folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
         std::fs::create_dir_all(folder).context(|| format!("cannot make the cache {}", folder.display()))?;
-        Ok(Self { folder: folder.to_path_buf(), _lock: super::lock(folder, say)?, checked: HashMap::new() })
+        let _lock = super::lock(folder, say)?;
+        for entry in std::fs::read_dir(folder).context(|| format!("cannot look into {}", folder.display()))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(WORK) {
+                // What a run that was killed left; if it cannot be removed, it is only in the way of tidiness.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(Self { folder: folder.to_path_buf(), _lock, checked: HashMap::new() })
     }
 
     /// The published file.
@@ -68,7 +77,8 @@ impl Downloads {
             remove(&kept)?;
         }
         if !kept.exists() {
-            let work = tempfile::tempdir_in(&self.folder).context(|| "cannot make a folder in the cache")?;
+            let work = tempfile::Builder::new().prefix(WORK).tempdir_in(&self.folder);
+            let work = work.context(|| "cannot make a folder in the cache")?;
             match registry {
                 Registry::Npm => npm(package, version, work.path(), say)?,
                 Registry::Pypi => pypi(package, version, sha256, work.path(), say)?,
