@@ -83,46 +83,76 @@ pub fn to_template(points: &Landmarks) -> Option<Similarity> {
 /// of pixels.
 pub fn warp(picture: &RgbImage, to_template: &Similarity, input: &Input, planes: &mut [f32]) {
     let back = to_template.inverse();
-    let (width, height) = (picture.width() as i32, picture.height() as i32);
-    let pixels = picture.as_raw().as_chunks::<3>().0;
+    let source =
+        Source { pixels: picture.as_raw().as_chunks::<3>().0, width: picture.width(), height: picture.height() };
     let slope = 1.0 / input.scale;
     let shift = -input.mean / input.scale;
-    let order = match input.colour {
-        Colour::Rgb | Colour::Grey => [0, 1, 2],
-        Colour::Bgr => [2, 1, 0],
-    };
-    let pixel = |x: i32, y: i32| -> [u8; 3] {
-        if (0..width).contains(&x) && (0..height).contains(&y) { pixels[(y * width + x) as usize] } else { [0; 3] }
-    };
     for y in 0..SIZE {
-        for x in 0..SIZE {
-            let from = back.apply(Point { x: x as f32, y: y as f32 });
-            // Far outside is outside; the bound keeps the conversion below exact.
-            let (column, row) = (from.x.floor().clamp(-2.0, 1e6), from.y.floor().clamp(-2.0, 1e6));
-            let (right, below) = ((from.x - column).clamp(0.0, 1.0), (from.y - row).clamp(0.0, 1.0));
-            let (column, row) = (column as i32, row as i32);
-            let inside = column >= 0 && row >= 0 && column + 1 < width && row + 1 < height;
-            let corners = if inside {
-                let at = (row * width + column) as usize;
-                let under = at + width as usize;
-                [pixels[at], pixels[at + 1], pixels[under], pixels[under + 1]]
-            } else {
-                [pixel(column, row), pixel(column + 1, row), pixel(column, row + 1), pixel(column + 1, row + 1)]
-            };
-            let weights = [(1.0 - right) * (1.0 - below), right * (1.0 - below), (1.0 - right) * below, right * below];
-            let mix = |channel: usize| -> f32 {
-                corners.iter().zip(weights).map(|(corner, weight)| f32::from(corner[channel]) * weight).sum()
-            };
-            let at = y * SIZE + x;
-            if input.colour == Colour::Grey {
-                let grey: f32 = corners.iter().zip(weights).map(|(corner, weight)| luma(*corner) * weight).sum();
-                planes[at] = grey * slope + shift;
-            } else {
-                for (plane, &channel) in order.iter().enumerate() {
-                    planes[plane * SIZE * SIZE + at] = mix(channel) * slope + shift;
-                }
+        let from = back.apply(Point { x: 0.0, y: y as f32 });
+        let row = (0..SIZE).map(|x| source.at(from.x + back.a * x as f32, from.y + back.b * x as f32));
+        let place = y * SIZE..(y + 1) * SIZE;
+        if input.colour == Colour::Grey {
+            for (to, rgb) in planes[place].iter_mut().zip(row) {
+                *to = luma(rgb) * slope + shift;
             }
+            continue;
         }
+        let (first, rest) = planes.split_at_mut(SIZE * SIZE);
+        let (second, third) = rest.split_at_mut(SIZE * SIZE);
+        let (red, blue) = if input.colour == Colour::Rgb { (first, third) } else { (third, first) };
+        let to = red[place.clone()].iter_mut().zip(&mut second[place.clone()]).zip(&mut blue[place]);
+        for (((red, green), blue), rgb) in to.zip(row) {
+            *red = rgb[0] * slope + shift;
+            *green = rgb[1] * slope + shift;
+            *blue = rgb[2] * slope + shift;
+        }
+    }
+}
+
+/// A picture to be read between its pixels.
+struct Source<'a> {
+    pixels: &'a [[u8; 3]],
+    width: u32,
+    height: u32,
+}
+
+impl Source<'_> {
+    /// The colour at a point, 0 to 255, from the four pixels around it.
+    #[inline]
+    fn at(&self, x: f32, y: f32) -> [f32; 3] {
+        // Far outside is outside; the bound keeps the conversions exact. `as` takes NaN to 0.
+        let (left, above) = (x.floor().clamp(-2.0, 1e6), y.floor().clamp(-2.0, 1e6));
+        let (right, below) = ((x - left).clamp(0.0, 1.0), (y - above).clamp(0.0, 1.0));
+        let (column, row) = (left as i32, above as i32);
+        let inside =
+            column >= 0 && row >= 0 && column.cast_unsigned() + 1 < self.width && row.cast_unsigned() + 1 < self.height;
+        let corners = if inside {
+            let at = row as usize * self.width as usize + column as usize;
+            let under = at + self.width as usize;
+            match (self.pixels.get(at..at + 2), self.pixels.get(under..under + 2)) {
+                (Some(&[a, b]), Some(&[c, d])) => [a, b, c, d],
+                _ => [[0; 3]; 4],
+            }
+        } else {
+            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(across, down)| self.pixel(column + across, row + down))
+        };
+        let [a, b, c, d] = corners.map(|corner| corner.map(f32::from));
+        let mix = |channel: usize| {
+            let upper = a[channel] + (b[channel] - a[channel]) * right;
+            let lower = c[channel] + (d[channel] - c[channel]) * right;
+            upper + (lower - upper) * below
+        };
+        [mix(0), mix(1), mix(2)]
+    }
+
+    /// The pixel, black outside the picture.
+    fn pixel(&self, column: i32, row: i32) -> [u8; 3] {
+        let inside = (0..self.width as i32).contains(&column) && (0..self.height as i32).contains(&row);
+        if !inside {
+            return [0; 3];
+        }
+        let at = row as usize * self.width as usize + column as usize;
+        self.pixels.get(at).copied().unwrap_or_default()
     }
 }
 

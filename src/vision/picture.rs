@@ -78,9 +78,9 @@ pub fn write_planes(rgb: &[u8], width: usize, input: &Input, planes: &mut [f32],
     }
 }
 
-/// Brightness of a pixel, 0 to 255: ITU-R BT.601.
-pub fn luma([red, green, blue]: [u8; 3]) -> f32 {
-    0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
+/// Brightness of a colour, 0 to 255 as its parts: ITU-R BT.601.
+pub fn luma<T: Into<f32>>([red, green, blue]: [T; 3]) -> f32 {
+    0.299 * red.into() + 0.587 * green.into() + 0.114 * blue.into()
 }
 
 #[cfg(test)]

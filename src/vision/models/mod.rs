@@ -3,6 +3,7 @@
 mod manifest;
 mod network;
 mod pack;
+mod prelu;
 mod prepare;
 
 pub use manifest::{Calibration, Colour, DetectorKind, Input, Liveness, Manifest, Part};

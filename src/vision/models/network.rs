@@ -14,7 +14,7 @@ use tract_onnx::tract_core::{
 use super::{
     manifest::{Input, Part},
     pack::Pack,
-    prepare,
+    prelu, prepare,
 };
 use crate::error::{Context, Error, Kind, Result};
 
@@ -50,7 +50,8 @@ impl Network {
     /// [`Kind::Model`]: the bytes are no network, or not one that can be run with that input.
     pub fn from_bytes(name: &str, bytes: &[u8], input: Input) -> Result<Self> {
         let shape = [1, input.colour.planes(), input.height, input.width];
-        let onnx = tract_onnx::onnx();
+        let mut onnx = tract_onnx::onnx();
+        prelu::register(&mut onnx);
         let refused = || format!("{name} is not a network that can be run");
         let mut model = onnx.proto_model_for_read(&mut &*bytes).map_err(tell).context(Kind::Model, refused)?;
         prepare::prepare(&mut model, shape).map_err(|error| error.within(name))?;

@@ -1,9 +1,9 @@
 //! What is done to a network between the disk and `tract`.
 //!
 //! On disk weights are int8 with a scale for each output channel, or floats. `tract` would run the former slowly or, in
-//! places, wrongly, leaves batch normalisation beside depthwise convolutions and runs PReLU in three passes. So, in order:
-//! constants become initialisers, quantised ones floats; batch normalisation is folded into the convolution before it; PReLU
-//! becomes a maximum; stored shapes are dropped and the input's is fixed.
+//! places, wrongly, and leaves batch normalisation beside depthwise convolutions. So, in order: constants become
+//! initialisers, quantised ones floats; batch normalisation is folded into the convolution before it; stored shapes are
+//! dropped and the input's is fixed. PReLU is read by [`super::prelu`].
 //!
 //! Each step is a function of the graph alone and leaves what the network computes as it was, within float rounding.
 
@@ -24,7 +24,6 @@ pub fn prepare(model: &mut ModelProto, shape: [usize; 4]) -> Result<()> {
     constants_to_initialisers(graph);
     dequantise(graph)?;
     fold_batch_norm(graph)?;
-    prelu_to_maximum(graph)?;
     fix_shapes(graph, shape)
 }
 
@@ -158,41 +157,6 @@ fn fold_batch_norm(graph: &mut GraphProto) -> Result<()> {
     });
     graph.initializer.extend(made);
     drop_unused_constants(graph);
-    Ok(())
-}
-
-/// Turns PReLU, `x` where positive and `s·x` where not, into `max(x, s·x)` where every slope `s` is at most 1 and into
-/// `min(x, s·x)` where every slope is at least 1. Mixed slopes are left alone.
-fn prelu_to_maximum(graph: &mut GraphProto) -> Result<()> {
-    let constants = Constants::of(graph);
-    let mut nodes = Vec::with_capacity(graph.node.len());
-    for node in std::mem::take(&mut graph.node) {
-        let slopes = match (node.op_type.as_str(), node.input.get(1).and_then(|name| constants.get(name))) {
-            ("PRelu", Some(slopes)) => floats(slopes)?,
-            _ => vec![],
-        };
-        let choice = match &slopes[..] {
-            [] => None,
-            all if all.iter().all(|&s| s <= 1.0) => Some("Max"),
-            all if all.iter().all(|&s| s >= 1.0) => Some("Min"),
-            _ => None,
-        };
-        let Some(choice) = choice else {
-            nodes.push(node);
-            continue;
-        };
-        let scaled = format!("{}.scaled", node.output[0]);
-        let make = |name: String, op: &str, input: Vec<String>, output: String| NodeProto {
-            name,
-            op_type: op.into(),
-            input,
-            output: vec![output],
-            ..NodeProto::default()
-        };
-        nodes.push(make(scaled.clone(), "Mul", node.input.clone(), scaled.clone()));
-        nodes.push(make(node.name, choice, vec![node.input[0].clone(), scaled], node.output[0].clone()));
-    }
-    graph.node = nodes;
     Ok(())
 }
 
@@ -390,16 +354,6 @@ mod tests {
         let (before, after, ops) = before_and_after(&model(nodes, constants), 2);
         assert_same(&before, &after);
         assert!(ops.contains(&"BatchNormalization".into()));
-    }
-
-    #[test]
-    fn prelu_becomes_maximum_minimum_or_stays() {
-        for (slopes, op) in [([0.25, -0.5], "Max"), ([1.5, 2.0], "Min"), ([0.5, 1.5], "PRelu")] {
-            let constants = vec![float_tensor("s".into(), vec![2, 1, 1], slopes.to_vec())];
-            let (before, after, ops) = before_and_after(&model(vec![node("PRelu", &["x", "s"], "y")], constants), 2);
-            assert_same(&before, &after);
-            assert!(ops.contains(&op.into()), "{slopes:?} gave {ops:?}");
-        }
     }
 
     fn quantised(dims: Vec<i64>, bytes: Vec<i8>) -> TensorProto {
