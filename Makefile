@@ -19,11 +19,14 @@ test: setup-test ## install what is missing, check style and dependencies, run e
 	@$(MAKE) --no-print-directory lint networks photos
 	cargo nextest run $(CARGO_FLAGS)
 
-lint: ## formatting, clippy, dependencies, shell scripts
+lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --quiet -- -D warnings
 	cargo deny --log-level error check bans licenses sources
-	shellcheck cross/setup cross/faiss models/fetch .ci/run
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
+	shellcheck cross/setup cross/faiss cross/one-build models/fetch tests/bench/run tests/bench/accuracy \
+		tests/bench/onnxruntime .ci/run
 	cross/one-build
 
 build: setup-build ## the daemon

@@ -1,4 +1,19 @@
-//! facegate: a door controller that recognises faces.
+//! facegate: a door controller that recognises faces, in one daemon on a board behind the door.
+//!
+//! The way of a frame, module by module; `ARCHITECTURE.md` tells the invariants.
+//!
+//! 1. [`camera`] gives frames: from V4L2 or from stills, the newest only.
+//! 2. [`vision`] makes faces of pixels and embeddings of faces: detect, track, judge, align, embed.
+//! 3. [`gallery`] knows who is enrolled: LMDB is the truth, FAISS the index, every template is sealed.
+//! 4. [`access`] decides from a track's sightings and the time alone.
+//! 5. [`door`] turns a grant into a relay's pulse, and back to rest whatever happens.
+//! 6. [`journal`] records what was decided and why.
+//!
+//! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
+//! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong. [`daemon`] wires all of
+//! it, [`cli`] is the command line.
+
+#![deny(unsafe_code)]
 
 pub mod access;
 pub mod api;

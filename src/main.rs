@@ -1,5 +1,7 @@
 //! The `facegate` command: see [`facegate::cli`].
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

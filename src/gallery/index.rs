@@ -20,6 +20,7 @@ use crate::{
 const NORM_TOLERANCE: f64 = 1e-3;
 
 // SAFETY: the declaration is that of the OpenMP specification; it sets a number of the calling thread and nothing else.
+#[allow(unsafe_code)]
 unsafe extern "C" {
     safe fn omp_set_num_threads(threads: c_int);
 }

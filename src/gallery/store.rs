@@ -126,6 +126,7 @@ impl Store {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(map).max_dbs(8).max_readers(512);
         // SAFETY: see the head of this file.
+        #[allow(unsafe_code)]
         let env = unsafe { options.open(dir) }.map_err(|error| cannot_open(dir, error))?;
         refuse_truncated(&env, dir)?;
         env.clear_stale_readers()?;

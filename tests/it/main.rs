@@ -1,4 +1,5 @@
 //! Integration tests: the real parts over real sockets and files.
 
+mod accuracy;
 mod api;
 mod support;

@@ -29,10 +29,14 @@ fn folder(variable: &str, default: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(fallback, PathBuf::from)
 }
 
+/// The folder that holds one folder a pack.
+pub fn models_dir() -> PathBuf {
+    folder("FACEGATE_MODELS_DIR", "models")
+}
+
 /// The starter pack's networks.
 pub fn engine() -> Arc<Engine> {
-    let models = folder("FACEGATE_MODELS_DIR", "models");
-    let pack = Pack::open(&models, "starter")
+    let pack = Pack::open(&models_dir(), "starter")
         .unwrap_or_else(|error| panic!("{error}: run `models/fetch starter`, as `make test` does"));
     Engine::load(&pack).expect("the starter pack loads")
 }
