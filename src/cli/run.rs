@@ -1,6 +1,6 @@
 //! `facegate run`: the daemon, until a signal ends it.
 
-use std::sync::Arc;
+use std::{io::IsTerminal, sync::Arc};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
@@ -27,7 +27,8 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     if context.out.is_json() {
         registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
     } else {
-        registry.with(fmt::layer().with_target(false).with_writer(std::io::stderr)).init();
+        let colour = std::io::stderr().is_terminal();
+        registry.with(fmt::layer().with_target(false).with_ansi(colour).with_writer(std::io::stderr)).init();
     }
     let mut daemon = Daemon::start(config, Arc::new(SystemClock::new()))?;
     context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
