@@ -344,3 +344,24 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<String> {
     sections.retain(|section| old.get(section) != new.get(section));
     sections
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_taken_over_needs_a_restart() {
+        let parse = |text: &str| Config::parse(text, "t", std::iter::empty()).expect("valid");
+        let before = parse(config::EXAMPLE);
+        let changed = |from: &str, to: &str| {
+            assert!(config::EXAMPLE.contains(from), "the example has '{from}'");
+            needing_restart(&before, &parse(&config::EXAMPLE.replacen(from, to, 1)))
+        };
+        assert_eq!(changed("threshold = 0.6 ", "threshold = 0.7 "), [""; 0]);
+        assert_eq!(changed("sharpness = 0.3 ", "sharpness = 0.2 "), [""; 0]);
+        assert_eq!(changed("gate = true", "gate = false"), [""; 0]);
+        assert_eq!(changed("pulse_ms = 3000", "pulse_ms = 4000"), ["door"]);
+        assert_eq!(changed("max_mb = 512", "max_mb = 513"), ["gallery"]);
+        assert_eq!(changed("workers = 1", "workers = 2"), ["api"]);
+    }
+}
