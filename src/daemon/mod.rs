@@ -23,7 +23,7 @@ use events::{Event, Listeners};
 use self::doorway::{Doorway, Parts, Tuning};
 use crate::{
     api,
-    camera::{self, Feed},
+    camera::Feed,
     clock::Clock,
     config::{self, Config},
     door::{self, Driver},
@@ -237,11 +237,6 @@ impl Daemon {
     /// What happens at the doors from now on.
     pub fn listen(&self) -> crossbeam_channel::Receiver<Event> {
         self.listeners.listen()
-    }
-
-    /// The state of each door's camera.
-    pub fn cameras(&self) -> impl Iterator<Item = (&str, camera::FeedStats)> {
-        self.doors.iter().map(|door| (&*door.name, door.feed.stats()))
     }
 
     /// Takes over what can change while the doors are in use: each door's `[access]`, `[quality]` and `[motion]`. Gives the
