@@ -2,4 +2,6 @@
 
 mod accuracy;
 mod api;
+mod cli;
+mod door;
 mod support;
