@@ -1,4 +1,7 @@
 //! Integration tests: the real parts over real sockets and files.
 
 mod api;
+mod cli;
+mod door;
+mod faults;
 mod support;

@@ -1,6 +1,8 @@
 //! What the tests stand on: networks, photographs, and the real server on a port of its own.
 
+pub mod daemon;
 pub mod http;
+pub mod pictures;
 
 use std::{
     net::{SocketAddr, TcpListener},
