@@ -30,6 +30,19 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         let colour = std::io::stderr().is_terminal();
         registry.with(fmt::layer().with_target(false).with_ansi(colour).with_writer(std::io::stderr)).init();
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(Kind::Io, || "signals cannot be waited for")?;
+    // Before anything starts: a signal that comes meanwhile waits for its answer, where it would else kill the process.
+    let caught = |kind| {
+        let _inside = runtime.enter();
+        signal(kind).context(Kind::Io, || "signals cannot be waited for")
+    };
+    let mut terminate = caught(SignalKind::terminate())?;
+    let mut interrupt = caught(SignalKind::interrupt())?;
+    let mut hangup = caught(SignalKind::hangup())?;
+
     let mut daemon = Daemon::start(config, Arc::new(SystemClock::new()))?;
     context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
         match daemon.api_address() {
@@ -37,24 +50,15 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
             None => "ready; the API is off".into(),
         }
     });
-
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context(Kind::Io, || "signals cannot be waited for")?;
-    let waited = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    let why = runtime.block_on(async {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return std::io::Result::Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
+                _ = terminate.recv() => return "SIGTERM",
+                _ = interrupt.recv() => return "SIGINT",
                 _ = hangup.recv() => reload(context, &mut daemon),
             }
         }
     });
-    let why = waited.context(Kind::Io, || "signals cannot be waited for")?;
     tracing::info!("stopping on {why}");
     daemon.stop();
     Ok(Answer::Yes)
