@@ -47,6 +47,7 @@ pub struct Settings {
     /// bytes a pixel, or a small multiple.
     pub max_image_pixels: u64,
     /// What a face must be like to be enrolled.
+    #[serde(deserialize_with = "quality::EnrolmentLimits::deserialize")]
     pub quality: quality::Limits,
 }
 

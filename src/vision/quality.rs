@@ -125,6 +125,19 @@ impl Default for Limits {
     }
 }
 
+/// Reads [`Limits`] of which those that are not named are as for an enrolment, not as at the door.
+#[derive(Deserialize)]
+#[serde(remote = "Limits", deny_unknown_fields, default = "Limits::enrolment")]
+pub struct EnrolmentLimits {
+    eye_distance_px: f32,
+    sharpness: f32,
+    yaw: f32,
+    pitch: f32,
+    roll_deg: f32,
+    darkest: f32,
+    brightest: f32,
+}
+
 /// What was measured of a face.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Measures {

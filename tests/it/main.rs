@@ -4,4 +4,5 @@ mod accuracy;
 mod api;
 mod cli;
 mod door;
+mod faults;
 mod support;

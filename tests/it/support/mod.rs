@@ -26,7 +26,7 @@ use self::http::{Form, Reply, call};
 const BASE: &str = "/v1/face-matching";
 
 /// A folder of `models/`, or where the variable says.
-fn folder(variable: &str, default: &str) -> PathBuf {
+pub fn folder(variable: &str, default: &str) -> PathBuf {
     let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
     std::env::var_os(variable).map_or_else(fallback, PathBuf::from)
 }
