@@ -251,7 +251,7 @@ fn bombs_do_not_go_off() {
         let before = std::time::Instant::now();
         let error = fails(&file, Kind::ImageTooLarge);
         assert!(error.message().contains("40000000"), "{error}");
-        assert!(before.elapsed() < std::time::Duration::from_secs(5));
+        assert!(before.elapsed() < std::time::Duration::from_millis(200));
     }
 }
 
