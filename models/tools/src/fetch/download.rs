@@ -13,6 +13,11 @@ use crate::manifest::{Origin, Registry, Source};
 
 /// How long a client may take.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// How long git may take for a commit without its files, connecting included: to a host that drops packets it would try for
+/// five minutes.
+const SOON: Duration = Duration::from_secs(120);
+
 /// What folders begin with in which clients work.
 const WORK: &str = "work-";
 
@@ -105,7 +110,7 @@ impl Downloads {
         // What an earlier run left may be damaged, which git itself can tell: then once more, from the start.
         if first.is_err()
             && clone.exists()
-            && git(&clone, &["fsck", "--no-dangling", "--no-progress"], Stdio::null()).is_err()
+            && git(&clone, &["fsck", "--no-dangling", "--no-progress"], Stdio::null(), LIMIT).is_err()
         {
             say(&format!("{} is damaged: getting it again", clone.display()));
             std::fs::remove_dir_all(&clone).context(|| format!("cannot remove {}", clone.display()))?;
@@ -172,16 +177,29 @@ fn member(archive: &Path, path: &str, most: u64) -> Result<Vec<u8>> {
     Err(Error::new(format!("the archive has no {path}")))
 }
 
-/// Runs git on the repository `clone`.
-fn git(clone: &Path, arguments: &[&str], stdout: Stdio) -> Result<()> {
+/// Runs git on the repository `clone`, for at most `limit`.
+fn git(clone: &Path, arguments: &[&str], stdout: Stdio, limit: Duration) -> Result<()> {
     let mut command = Command::new("git");
     // No questions; nothing of the user's repositories; an end where a connection stands still.
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true").env("LC_ALL", "C");
     command.env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE").env("GIT_DIR", clone);
+    // What is missing is fetched by name, below. Left to itself git 2.47 fetches an object from a damaged pack without end.
+    command.env("GIT_NO_LAZY_FETCH", "1");
     command.args(["-c", "credential.helper=", "-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=30"]);
     command.args(arguments);
-    let doing = format!("git {}", arguments[0]);
-    Run { program: "git", package: "git", doing, limit: LIMIT }.run(&mut command, stdout)
+    let verb = arguments.iter().find(|argument| !argument.starts_with('-') && !argument.contains('='));
+    let doing = format!("git {}", verb.unwrap_or(&""));
+    Run { program: "git", package: "git", doing, limit }.run(&mut command, stdout)
+}
+
+/// The standard output of [`git`], at most `most` bytes of it.
+fn git_says(clone: &Path, arguments: &[&str], most: u64) -> Result<Vec<u8>> {
+    let out = tempfile::NamedTempFile::new().context(|| "cannot make a temporary file")?;
+    git(clone, arguments, output(out.path())?, SOON)?;
+    let mut bytes = Vec::new();
+    let file = out.reopen().context(|| "cannot read a temporary file")?;
+    file.take(most).read_to_end(&mut bytes).context(|| "cannot read a temporary file")?;
+    Ok(bytes)
 }
 
 /// Fetches the one commit without its files into `clone`, then the one file.
@@ -191,22 +209,25 @@ fn git_file(clone: &Path, url: &str, commit: &str, path: &str, identity: &Identi
     for lock in ["shallow.lock", "config.lock", "HEAD.lock", "packed-refs.lock"] {
         let _ = std::fs::remove_file(clone.join(lock));
     }
-    git(clone, &["init", "--quiet", "--bare"], Stdio::null())?;
-    git(clone, &["config", "remote.origin.url", url], Stdio::null())?;
-    git(clone, &["config", "remote.origin.promisor", "true"], Stdio::null())?;
-    git(clone, &["config", "remote.origin.partialclonefilter", "blob:none"], Stdio::null())?;
+    git(clone, &["init", "--quiet", "--bare"], Stdio::null(), SOON)?;
+    for (key, value) in [("url", url), ("promisor", "true"), ("partialclonefilter", "blob:none")] {
+        git(clone, &["config", &format!("remote.origin.{key}"), value], Stdio::null(), SOON)?;
+    }
     // A commit that is there without its ancestors is listed in this file.
     let there =
         std::fs::read_to_string(clone.join("shallow")).is_ok_and(|list| list.lines().any(|line| line == commit));
     if !there {
         let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none", "origin", commit];
-        git(clone, &fetch, Stdio::null())?;
+        git(clone, &fetch, Stdio::null(), SOON)?;
     }
-    let out = tempfile::NamedTempFile::new().context(|| "cannot make a temporary file")?;
-    git(clone, &["cat-file", "blob", &format!("{commit}:{path}")], output(out.path())?)?;
-    let mut bytes = Vec::new();
-    let file = out.reopen().context(|| "cannot read a temporary file")?;
-    file.take(identity.bytes.saturating_add(1)).read_to_end(&mut bytes).context(|| "cannot read a temporary file")?;
+    let id = git_says(clone, &["rev-parse", "--verify", &format!("{commit}:{path}")], 80)?;
+    let id = String::from_utf8_lossy(&id).trim().to_owned();
+    if git(clone, &["cat-file", "-e", &id], Stdio::null(), SOON).is_err() {
+        // As git itself does it: by id, without telling the other side what is here.
+        let fetch = ["-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--filter=blob:none"];
+        git(clone, &[&fetch[..], &["origin", &id]].concat(), Stdio::null(), LIMIT)?;
+    }
+    let bytes = git_says(clone, &["cat-file", "blob", &id], identity.bytes.saturating_add(1))?;
     identity.check(&bytes, &format!("{path} of {url}"))?;
     Ok(bytes)
 }
