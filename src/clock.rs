@@ -3,7 +3,6 @@
 //! The two never mix. A wall clock that jumps by a year opens no door and holds none open.
 
 use std::{
-    ops::{Add, Sub},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,42 +10,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// A point on the monotonic clock: the time since that clock's own start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(Duration);
-
-impl Moment {
-    /// The moment `since_start` after the clock's start.
-    pub const fn from_start(since_start: Duration) -> Self {
-        Self(since_start)
-    }
-
-    /// The time from the clock's start to this moment.
-    pub const fn since_start(self) -> Duration {
-        self.0
-    }
-
-    /// The time from `earlier` to this moment; zero where `earlier` is the later one.
-    pub const fn since(self, earlier: Moment) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl Add<Duration> for Moment {
-    type Output = Moment;
-
-    fn add(self, rhs: Duration) -> Moment {
-        Moment(self.0.saturating_add(rhs))
-    }
-}
-
-impl Sub<Duration> for Moment {
-    type Output = Moment;
-
-    fn sub(self, rhs: Duration) -> Moment {
-        Moment(self.0.saturating_sub(rhs))
-    }
-}
+pub use facegate_control::Moment;
 
 /// Where the daemon gets its time from.
 pub trait Clock: Send + Sync {
@@ -78,7 +42,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        Moment(self.start.elapsed())
+        Moment::from_start(self.start.elapsed())
     }
 
     fn wall(&self) -> Timestamp {

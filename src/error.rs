@@ -168,6 +168,12 @@ impl std::error::Error for Error {
     }
 }
 
+impl From<facegate_control::Fault> for Error {
+    fn from(fault: facegate_control::Fault) -> Self {
+        Self::new(Kind::Config, fault.message).help(fault.help)
+    }
+}
+
 /// Turns a foreign error into ours by saying what was being done.
 pub trait Context<T> {
     /// Wraps the error in one of `kind` whose message is made by `message`.

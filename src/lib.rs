@@ -5,7 +5,7 @@
 //! 1. [`camera`] gives frames: from V4L2 or from stills, the newest only.
 //! 2. [`vision`] makes faces of pixels and embeddings of faces: detect, track, judge, align, embed.
 //! 3. [`gallery`] knows who is enrolled: LMDB is the truth, FAISS the index, every template is sealed.
-//! 4. [`access`] decides from a track's sightings and the time alone.
+//! 4. [`access`] (the crate `facegate_control`, pure) decides from a track's sightings and the time alone.
 //! 5. [`door`] turns a grant into a relay's pulse, and back to rest whatever happens.
 //! 6. [`journal`] records what was decided and why.
 //!
@@ -15,7 +15,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod access;
 pub mod api;
 pub mod camera;
 pub mod cli;
@@ -29,3 +28,5 @@ pub mod intake;
 pub mod journal;
 pub mod recognition;
 pub mod vision;
+
+pub use facegate_control::access;

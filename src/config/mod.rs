@@ -175,7 +175,7 @@ impl Config {
             }
             door.settings().validate().map_err(place)?;
             door.camera.validate().map_err(place)?;
-            door.access.validate().map_err(place)?;
+            door.access.validate().map_err(|fault| place(fault.into()))?;
             door.quality.validate().map_err(place)?;
         }
         Ok(())

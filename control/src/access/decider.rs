@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Decision, DenialReason, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track};
-use crate::clock::Moment;
+use crate::Moment;
 
 /// A track not seen for this long is forgotten.
 const TRACK_MEMORY: Duration = Duration::from_secs(60);

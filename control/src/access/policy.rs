@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::Fault;
 
 /// What a door asks of a face before it opens. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,11 +41,11 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Refuses values out of their range; the error names the key, the value and the range.
-    pub fn validate(&self) -> Result<()> {
+    /// Refuses values out of their range; the fault names the key, the value and the range.
+    pub fn validate(&self) -> Result<(), Fault> {
         let refuse = |key: &str, value: String, range: String| {
-            Err(Error::new(Kind::Config, format!("access.{key} is {value}, but must be {range}"))
-                .help(format!("set {key} under [access] to a value in that range")))
+            let message = format!("access.{key} is {value}, but must be {range}");
+            Err(Fault::new(message, format!("set {key} under [access] to a value in that range")))
         };
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
             return refuse("threshold", self.threshold.to_string(), "above 0 and at most 1 (similarity)".into());

@@ -11,7 +11,7 @@ mod tests;
 
 use std::{fmt, sync::Arc};
 
-use crate::clock::Moment;
+use crate::Moment;
 
 pub use decider::Decider;
 pub use policy::Policy;
