@@ -10,6 +10,8 @@
 pub mod access;
 mod fault;
 mod moment;
+mod passage;
 
 pub use fault::Fault;
 pub use moment::Moment;
+pub use passage::{Class, Passage};
