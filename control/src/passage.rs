@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How much time a person needs at a door.
+/// How much time a person needs at the door.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -11,13 +11,13 @@ pub enum Class {
     Extended,
 }
 
-/// Which way somebody goes through a door.
+/// Which way somebody passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Passage {
-    /// From the outer side to the inner.
+    /// Into the area that the door guards.
     #[default]
     Entry,
-    /// From the inner side to the outer.
+    /// Out of it.
     Exit,
 }

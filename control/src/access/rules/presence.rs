@@ -5,7 +5,11 @@
 //! back. After a restart what was pending stays so, which denies the place that was left and the one that was to be reached,
 //! and every timed denial begins anew: what is not known for sure is taken for what denies.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,6 +101,8 @@ pub struct Movement {
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     people: HashMap<Arc<str>, Whereabouts>,
+    /// Of whom something is stored that cannot be read.
+    unreadable: HashSet<Arc<str>>,
 }
 
 impl Presence {
@@ -107,7 +113,7 @@ impl Presence {
             (known.since, known.granted, known.tag) = (now, now, None);
             (subject, known)
         });
-        Self { people: people.collect() }
+        Self { people: people.collect(), unreadable: HashSet::new() }
     }
 
     /// A door opens for somebody; whether they go through is not known yet.
@@ -147,14 +153,30 @@ impl Presence {
         self.people.get(subject)
     }
 
+    /// Something is stored of somebody that cannot be read: areas that keep count deny them until they are forgiven.
+    pub fn set_unreadable(&mut self, subject: Arc<str>) {
+        self.unreadable.insert(subject);
+    }
+
+    /// Whether something is stored of them that cannot be read.
+    pub fn is_unreadable(&self, subject: &str) -> bool {
+        self.unreadable.contains(subject)
+    }
+
+    /// Of whom something is stored that cannot be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.unreadable.iter()
+    }
+
     /// Forgets where somebody is: their next passage is in order wherever it is. Whether anything was known.
     pub fn forgive(&mut self, subject: &str) -> bool {
-        self.people.remove(subject).is_some()
+        let unreadable = self.unreadable.remove(subject);
+        self.people.remove(subject).is_some() || unreadable
     }
 
     /// Forgets where everybody is; how many they were.
     pub fn forgive_all(&mut self) -> usize {
-        std::mem::take(&mut self.people).len()
+        std::mem::take(self).people.len()
     }
 
     /// What is known of somebody.
