@@ -1,7 +1,6 @@
 //! Who may pass, and what the door does about it.
 //!
 //! - [`access`]: a track's sightings into decisions, and the rules that say who may pass where and when.
-//! - [`door`]: what a door does about grants, contacts and alarms.
 //!
 //! Everything here is pure: events and the time come in, levels and things to tell go out. The crate has no dependency that
 //! could do I/O, and nothing of it reads a clock or starts a thread. So days at a door are simulated in milliseconds, and
