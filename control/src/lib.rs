@@ -7,8 +7,11 @@
 //! what runs in the simulation is what runs behind the door.
 
 pub mod access;
+pub mod door;
 mod fault;
 mod moment;
+mod passage;
 
 pub use fault::Fault;
 pub use moment::Moment;
+pub use passage::{Class, Passage};
