@@ -6,6 +6,7 @@
 
 mod decider;
 mod policy;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
