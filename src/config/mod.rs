@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use facegate_control::Passage;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,6 +82,9 @@ pub struct Doorway {
     pub name: String,
     /// The tenant whose subjects may pass.
     pub tenant: TenantId,
+    /// Which way people go whom the camera sees: the rules of access tell entry from exit.
+    #[serde(default)]
+    pub passage: Passage,
     /// For how long a grant unlocks the door, 100 to 60,000 ms.
     #[serde(default = "default_pulse_ms")]
     pub pulse_ms: u64,

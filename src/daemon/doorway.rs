@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use facegate_control::Passage;
 use image::RgbImage;
 
 use super::{
@@ -17,7 +18,10 @@ use super::{
     records,
 };
 use crate::{
-    access::{Decider, Decision, Flaw, Observation, Policy, Sighting, Subject, Track},
+    access::{
+        Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track,
+        rules::{Allowed, Ruling},
+    },
     camera::{Feed, Frame},
     clock::{Clock, Moment},
     config::Doorway as Config,
@@ -25,6 +29,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{Gallery, TenantId},
     journal::Journal,
+    rulebook::{Gate, Pass},
     vision::{
         Face,
         engine::{Engine, Session},
@@ -71,6 +76,9 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     pub gallery: Arc<Gallery>,
     pub driver: Arc<Driver>,
+    /// Which way the camera's people go.
+    pub passage: Passage,
+    pub gate: Arc<Gate>,
     pub journal: Arc<Journal>,
     pub tuning: Arc<ArcSwap<Tuning>>,
     pub clock: Arc<dyn Clock>,
@@ -151,7 +159,7 @@ impl Doorway {
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
             {
-                self.act(frame.at, &decision);
+                self.act(frame.at, decision);
             }
         }
         self.decider.expire(frame.at);
@@ -178,22 +186,45 @@ impl Doorway {
         })
     }
 
-    /// Opens the door where the decision is to open it, then says and records what was decided.
-    fn act(&mut self, frame_at: Moment, decision: &Decision) {
+    /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
+    fn act(&mut self, frame_at: Moment, decision: Decision) {
         let now = self.parts.clock.now();
-        if decision.granted()
-            && let Err(error) = self.parts.driver.grant(tag_of(frame_at), now)
-        {
-            tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+        let Some((decision, allowed)) = self.ask_the_rules(tag_of(frame_at), decision, now) else { return };
+        if allowed.is_some() {
+            self.open(tag_of(frame_at), now);
         }
+        let flag = allowed.and_then(|allowed| allowed.flag).map(|flag| flag.code());
         let latency = now.since(frame_at);
-        self.parts.journal.append(records::decision(&self.parts.name, decision, self.parts.engine.model_id(), latency));
-        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, "{}", decision.describe());
-        self.parts.listeners.tell(|| Event::Decision {
-            door: self.parts.name.clone(),
-            decision: decision.clone(),
+        self.parts.journal.append(records::decision(
+            &self.parts.name,
+            &decision,
+            self.parts.engine.model_id(),
             latency,
-        });
+            flag,
+        ));
+        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, flag, "{}", decision.describe());
+        self.parts.listeners.tell(|| Event::Decision { door: self.parts.name.clone(), decision, latency });
+    }
+
+    /// Whom the face would let in, the rules may not. Gives what is to be told of, and how they allow it; none where it was
+    /// told a moment ago.
+    fn ask_the_rules(&mut self, tag: u64, decision: Decision, now: Moment) -> Option<(Decision, Option<Allowed>)> {
+        let Outcome::Granted { subject, .. } = &decision.outcome else { return Some((decision, None)) };
+        let (subject, passage, at) = (subject.as_str(), self.parts.passage, self.parts.clock.wall());
+        match self.parts.gate.admit(Pass { subject, passage, tag, at, now }) {
+            Ruling::Allowed(allowed) => Some((decision, Some(allowed))),
+            Ruling::Denied(reason) => self.decider.refuse(&decision, reason).map(|denied| (denied, None)),
+        }
+    }
+
+    fn open(&self, tag: u64, now: Moment) {
+        match self.parts.driver.grant(tag, now) {
+            Ok(()) => self.parts.gate.opened(tag, self.parts.clock.wall(), now),
+            Err(error) => {
+                self.parts.gate.unused(tag);
+                tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+            }
+        }
     }
 
     fn take_in_tuning(&mut self) {

@@ -32,11 +32,15 @@ use crate::{
     guard::Watch,
     journal::Journal,
     recognition::Recognition,
+    rulebook::Gate,
     vision::{engine::Engine, models::Pack},
 };
 
 /// How often changes that another process made to the store are taken in.
 const REFRESH: Duration = Duration::from_millis(250);
+
+/// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -47,6 +51,8 @@ pub struct Daemon {
     doors: Vec<Door>,
     stop: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
+    /// Stores who is where.
+    noting: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
     guard: Option<Watch>,
     api: Option<ApiServer>,
     journal: Arc<Journal>,
@@ -96,6 +102,7 @@ impl Daemon {
             doors: Vec::new(),
             stop: Arc::default(),
             keeper: None,
+            noting: None,
             guard: None,
             api: None,
             journal,
@@ -111,6 +118,7 @@ impl Daemon {
         daemon.start_guard()?;
         let readiness = daemon.start_api()?;
         daemon.start_keeper(readiness)?;
+        daemon.start_noting()?;
         Ok(daemon)
     }
 
@@ -140,6 +148,8 @@ impl Daemon {
             engine: Arc::clone(&self.engine),
             gallery: Arc::clone(&self.gallery),
             driver,
+            passage: config.passage,
+            gate: Arc::new(Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name), false)),
             journal: Arc::clone(&self.journal),
             tuning,
             clock: Arc::clone(clock),
@@ -199,6 +209,27 @@ impl Daemon {
                 readiness.stop();
             }
         })?);
+        Ok(())
+    }
+
+    /// The thread that stores who is where: a door notes it in memory and goes on.
+    fn start_noting(&mut self) -> Result<()> {
+        let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&stop);
+        let thread = spawn("noting", move || {
+            loop {
+                // Looked at before: what is noted until then is stored before the end.
+                let last = asked.load(Ordering::Relaxed);
+                if let Err(error) = gallery.store_presence(LOOK) {
+                    tracing::error!(%error, "who is where could not be stored; it is tried again");
+                    thread::park_timeout(REFRESH);
+                }
+                if last {
+                    break;
+                }
+            }
+        })?;
+        self.noting = Some((thread, stop));
         Ok(())
     }
 
@@ -306,6 +337,11 @@ impl Daemon {
             for thread in door.threads {
                 join_until(thread, begun + STOP_PATIENCE);
             }
+        }
+        // The doors note nothing any more.
+        if let Some((noting, stop)) = self.noting.take() {
+            stop.store(true, Ordering::Relaxed);
+            join_until(noting, begun + STOP_PATIENCE + 2 * LOOK);
         }
         if let Some(keeper) = self.keeper.take() {
             keeper.thread().unpark();

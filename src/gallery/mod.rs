@@ -113,6 +113,11 @@ impl Gallery {
         self.catch_up()
     }
 
+    /// What the gallery takes for the time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// An id later than all that this process has made.
     fn new_id(&self, now: Timestamp) -> EmbeddingId {
         let nanoseconds = u64::try_from(now.as_nanosecond()).unwrap_or(0);

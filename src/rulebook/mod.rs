@@ -5,6 +5,7 @@
 //! after a restart the store gives it back ([`Noted`] is the memory of one tenant).
 
 mod gate;
+mod item;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,10 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-pub use self::gate::{Gate, Pass};
+pub use self::{
+    gate::{Gate, Pass},
+    item::Item,
+};
 use crate::{
     access::rules::{Allowed, Explanation, Movement, Presence, Request, Rulebook, Ruling, Whereabouts},
     clock::Moment,
@@ -149,6 +153,11 @@ impl TenantAccess {
     /// What is known of somebody.
     pub fn whereabouts(&self, subject: &str) -> Option<Whereabouts> {
         self.noted.lock().presence.get(subject).cloned()
+    }
+
+    /// Whether something is stored of somebody that cannot be read.
+    pub fn is_unreadable(&self, subject: &str) -> bool {
+        self.noted.lock().presence.is_unreadable(subject)
     }
 
     /// Everybody of whom anything is known, by name.

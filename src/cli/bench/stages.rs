@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use facegate_control::Passage;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -24,6 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
     journal::Journal,
+    rulebook::Gate,
     vision::{
         engine::{Engine, Timings},
         models::Pack,
@@ -148,12 +150,15 @@ fn through_the_door(
     // One frame decides, and nobody is asked to wait: every frame must open the door.
     let access = Policy { votes: 1, window: 1, cooldown_ms: 0, ..Policy::default() };
     let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true };
+    let gate = Arc::new(Gate::new(gallery.access(&tenant), "bench".into(), false));
     let mut doorway = Doorway::new(Parts {
         name: "bench".into(),
         tenant,
         engine: Arc::clone(engine),
         gallery,
         driver,
+        passage: Passage::Entry,
+        gate,
         journal: Arc::new(Journal::open(&data.0.join("journal"), Arc::clone(clock))?),
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),

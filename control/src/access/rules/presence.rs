@@ -109,8 +109,18 @@ impl Presence {
     /// What was stored, taken up again at `now`: every timed denial begins anew, and what was pending stays so until the
     /// subject's next passage.
     pub fn restore(stored: impl IntoIterator<Item = (Arc<str>, Whereabouts)>, now: Moment) -> Self {
+        Self::restore_since(stored, |_| now)
+    }
+
+    /// The same, with `since` to say when each place was reached. For explanations where no door is at hand: the stored wall
+    /// clock is good enough for those, and for nothing that opens a door.
+    pub fn restore_since(
+        stored: impl IntoIterator<Item = (Arc<str>, Whereabouts)>,
+        since: impl Fn(&Whereabouts) -> Moment,
+    ) -> Self {
         let people = stored.into_iter().map(|(subject, mut known)| {
-            (known.since, known.granted, known.tag) = (now, now, None);
+            let since = since(&known);
+            (known.since, known.granted, known.tag) = (since, since, None);
             (subject, known)
         });
         Self { people: people.collect(), unreadable: HashSet::new() }
