@@ -28,7 +28,7 @@ use crate::{
     clock::Moment,
     error::{Context as _, Error, Kind, Result},
     gallery::{Expected, Gallery, SubjectId, TenantId},
-    rulebook::Item,
+    rulebook::{self, Item},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -62,8 +62,8 @@ pub enum Command {
         /// Its name; for a subject, its id.
         name: String,
         /// The rest of it, as in the document: '{"groups": ["staff"]}'. `-` is standard input.
-        #[arg(default_value = "{}")]
-        json: String,
+        #[arg(value_name = "JSON", default_value = "{}")]
+        given: String,
         #[command(flatten)]
         tenant: Tenant,
     },
@@ -171,9 +171,9 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             let subjects = rules.subjects.len();
             summary(context, &tenant, gallery.rules_without_subjects(&tenant)?.as_ref(), subjects);
         }
-        Command::Set { kind, name, json, tenant } => {
+        Command::Set { kind, name, given, tenant } => {
             let (gallery, tenant) = of(tenant)?;
-            let text = if json == "-" { standard_input()? } else { json.into_bytes() };
+            let text = if given == "-" { standard_input()? } else { given.into_bytes() };
             let set = set(&gallery, &tenant, kind, &name, parse(&text)?)?;
             context.out.result(&set, |_| format!("{GOOD}set{GOOD:#} {} '{name}'", word(kind)));
         }
@@ -365,7 +365,7 @@ fn standard_input() -> Result<Vec<u8>> {
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    serde_json::from_slice(text).map_err(unfit)
+    rulebook::read(text).map_err(unfit)
 }
 
 fn unfit(error: serde_json::Error) -> Error {

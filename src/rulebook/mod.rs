@@ -33,6 +33,19 @@ pub fn zones(name: &str) -> Option<jiff::tz::TimeZone> {
     jiff::tz::TimeZone::get(name).ok()
 }
 
+/// Reads rules, or one thing of them, as people write them: a JSON object. (A list of values in the order of the fields would
+/// do for the parser, and an empty list for empty rules, which let nobody in.)
+///
+/// # Errors
+/// What the parser says, with the key and the place.
+pub fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    if json.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
+        let wanted = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(json);
+        return wanted.and_then(|map| serde_json::from_value(map.into()));
+    }
+    serde_json::from_slice(json)
+}
+
 /// Wakes the thread that stores what was noted. Rung by whoever notes; several rings are one.
 #[derive(Clone, Debug)]
 pub struct Bell {
@@ -160,7 +173,13 @@ impl TenantAccess {
         self.noted.lock().presence.is_unreadable(subject)
     }
 
+    /// Of how many anything is known.
+    pub fn known(&self) -> usize {
+        self.noted.lock().presence.len()
+    }
+
     /// Everybody of whom anything is known, by name.
+    #[cfg(test)]
     pub fn everybody(&self) -> Vec<(Arc<str>, Whereabouts)> {
         let mut all: Vec<_> = {
             let noted = self.noted.lock();

@@ -116,6 +116,14 @@ fn the_store_is_taken_in_once_and_later_only_what_it_lost() {
 }
 
 #[test]
+fn rules_are_an_object_and_nothing_else() {
+    assert!(read::<crate::access::rules::Rules>(b" {}").is_ok());
+    for other in ["", " ", "[]", " [[], []]", "null", "1", "\"x\"", "{", "[{}"] {
+        assert!(read::<crate::access::rules::Rules>(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn free_access_is_the_door_s_schedule() {
     let access = house();
     let gate = Gate::new(Arc::clone(&access), "front".into(), false);

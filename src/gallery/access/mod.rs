@@ -253,7 +253,7 @@ impl Gallery {
                 digest
             }
             None => {
-                known += access.everybody().len();
+                known += access.known();
                 for digest in self.digests(writer.txn(), Of::Presence, row.number, None, usize::MAX)? {
                     self.delete_row(&mut writer, Of::Presence, &key(row.number, digest), &mut slots)?;
                 }

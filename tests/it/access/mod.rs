@@ -2,6 +2,7 @@
 
 mod cli;
 mod door;
+mod manual;
 mod rest;
 
 use serde_json::{Value, json};

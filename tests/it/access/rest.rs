@@ -81,7 +81,8 @@ fn mistakes_are_refused_with_the_place_and_the_cure_and_nothing_is_kept() {
     let bearer = format!("Bearer {}", server.keys[0]);
     let raw = |body: &[u8]| call(server.address, "PUT", "/v1/access/rules", &[("Authorization", &bearer)], Some(body));
     refused(&raw(b"{\"groups\": ["), 400, "malformed_request", "the body is not what this call takes");
-    refused(&raw(&[b'['; 100_000]), 400, "malformed_request", "");
+    refused(&raw(&[b'['; 100_000]), 422, "invalid_rules", "");
+    refused(&raw(format!("{{\"groups\": {}", "[".repeat(100_000)).as_bytes()), 422, "invalid_rules", "");
     refused(&raw(b"[]"), 422, "invalid_rules", "");
     refused(&raw(&vec![b' '; 13 << 20]), 413, "too_large", "too many bytes");
     refused(

@@ -27,6 +27,7 @@ use crate::{
     api::{State, error::Failure, values::Values},
     error::{Error, Kind, Result},
     gallery::changed_meanwhile,
+    rulebook,
 };
 
 /// The routes, without their authentication.
@@ -80,7 +81,7 @@ fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
     if bytes.len() > most {
         return Err(Error::new(Kind::TooLarge, format!("the body has more than {most} bytes")));
     }
-    serde_json::from_slice(&bytes).map_err(unfit)
+    rulebook::read(&bytes).map_err(unfit)
 }
 
 /// JSON that is none, or that is not what this call takes. The parser's words name the key and its place.

@@ -30,12 +30,13 @@ pub(in crate::api) async fn list(
     let values = query(pairs, &["area", "limit", "cursor"])?;
     let limit = values.count("limit", MOST)?.unwrap_or(MOST);
     let (area, after) = (values.text("area").map(str::to_owned), values.text("cursor").map(str::to_owned));
-    let access = state.gallery.access(&tenant);
+    // From the store, which is a moment behind: a list of many must not hold up a door.
+    let gallery = Arc::clone(&state.gallery);
     let (people, more) = blocking(move || {
-        let everybody = access.everybody();
+        let everybody = gallery.presence(&tenant)?;
         let mut found = everybody
             .iter()
-            .filter(|(subject, _)| after.as_deref().is_none_or(|after| &**subject > after))
+            .filter(|(subject, _)| after.as_deref().is_none_or(|after| subject.as_ref() > after))
             .filter(|(_, known)| area.is_none() || known.place.as_ref().and_then(Place::area) == area.as_deref());
         let page: Vec<_> = found.by_ref().take(limit).map(|(subject, known)| shown(subject, known)).collect();
         Ok((page, found.next().is_some()))
