@@ -9,6 +9,8 @@
 //! 5. [`door`] turns a grant into a relay's pulse, and back to rest whatever happens.
 //! 6. [`journal`] records what was decided and why.
 //!
+//! [`guard`] is a second process, which puts the relays at rest where the daemon dies or hangs.
+//!
 //! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
 //! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong. [`daemon`] wires all of
 //! it, [`cli`] is the command line.
@@ -24,6 +26,7 @@ pub mod daemon;
 pub mod door;
 pub mod error;
 pub mod gallery;
+pub mod guard;
 pub mod intake;
 pub mod journal;
 pub mod recognition;

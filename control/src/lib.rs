@@ -1,7 +1,7 @@
 //! Who may pass, and what the door does about it.
 //!
 //! - [`access`]: a track's sightings into decisions, and the rules that say who may pass where and when.
-//! - [`door`]: what a door does about grants, contacts and alarms.
+//! - [`door`]: the state machines of doors and turnstiles: what a lock does about grants, contacts, operators and fire.
 //!
 //! Everything here is pure: events and the time come in, levels and things to tell go out. The crate has no dependency that
 //! could do I/O, and nothing of it reads a clock or starts a thread. So days at a door are simulated in milliseconds, and

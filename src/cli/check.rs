@@ -102,9 +102,25 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
             help: Some("`facegate config example` shows one".into()),
         });
     }
+    let running = journal::in_use(&config.journal.dir);
     for door in &config.doors {
-        findings.either(format!("door '{}', camera", door.name), camera::probe(&door.camera));
-        findings.either(format!("door '{}', lock", door.name), door::probe(&door.lock));
+        let (camera, lock) = (format!("door '{}', camera", door.name), format!("door '{}', lock", door.name));
+        // A device that streams cannot be set up by a second process, nor a line be claimed by one.
+        findings.either(
+            camera,
+            camera::probe(&door.camera).or_else(|error| {
+                if running && is_busy(&error) {
+                    Ok("in use, by the running facegate it is to be hoped".into())
+                } else {
+                    Err(error)
+                }
+            }),
+        );
+        if running {
+            findings.well(lock, "not looked at: a running facegate has it");
+        } else {
+            findings.either(lock, door::probe(&door.lock));
+        }
     }
     look_at_the_journal(config, findings);
     if let Some(listen) = config.api.listen {
@@ -124,6 +140,19 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
             },
         });
     }
+}
+
+/// Whether the kernel said that a device is in use.
+fn is_busy(error: &Error) -> bool {
+    let mut below = std::error::Error::source(error);
+    while let Some(error) = below {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
+        {
+            return true;
+        }
+        below = error.source();
+    }
+    false
 }
 
 fn look_at_the_journal(config: &Config, findings: &mut Findings<'_>) {

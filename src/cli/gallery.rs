@@ -192,6 +192,11 @@ fn parse_metadata(text: &str) -> Result<Map<String, Value>> {
     })
 }
 
+/// The number with as many decimals as it has, which `json!` would fill up to those of an f64: 0.6, not 0.6000000238418579.
+fn plain(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| number.into())
+}
+
 pub fn search(context: &Context, args: SearchArgs) -> Result<Answer> {
     let config = context.load()?;
     let tenant = args.tenant.or_the_doors(&config)?;
@@ -202,11 +207,12 @@ pub fn search(context: &Context, args: SearchArgs) -> Result<Answer> {
     let matches: Vec<_> = found
         .iter()
         .map(|found| {
+            let enrolment = &found.enrolment;
             json!({
-                "subject": found.enrolment.subject,
-                "similarity": engine.calibration().similarity(found.cosine),
-                "embedding": found.enrolment.id,
-                "metadata": found.enrolment.metadata,
+                "subject": enrolment.subject,
+                "similarity": plain(engine.calibration().similarity(found.cosine)),
+                "embedding": enrolment.id,
+                "metadata": enrolment.metadata,
             })
         })
         .collect();
@@ -236,7 +242,11 @@ pub fn verify(context: &Context, args: VerifyArgs) -> Result<Answer> {
     if verified {
         gallery.record_verification(&tenant, &best.enrolment.id)?;
     }
-    let answer = json!({ "verified": verified, "similarity": similarity, "threshold": args.threshold.threshold });
+    let answer = json!({
+        "verified": verified,
+        "similarity": plain(similarity),
+        "threshold": plain(args.threshold.threshold),
+    });
     context.out.result(&answer, |_| {
         let (style, word) = if verified { (GOOD, "verified") } else { (BAD, "not verified") };
         format!("{style}{word}{style:#}: similarity {similarity:.4}, needed {}", args.threshold.threshold)

@@ -11,8 +11,10 @@ mod evaluate;
 mod gallery;
 mod journal;
 mod keys;
+mod logging;
 mod models;
 mod output;
+mod rest;
 mod run;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -69,6 +71,11 @@ enum Command {
     Models(models::Command),
     /// Check configuration, networks, camera, lock and store, and say what to do about every finding.
     Check(check::Args),
+    /// Put every lock at rest, where no daemon runs: what a service manager calls after the daemon's end.
+    Rest(rest::Args),
+    /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
+    #[command(hide = true)]
+    Guard,
     /// Show or verify the record of decisions.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -124,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&context, command),
         Command::Models(command) => models::run(&context, command),
         Command::Check(args) => check::run(&context, args),
+        Command::Rest(args) => rest::run(&context, args),
+        Command::Guard => crate::guard::guard().map(|()| Answer::Yes),
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),
         Command::Evaluate(args) => evaluate::run(&context, args),

@@ -1,11 +1,10 @@
 //! `facegate run`: the daemon, until a signal ends it.
 
-use std::{io::IsTerminal, sync::Arc};
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-use super::{Answer, Context};
+use super::{Answer, Context, logging::Log};
 use crate::{
     clock::SystemClock,
     daemon::Daemon,
@@ -21,15 +20,7 @@ pub struct Args {
 
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let config = context.load()?;
-    let filter = EnvFilter::try_new(&args.log).context(Kind::InvalidField, || format!("--log '{}'", args.log))?;
-    // To standard error: standard output is for what was asked for.
-    let registry = tracing_subscriber::registry().with(filter);
-    if context.out.is_json() {
-        registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
-    } else {
-        let colour = std::io::stderr().is_terminal();
-        registry.with(fmt::layer().with_target(false).with_ansi(colour).with_writer(std::io::stderr)).init();
-    }
+    let _log = Log::start(&args.log, context.out.is_json())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

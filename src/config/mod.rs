@@ -17,6 +17,7 @@ use crate::{
     access, api, camera, door,
     error::{Error, Kind, Result},
     gallery::{self, TenantId},
+    guard,
     vision::quality,
 };
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub journal: Journal,
     #[serde(default)]
     pub api: api::Settings,
+    #[serde(default)]
+    pub guard: guard::Settings,
     /// The doors of this board, each with its camera and its lock. At least one.
     #[serde(default, rename = "door", skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<Doorway>,
@@ -159,6 +162,7 @@ impl Config {
     fn validate(&self) -> Result<()> {
         self.gallery.validate()?;
         self.api.validate()?;
+        self.guard.validate()?;
         let mut names = HashSet::new();
         let mut lines = HashSet::new();
         for door in &self.doors {

@@ -29,6 +29,7 @@ use crate::{
     door::{self, Driver},
     error::{Context, Error, Kind, Result},
     gallery::Gallery,
+    guard::Watch,
     journal::Journal,
     recognition::Recognition,
     vision::{engine::Engine, models::Pack},
@@ -46,6 +47,7 @@ pub struct Daemon {
     doors: Vec<Door>,
     stop: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
+    guard: Option<Watch>,
     api: Option<ApiServer>,
     journal: Arc<Journal>,
     gallery: Arc<Gallery>,
@@ -94,6 +96,7 @@ impl Daemon {
             doors: Vec::new(),
             stop: Arc::default(),
             keeper: None,
+            guard: None,
             api: None,
             journal,
             gallery,
@@ -105,6 +108,7 @@ impl Daemon {
         for (door, lock) in doors.iter().zip(locks) {
             daemon.start_door(door, lock, &clock).map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
+        daemon.start_guard()?;
         let readiness = daemon.start_api()?;
         daemon.start_keeper(readiness)?;
         Ok(daemon)
@@ -160,6 +164,18 @@ impl Daemon {
         })?;
         if let Some(door) = self.doors.last_mut() {
             door.threads.extend([looking, telling]);
+        }
+        Ok(())
+    }
+
+    /// The process that puts the relays at rest where this one cannot.
+    fn start_guard(&mut self) -> Result<()> {
+        let relay = |door: &config::Doorway| door::Relay { lock: door.lock.clone(), rest: door.fail.rest_energised() };
+        let relays: Vec<_> = self.config.doors.iter().filter(|door| door.lock.leaves_traces()).map(relay).collect();
+        if self.config.guard.enabled && !relays.is_empty() {
+            let drivers: Vec<_> = self.doors.iter().map(|door| Arc::clone(&door.driver)).collect();
+            let still = move || drivers.iter().map(|driver| driver.still()).max().unwrap_or_default();
+            self.guard = Some(Watch::start(&self.config.guard, relays, still)?);
         }
         Ok(())
     }
@@ -269,10 +285,15 @@ impl Daemon {
     fn halt(&mut self) {
         let begun = Instant::now();
         self.stop.store(true, Ordering::Relaxed);
+        let mut at_rest = true;
         for door in &self.doors {
             if let Err(error) = door.driver.stop() {
+                at_rest = false;
                 tracing::error!(%error, help = error.advice(), "the relay may not be at rest");
             }
+        }
+        if let Some(guard) = self.guard.take().filter(|_| at_rest) {
+            guard.dismiss();
         }
         if let Some(api) = self.api.take() {
             // It has ended already where nobody receives.

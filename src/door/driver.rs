@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -33,6 +36,9 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// While something is due, the clock is looked at as often as this at least.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The thread comes round as often as this where nothing is due, so that its guard sees it move.
+const ROUND: Duration = Duration::from_millis(250);
 
 /// For how long [`Driver::stop`] waits for the relay to rest.
 const STOP: Duration = Duration::from_millis(200);
@@ -72,6 +78,9 @@ pub struct Driver {
     ended: Receiver<()>,
     edges: Receiver<Edge>,
     health: Arc<Mutex<Health>>,
+    /// When the thread last came round, by the clock, in milliseconds.
+    beat: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone, Copy)]
@@ -93,13 +102,15 @@ impl Driver {
         let (end, ended) = bounded(0);
         let (send_edges, edges) = bounded(EDGES);
         let health = Arc::new(Mutex::new(Health { healthy: true, ..Health::default() }));
+        let beat = Arc::new(AtomicU64::new(millis(clock.now())));
         let mut runner = Runner {
+            beat: Arc::clone(&beat),
             name: settings.name.clone(),
             fail: settings.fail,
             pulse: settings.pulse(),
             door: Door::new(settings.fail, settings.pulse()),
             lock,
-            clock,
+            clock: Arc::clone(&clock),
             grants: receive_grants,
             stop: receive_stop,
             edges: send_edges,
@@ -119,7 +130,7 @@ impl Driver {
             .name("door".into())
             .spawn(body)
             .context(Kind::Lock, || "the door's thread cannot be started")?;
-        Ok(Self { name: settings.name.clone(), grants, stop, ended, edges, health })
+        Ok(Self { name: settings.name.clone(), grants, stop, ended, edges, health, beat, clock })
     }
 
     /// Opens the door for one pulse; `at` is now. Never waits. `tag` comes back in the [`Edge`], if this grant causes one:
@@ -147,6 +158,12 @@ impl Driver {
         self.health.lock().clone()
     }
 
+    /// For how long the thread has not come round: never more than a quarter of a second while all is well.
+    pub fn still(&self) -> Duration {
+        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
+        self.clock.now().since(Moment::from_start(beat))
+    }
+
     /// Puts the relay at rest and ends the thread. Waits for at most 200 ms; an error says that the lock did not answer.
     /// Stopping twice does no harm.
     pub fn stop(&self) -> Result<()> {
@@ -171,8 +188,13 @@ impl Drop for Driver {
     }
 }
 
+fn millis(moment: Moment) -> u64 {
+    u64::try_from(moment.since_start().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What the thread has.
 struct Runner {
+    beat: Arc<AtomicU64>,
     name: String,
     fail: FailState,
     pulse: Duration,
@@ -212,6 +234,7 @@ impl Runner {
 
     fn run(&mut self) {
         loop {
+            self.beat.store(millis(self.clock.now()), Ordering::Relaxed);
             let wait = self.step(Event::Tick);
             // The branches only name what came, so that a panic further down finds every field in order.
             let grant = select_biased! {
@@ -268,7 +291,7 @@ impl Runner {
             }
         }
         let due = step.deadline.into_iter().chain(self.retry_at).min();
-        due.map_or(Duration::from_secs(1), |due| due.since(self.clock.now()).min(LOOK))
+        due.map_or(ROUND, |due| due.since(self.clock.now()).min(LOOK))
     }
 
     fn moved(&mut self, energised: bool) {

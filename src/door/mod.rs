@@ -20,6 +20,8 @@ pub mod state;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::Clock,
     error::{Kind, Result},
@@ -42,8 +44,26 @@ pub trait Lock: Send {
 
 /// Claims the lock's line and puts it at rest in the same step. The errors say what to do.
 pub fn open_lock(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
-    let rest = settings.fail.rest_energised();
-    Ok(match &settings.lock {
+    open(&settings.lock, settings.fail.rest_energised(), clock)
+}
+
+/// A relay, and how it rests: all that is needed to put it at rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relay {
+    pub lock: LockSettings,
+    /// Whether it is energised at rest.
+    pub rest: bool,
+}
+
+/// Puts a relay at rest for a daemon that cannot; says which one. The line is released again: its driver keeps the level, or
+/// lets the line go, and then the wiring decides.
+pub fn put_at_rest(relay: &Relay, clock: Arc<dyn Clock>) -> Result<String> {
+    open(&relay.lock, relay.rest, clock).map(|lock| lock.describe())
+}
+
+/// Claims a line at the level `rest`.
+fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
+    Ok(match lock {
         LockSettings::Simulated(simulated) => Box::new(Simulated::open(simulated, rest, clock)?),
         LockSettings::Gpiochip(line) => Box::new(gpiochip::GpioLine::open(line, rest)?),
         LockSettings::Rppal(pin) => Box::new(rppal::Pin::open(pin, rest)?),

@@ -104,6 +104,13 @@ pub struct SimulatedSettings {
     pub edges: Option<PathBuf>,
 }
 
+impl LockSettings {
+    /// Whether something of it outlives the process: hardware, or a file of edges.
+    pub fn leaves_traces(&self) -> bool {
+        !matches!(self, Self::Simulated(SimulatedSettings { edges: None }))
+    }
+}
+
 /// A line of a GPIO character device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -37,7 +37,7 @@ use crate::{
 
 pub use chain::Anchor;
 pub use entry::{Entry, Event, Record, Verdict};
-pub use read::{Break, Records, Report, Which, read, verify};
+pub use read::{Break, Records, Report, Which, in_use, read, verify};
 
 /// The file's name in the journal's folder.
 pub const FILE: &str = "journal.ndjson";

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
+    fs::{File, TryLockError},
     io::{BufRead, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
 };
@@ -65,6 +65,11 @@ impl Lines {
         read.context(Kind::Io, || format!("the journal {} cannot be read", self.path.display()))?;
         Ok(line)
     }
+}
+
+/// Whether a daemon is writing the journal in this folder.
+pub fn in_use(folder: &Path) -> bool {
+    File::open(folder.join(FILE)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Follows the chain from the first record on, to its end or to where it breaks.

@@ -186,6 +186,7 @@ fn sighup_takes_over_a_threshold_and_refuses_what_is_broken() {
 #[test]
 fn after_kill_9_with_the_strike_on_it_comes_back_at_rest_and_whole() {
     let mut board = board(GENUINE);
+    board.set("guard.enabled", false);
     board.set("door.0.pulse_ms", 60_000);
     board.enrol("barack", ENROLLED);
     board.enrol("joe", STRANGER);

@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::Write,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,7 +13,7 @@ use image::{
     RgbImage,
     imageops::{crop_imm, flip_horizontal},
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
@@ -284,6 +286,7 @@ fn a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on() {
     first.ready();
     board.run(&["run"]).must(74, &["journal.ndjson is in use by another process", "stop the other one"]);
     assert!(first.runs());
+    board.run(&["check"]).must(0, &["door 'front', lock: not looked at: a running facegate has it"]);
     board.decisions("front", board.journal().len(), 1, granted);
     first.stop();
     board.run(&["journal", "verify"]).must(0, &["unbroken"]);
@@ -437,4 +440,27 @@ fn stopping_while_the_camera_cannot_be_opened_is_as_quick() {
     let (status, log) = daemon.wait();
     assert_eq!(status.code(), Some(0), "{}", log.join("\n"));
     assert!(asked.elapsed() < Duration::from_millis(1_500), "{:?}: {}", asked.elapsed(), log.join("\n"));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_neither_the_door_nor_its_end() {
+    let board = Board::with_door(&[photo_path("obama2.jpg")]);
+    board.enrol("barack", "obama.jpg");
+    let (unread, full) = std::io::pipe().expect("a pipe");
+    let mut filler = full.try_clone().expect("a second end");
+    // Writes until the pipe is full, and then waits there for as long as the test lasts.
+    thread::spawn(move || while filler.write_all(&[b'.'; 4096]).is_ok() {});
+    thread::sleep(Duration::from_millis(200));
+
+    let mut child =
+        board.command(&["run", "--json", "--log", "trace"]).stderr(full).spawn().expect("the program starts");
+    board.decisions("front", 0, 1, granted);
+    board.edge("front", 0, |edge| edge.energised);
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    let status = eventually("the daemon's end", || child.try_wait().expect("it can be waited for"));
+    assert!(asked.elapsed() < Duration::from_secs(1), "it ended after {:?}", asked.elapsed());
+    assert_eq!(status.code(), Some(0));
+    assert!(!board.edges("front").last().expect("edges").energised, "at rest");
+    drop(unread);
 }

@@ -5,4 +5,5 @@ mod api;
 mod cli;
 mod door;
 mod faults;
+mod guard;
 mod support;

@@ -289,6 +289,20 @@ impl Daemon {
         serde_json::from_str(&line).expect("the log is JSON")
     }
 
+    /// The numbers of the processes that it started and that still run.
+    pub fn children(&self) -> Vec<Pid> {
+        let path = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let mut all = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .map_or(Vec::new(), |tasks| tasks.flatten().map(|task| task.path().join("children")).collect());
+        all.push(path.into());
+        let numbers = all.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect::<String>();
+        let mut found: Vec<_> =
+            numbers.split_whitespace().filter_map(|number| number.parse().ok().and_then(Pid::from_raw)).collect();
+        found.sort_by_key(|pid| pid.as_raw_nonzero());
+        found.dedup();
+        found
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
