@@ -1,5 +1,8 @@
 //! `facegate journal`: what was decided and why.
 
+use anstyle::Style;
+use facegate_control::door::Happening;
+
 use super::{
     Answer, Context,
     output::{BAD, DIM, GOOD},
@@ -68,6 +71,12 @@ fn describe(record: &Record) -> String {
             let (relay, door) = (if *energised { "on" } else { "off" }, if *open { "unlocked" } else { "locked" });
             format!("relay {relay}, door {door}{latency}")
         }
+        Event::Door { happening, subject } => {
+            let subject = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            let style = if matches!(happening, Happening::Raised { .. }) { BAD } else { Style::new() };
+            format!("{style}{}{style:#}{subject}", happening.describe())
+        }
+        Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")
         }

@@ -33,20 +33,17 @@ pub struct Pass<'a> {
 pub struct Gate {
     access: Arc<TenantAccess>,
     door: Arc<str>,
-    /// Whether the door tells if somebody goes through. If not, whoever is granted counts as having gone.
-    confirms: bool,
     open: Mutex<VecDeque<Movement>>,
 }
 
 impl Gate {
-    /// A gate for the door of this name. `confirms`: each grant is followed by [`passed`](Self::passed) or
-    /// [`unused`](Self::unused), because the door has a contact or a passage sensor.
-    pub fn new(access: Arc<TenantAccess>, door: Arc<str>, confirms: bool) -> Self {
-        Self { access, door, confirms, open: Mutex::default() }
+    /// A gate for the door of this name.
+    pub fn new(access: Arc<TenantAccess>, door: Arc<str>) -> Self {
+        Self { access, door, open: Mutex::default() }
     }
 
-    /// Asks the rules. Where the answer is yes, it is noted that the door opens for the subject: so open it and say
-    /// [`opened`](Self::opened), or say [`unused`](Self::unused). Waits for no disk.
+    /// Asks the rules. Where the answer is yes, it is noted that the door opens for the subject, until it is said that they
+    /// [`passed`](Self::passed) or that the grant was [`unused`](Self::unused). Waits for no disk.
     pub fn admit(&self, pass: Pass<'_>) -> Ruling {
         let Pass { subject, passage, tag, at, now } = pass;
         let request = Request { subject, door: &self.door, passage, at, now };
@@ -59,13 +56,6 @@ impl Gate {
             open.push_back(movement);
         }
         ruling
-    }
-
-    /// The door was opened by the grant of this tag. Where it does not tell whether anybody goes through, somebody has.
-    pub fn opened(&self, tag: u64, at: Timestamp, now: Moment) {
-        if !self.confirms {
-            self.passed(tag, at, now);
-        }
     }
 
     /// Somebody went through by the grant of this tag.
@@ -90,6 +80,12 @@ impl Gate {
     /// When that changes for the first time after `at`; none within 400 days. Rules that change in between may change it.
     pub fn next_free_access_change(&self, at: Timestamp) -> Option<Timestamp> {
         self.access.book().next_free_access_change(&self.door, at)
+    }
+
+    /// The interlock groups of the rules: a name each, and the doors of which only one may be open at a time.
+    pub fn interlocks(&self) -> Vec<(String, Vec<String>)> {
+        let book = self.access.book();
+        book.interlocks().map(|(name, doors)| (name.into(), doors.into_iter().map(Into::into).collect())).collect()
     }
 
     fn take(&self, tag: u64) -> Option<Movement> {

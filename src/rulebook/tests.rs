@@ -34,12 +34,12 @@ fn place(access: &TenantAccess, subject: &str) -> Option<Place> {
 }
 
 #[test]
-fn a_door_that_does_not_tell_counts_whoever_it_opened_for() {
+fn who_went_through_is_inside() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into(), false);
+    let gate = Gate::new(Arc::clone(&access), "front".into());
     assert!(gate.admit(pass("ann", Passage::Entry, 1)).allowed());
     assert_eq!(place(&access, "ann"), None, "the door is not open yet");
-    gate.opened(1, monday("10:00:00"), Moment::default());
+    gate.passed(1, monday("10:00:00"), Moment::default());
     assert_eq!(place(&access, "ann"), Some(Place::Area("hall".into())));
     assert_eq!(gate.admit(pass("ann", Passage::Entry, 2)).code(), "already_inside");
     assert!(gate.admit(pass("bob", Passage::Entry, 3)).allowed());
@@ -48,12 +48,11 @@ fn a_door_that_does_not_tell_counts_whoever_it_opened_for() {
 }
 
 #[test]
-fn a_door_that_tells_is_waited_for() {
+fn the_door_is_waited_for() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into(), true);
-    let side = Gate::new(Arc::clone(&access), "side".into(), true);
+    let gate = Gate::new(Arc::clone(&access), "front".into());
+    let side = Gate::new(Arc::clone(&access), "side".into());
     assert!(gate.admit(pass("ann", Passage::Entry, 1)).allowed());
-    gate.opened(1, monday("10:00:00"), Moment::default());
     assert_eq!(side.admit(pass("ann", Passage::Entry, 1)).code(), "passage_pending");
     gate.unused(1);
     assert!(side.admit(pass("ann", Passage::Entry, 2)).allowed());
@@ -71,7 +70,7 @@ fn of_two_doors_that_ask_at_once_a_strict_area_lets_one_open() {
         access.forgive(|_| true);
         let opened: usize = std::thread::scope(|scope| {
             let ask = |door: &'static str| {
-                let gate = Gate::new(Arc::clone(&access), door.into(), true);
+                let gate = Gate::new(Arc::clone(&access), door.into());
                 scope.spawn(move || usize::from(gate.admit(pass(subject, Passage::Entry, 1)).allowed()))
             };
             let asked = [ask("front"), ask("side"), ask("front"), ask("side")];
@@ -84,10 +83,10 @@ fn of_two_doors_that_ask_at_once_a_strict_area_lets_one_open() {
 #[test]
 fn what_was_noted_is_handed_over_to_be_stored_once() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into(), false);
+    let gate = Gate::new(Arc::clone(&access), "front".into());
     assert!(access.take_unsaved().is_empty());
     gate.admit(pass("ann", Passage::Entry, 1));
-    gate.opened(1, monday("10:00:00"), Moment::default());
+    gate.passed(1, monday("10:00:00"), Moment::default());
     let unsaved = access.take_unsaved();
     assert_eq!(unsaved.len(), 1);
     assert_eq!(unsaved[0].1.as_ref().and_then(|known| known.place.clone()), Some(Place::Area("hall".into())));
@@ -100,16 +99,16 @@ fn what_was_noted_is_handed_over_to_be_stored_once() {
 #[test]
 fn the_store_is_taken_in_once_and_later_only_what_it_lost() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into(), false);
+    let gate = Gate::new(Arc::clone(&access), "front".into());
     gate.admit(pass("ann", Passage::Entry, 1));
-    gate.opened(1, monday("10:00:00"), Moment::default());
+    gate.passed(1, monday("10:00:00"), Moment::default());
     let stored: Vec<_> = access.everybody();
     let after = house();
     after.restore(stored.clone(), Vec::new(), Moment::default());
     assert_eq!(place(&after, "ann"), Some(Place::Area("hall".into())));
-    let gate = Gate::new(Arc::clone(&after), "front".into(), false);
+    let gate = Gate::new(Arc::clone(&after), "front".into());
     gate.admit(pass("bob", Passage::Entry, 1));
-    gate.opened(1, monday("10:00:00"), Moment::default());
+    gate.passed(1, monday("10:00:00"), Moment::default());
     after.restore(Vec::new(), Vec::new(), Moment::default());
     assert_eq!(place(&after, "ann"), None, "she is stored no longer: forgiven");
     assert_eq!(place(&after, "bob"), Some(Place::Area("hall".into())), "he is not stored yet");
@@ -126,10 +125,10 @@ fn rules_are_an_object_and_nothing_else() {
 #[test]
 fn free_access_is_the_door_s_schedule() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into(), false);
+    let gate = Gate::new(Arc::clone(&access), "front".into());
     assert!(!gate.free_access_now(monday("08:59:59")) && gate.free_access_now(monday("09:00:00")));
     assert_eq!(gate.next_free_access_change(monday("09:00:00")), Some(monday("17:00:00")));
-    assert!(!Gate::new(Arc::clone(&access), "side".into(), false).free_access_now(monday("09:00:00")));
+    assert!(!Gate::new(Arc::clone(&access), "side".into()).free_access_now(monday("09:00:00")));
     access.set_book(Rulebook::none());
     assert!(!gate.free_access_now(monday("09:00:00")));
 }

@@ -4,6 +4,7 @@ mod access;
 mod accuracy;
 mod api;
 mod cli;
+mod controller;
 mod door;
 mod faults;
 mod guard;

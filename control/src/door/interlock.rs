@@ -58,6 +58,13 @@ impl Interlock {
         Ok(Self { others, secure: vec![true; doors.len()] })
     }
 
+    /// Takes over the groups of another interlock of the same doors; which of them are secure stays as it is known.
+    pub fn take_over(&mut self, other: Self) {
+        if other.secure.len() == self.secure.len() {
+            self.others = other.others;
+        }
+    }
+
     /// Whether that door is in any group.
     pub fn concerns(&self, door: usize) -> bool {
         self.others.get(door).is_some_and(|others| !others.is_empty())
@@ -106,6 +113,19 @@ mod tests {
         assert!(!interlock.is_free(1), "the vault is still open");
         interlock.note(2, true);
         assert!(interlock.reserve(1) && !interlock.is_free(0) && !interlock.is_free(2) && interlock.is_free(3));
+    }
+
+    #[test]
+    fn new_groups_find_the_doors_as_they_are() {
+        let lock = names(&["a", "b"]);
+        let mut interlock = Interlock::new(&["a", "b"], &[]).expect("valid");
+        assert!(interlock.reserve(0) && interlock.is_free(1), "no group yet");
+        interlock.take_over(Interlock::new(&["a", "b"], &[("lock", &lock)]).expect("valid"));
+        assert!(!interlock.is_free(1), "door a has been open since before");
+        interlock.note(0, true);
+        assert!(interlock.is_free(1));
+        interlock.take_over(Interlock::new(&["a"], &[]).expect("valid"));
+        assert!(interlock.concerns(0), "an interlock of other doors is not taken over");
     }
 
     #[test]

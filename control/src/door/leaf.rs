@@ -99,8 +99,9 @@ impl Leaf {
             } else if self.waiting.len() == WAITING {
                 return Err(Refusal::Busy);
             } else {
+                let until = now + length + common.times.grace;
+                self.waiting_until = if self.waiting.is_empty() { until } else { self.waiting_until.max(until) };
                 self.waiting.push(ticket);
-                self.waiting_until = self.waiting_until.max(now + length + common.times.grace);
             }
             if self.open_since.is_some() && !common.stands(Alarm::HeldOpen) {
                 // Somebody else comes through while it is open: the time begins anew.

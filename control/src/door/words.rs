@@ -130,6 +130,8 @@ pub enum Refusal {
     Fire,
     /// The daemon is ending.
     Stopped,
+    /// The grant was too old when the door heard it.
+    Late,
 }
 
 impl Refusal {
@@ -142,6 +144,7 @@ impl Refusal {
             Self::Busy => "busy",
             Self::Fire => "fire",
             Self::Stopped => "stopped",
+            Self::Late => "late",
         }
     }
 
@@ -154,6 +157,7 @@ impl Refusal {
             Self::Busy => "too many people are waiting at this door already",
             Self::Fire => "the fire input is still active",
             Self::Stopped => "the daemon is stopping",
+            Self::Late => "the grant was too old when the door heard it",
         }
     }
 }
@@ -246,7 +250,7 @@ pub enum Happening {
 }
 
 /// What a door is like, for people: the first that applies, from the top.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Released by fire.
@@ -261,6 +265,7 @@ pub enum Mode {
     FreeAccess,
     /// For one pulse.
     Unlocked,
+    #[default]
     Locked,
 }
 

@@ -35,7 +35,7 @@ fn pass(subject: &str) -> Pass<'_> {
 }
 
 fn code(gallery: &Gallery, name: &str, subject: &str) -> &'static str {
-    let gate = Gate::new(gallery.access(&tenant(name)), "front".into(), false);
+    let gate = Gate::new(gallery.access(&tenant(name)), "front".into());
     let ruling = gate.admit(pass(subject));
     gate.unused(1);
     ruling.code()
@@ -43,9 +43,9 @@ fn code(gallery: &Gallery, name: &str, subject: &str) -> &'static str {
 
 /// Lets somebody in for good.
 fn let_in(gallery: &Gallery, subject: &str) {
-    let gate = Gate::new(gallery.access(&tenant("acme")), "front".into(), false);
+    let gate = Gate::new(gallery.access(&tenant("acme")), "front".into());
     assert!(gate.admit(pass(subject)).allowed());
-    gate.opened(1, pass(subject).at, Moment::default());
+    gate.passed(1, pass(subject).at, Moment::default());
     gallery.store_presence(Duration::ZERO).unwrap();
 }
 
@@ -360,9 +360,9 @@ fn a_door_never_waits_for_whoever_writes() {
     // Somebody holds the write lock all the while, as a slow disk would.
     let writer = gallery.write().unwrap();
     let begun = Instant::now();
-    let gate = Gate::new(gallery.access(&tenant("acme")), "front".into(), false);
+    let gate = Gate::new(gallery.access(&tenant("acme")), "front".into());
     assert!(gate.admit(pass("bob")).allowed());
-    gate.opened(1, pass("bob").at, SimulatedClock::new(pass("bob").at).now());
+    gate.passed(1, pass("bob").at, SimulatedClock::new(pass("bob").at).now());
     assert!(begun.elapsed() < Duration::from_millis(50));
     drop(writer);
 }

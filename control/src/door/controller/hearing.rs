@@ -184,8 +184,7 @@ impl Controller {
                 }
             }
             Command::ResetAlarms => {
-                let stood = self.common.stands(Alarm::ForcedOpen) || self.common.stands(Alarm::HeldOpenWarning);
-                let stood = stood || self.common.stands(Alarm::HeldOpen);
+                let stood = Alarm::ALL.iter().any(|&alarm| alarm != Alarm::Tamper && self.common.stands(alarm));
                 self.common.clear(&Alarm::ALL, told);
                 match &mut self.body {
                     Body::Door(leaf) if stood => leaf.reset(now, &self.common),
