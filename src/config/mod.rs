@@ -95,7 +95,7 @@ pub struct Doorway {
     pub name: String,
     /// The tenant whose subjects may pass.
     pub tenant: TenantId,
-    /// Which way they pass whom the camera sees.
+    /// Which way people go whom the camera sees: the rules of access tell entry from exit.
     #[serde(default)]
     pub passage: Passage,
     /// For how long a grant unlocks the door, 100 to 60,000 ms.

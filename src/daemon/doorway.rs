@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use facegate_control::{Class, Passage};
+use facegate_control::Passage;
 use image::RgbImage;
 
 use super::{
@@ -19,7 +19,10 @@ use super::{
     records,
 };
 use crate::{
-    access::{Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track},
+    access::{
+        Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track,
+        rules::{Allowed, Ruling},
+    },
     camera::{Feed, Frame},
     clock::{Clock, Moment},
     config::Doorway as Config,
@@ -27,6 +30,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{Gallery, TenantId},
     journal::Journal,
+    rulebook::{Gate, Pass},
     vision::{
         Face,
         engine::{Engine, Session},
@@ -82,6 +86,7 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     pub gallery: Arc<Gallery>,
     pub driver: Arc<Driver>,
+    pub gate: Arc<Gate>,
     pub journal: Arc<Journal>,
     pub tuning: Arc<ArcSwap<Tuning>>,
     pub clock: Arc<dyn Clock>,
@@ -165,7 +170,7 @@ impl Doorway {
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
             {
-                self.act(frame.at, &decision);
+                self.act(frame.at, decision);
             }
         }
         self.decider.expire(frame.at);
@@ -192,25 +197,48 @@ impl Doorway {
         })
     }
 
-    /// Opens the door where the decision is to open it, then says and records what was decided.
-    fn act(&mut self, frame_at: Moment, decision: &Decision) {
+    /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
+    fn act(&mut self, frame_at: Moment, decision: Decision) {
         let now = self.parts.clock.now();
-        if let Outcome::Granted { subject, .. } = &decision.outcome {
-            self.grants += 1;
-            let (tag, passage) = (tag_of(frame_at, self.grants), self.parts.passage);
+        self.grants += 1;
+        let tag = tag_of(frame_at, self.grants);
+        let Some((decision, allowed)) = self.ask_the_rules(tag, decision, now) else { return };
+        if let (Some(allowed), Outcome::Granted { subject, .. }) = (&allowed, &decision.outcome) {
             self.parts.passers.remember(tag, subject);
-            if let Err(error) = self.parts.driver.grant(Grant { tag, class: Class::Standard, passage, at: now }) {
+            self.open(Grant { tag, class: allowed.class, passage: self.parts.passage, at: now });
+        }
+        let flag = allowed.and_then(|allowed| allowed.flag).map(|flag| flag.code());
+        let latency = now.since(frame_at);
+        self.parts.journal.append(records::decision(
+            &self.parts.name,
+            &decision,
+            self.parts.engine.model_id(),
+            latency,
+            flag,
+        ));
+        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, flag, "{}", decision.describe());
+        self.parts.listeners.tell(|| Event::Decision { door: self.parts.name.clone(), decision, latency });
+    }
+
+    /// Whom the face would let in, the rules may not. Gives what is to be told of, and how they allow it; none where it was
+    /// told a moment ago.
+    fn ask_the_rules(&mut self, tag: u64, decision: Decision, now: Moment) -> Option<(Decision, Option<Allowed>)> {
+        let Outcome::Granted { subject, .. } = &decision.outcome else { return Some((decision, None)) };
+        let (subject, passage, at) = (subject.as_str(), self.parts.passage, self.parts.clock.wall());
+        match self.parts.gate.admit(Pass { subject, passage, tag, at, now }) {
+            Ruling::Allowed(allowed) => Some((decision, Some(allowed))),
+            Ruling::Denied(reason) => self.decider.refuse(&decision, reason).map(|denied| (denied, None)),
+        }
+    }
+
+    fn open(&self, grant: Grant) {
+        match self.parts.driver.grant(grant) {
+            Ok(()) => self.parts.gate.opened(grant.tag, self.parts.clock.wall(), grant.at),
+            Err(error) => {
+                self.parts.gate.unused(grant.tag);
                 tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
             }
         }
-        let latency = now.since(frame_at);
-        self.parts.journal.append(records::decision(&self.parts.name, decision, self.parts.engine.model_id(), latency));
-        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, "{}", decision.describe());
-        self.parts.listeners.tell(|| Event::Decision {
-            door: self.parts.name.clone(),
-            decision: decision.clone(),
-            latency,
-        });
     }
 
     fn take_in_tuning(&mut self) {

@@ -5,6 +5,7 @@
 
 pub mod doorway;
 pub mod events;
+mod office;
 pub mod passers;
 mod records;
 
@@ -20,16 +21,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
+use facegate_control::door::{Happening, Refusal};
 use parking_lot::Mutex;
 
 use self::{
     doorway::{Doorway, Parts, Tuning},
+    office::Office,
     passers::Passers,
 };
 use crate::{
     api,
     camera::Feed,
-    clock::Clock,
+    clock::{Clock, Moment},
     config::{self, Config},
     door::{Driver, Hardware, Place, Report},
     error::{Context, Error, Kind, Result},
@@ -37,11 +40,15 @@ use crate::{
     guard::Watch,
     journal::Journal,
     recognition::Recognition,
+    rulebook::Gate,
     vision::{engine::Engine, models::Pack},
 };
 
 /// How often changes that another process made to the store are taken in.
 const REFRESH: Duration = Duration::from_millis(250);
+
+/// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -54,6 +61,8 @@ pub struct Daemon {
     keeper: Option<JoinHandle<()>>,
     /// Whether its end is in the journal.
     halted: bool,
+    /// Stores who is where.
+    noting: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
     guard: Option<Watch>,
     api: Option<ApiServer>,
     journal: Arc<Journal>,
@@ -67,6 +76,7 @@ struct Door {
     tuning: Arc<ArcSwap<Tuning>>,
     driver: Arc<Driver>,
     feed: Arc<Feed>,
+    gate: Arc<Gate>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -102,6 +112,7 @@ impl Daemon {
             stop: Arc::default(),
             keeper: None,
             halted: false,
+            noting: None,
             guard: None,
             api: None,
             journal,
@@ -120,7 +131,8 @@ impl Daemon {
         }
         daemon.start_guard()?;
         let readiness = daemon.start_api()?;
-        daemon.start_keeper(readiness)?;
+        daemon.start_keeper(readiness, clock)?;
+        daemon.start_noting()?;
         Ok(daemon)
     }
 
@@ -135,6 +147,8 @@ impl Daemon {
         let driver = Arc::new(Driver::start(&config.settings(), hardware, place, Arc::clone(clock))?);
         let reports = driver.reports();
         let passers = Arc::new(Passers::default());
+        // The door tells what became of each grant.
+        let gate = Arc::new(Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name), true));
         let tuning = Arc::new(ArcSwap::from_pointee(Tuning::from(config)));
         let feed = Arc::new(Feed::start(config.camera.clone(), Arc::clone(clock))?);
         // From here on the door is ours to stop, whatever fails.
@@ -143,6 +157,7 @@ impl Daemon {
             tuning: Arc::clone(&tuning),
             driver: Arc::clone(&driver),
             feed: Arc::clone(&feed),
+            gate: Arc::clone(&gate),
             threads: Vec::new(),
         });
 
@@ -154,6 +169,7 @@ impl Daemon {
             engine: Arc::clone(&self.engine),
             gallery: Arc::clone(&self.gallery),
             driver,
+            gate: Arc::clone(&gate),
             journal: Arc::clone(&self.journal),
             tuning,
             clock: Arc::clone(clock),
@@ -162,12 +178,13 @@ impl Daemon {
         let stop = Arc::clone(&self.stop);
         let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
 
-        let (journal, listeners) = (Arc::clone(&self.journal), self.listeners.clone());
+        let (journal, listeners, wall) = (Arc::clone(&self.journal), self.listeners.clone(), Arc::clone(clock));
         let telling = spawn(&format!("tell-{name}"), move || {
             for report in reports {
                 match report {
                     Report::Happened { happening, at } => {
                         let subject = happening.tag().and_then(|tag| passers.who(tag));
+                        tell_the_rules(&gate, &happening, wall.wall(), at);
                         records::log(&name, &happening, subject.as_ref());
                         journal.append(records::happening(&name, &happening, subject.as_ref()));
                         listeners.tell(|| Event::Happened { door: name.clone(), happening, subject, at });
@@ -206,7 +223,11 @@ impl Daemon {
     }
 
     /// The thread that takes in what other processes did to the store, and tells the API whether the doors work.
-    fn start_keeper(&mut self, readiness: Option<Arc<api::Readiness>>) -> Result<()> {
+    fn start_keeper(&mut self, readiness: Option<Arc<api::Readiness>>, clock: Arc<dyn Clock>) -> Result<()> {
+        let mut office = Office::default();
+        for door in &self.doors {
+            office.add(Arc::clone(&door.name), Arc::clone(&door.driver), Arc::clone(&door.gate));
+        }
         let (stop, gallery) = (Arc::clone(&self.stop), Arc::clone(&self.gallery));
         let doors: Vec<_> = self.doors.iter().map(|door| (Arc::clone(&door.feed), Arc::clone(&door.driver))).collect();
         self.keeper = Some(spawn("keeper", move || {
@@ -214,6 +235,7 @@ impl Daemon {
                 if let Err(error) = gallery.refresh() {
                     tracing::error!(%error, "the store's changes could not be taken in");
                 }
+                office.look(clock.now(), clock.wall());
                 if let Some(readiness) = &readiness {
                     readiness
                         .set_door(doors.iter().all(|(feed, driver)| feed.stats().healthy && driver.health().healthy));
@@ -224,6 +246,27 @@ impl Daemon {
                 readiness.stop();
             }
         })?);
+        Ok(())
+    }
+
+    /// The thread that stores who is where: a door notes it in memory and goes on.
+    fn start_noting(&mut self) -> Result<()> {
+        let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&stop);
+        let thread = spawn("noting", move || {
+            loop {
+                // Looked at before: what is noted until then is stored before the end.
+                let last = asked.load(Ordering::Relaxed);
+                if let Err(error) = gallery.store_presence(LOOK) {
+                    tracing::error!(%error, "who is where could not be stored; it is tried again");
+                    thread::park_timeout(REFRESH);
+                }
+                if last {
+                    break;
+                }
+            }
+        })?;
+        self.noting = Some((thread, stop));
         Ok(())
     }
 
@@ -332,6 +375,11 @@ impl Daemon {
                 join_until(thread, begun + STOP_PATIENCE);
             }
         }
+        // The doors note nothing any more.
+        if let Some((noting, stop)) = self.noting.take() {
+            stop.store(true, Ordering::Relaxed);
+            join_until(noting, begun + STOP_PATIENCE + 2 * LOOK);
+        }
         if let Some(keeper) = self.keeper.take() {
             keeper.thread().unpark();
             join_until(keeper, begun + STOP_PATIENCE);
@@ -361,6 +409,17 @@ fn claim_hardware(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Hardwar
     let both = claimed.into_iter();
     both.map(|(door, outputs)| outputs.with_inputs(&door.settings(), clock).map_err(|error| within(door, error)))
         .collect()
+}
+
+/// Tells the rules what became of a grant, so that they know who is where.
+fn tell_the_rules(gate: &Gate, happening: &Happening, at: jiff::Timestamp, now: Moment) {
+    match *happening {
+        Happening::Passed { tag: Some(tag), .. } => gate.passed(tag, at, now),
+        // The same grant a second time says nothing about the first.
+        Happening::Refused { why: Refusal::Repeated, .. } => {}
+        Happening::NobodyPassed { tag: Some(tag), .. } | Happening::Refused { tag: Some(tag), .. } => gate.unused(tag),
+        _ => {}
+    }
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

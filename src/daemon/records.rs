@@ -18,8 +18,9 @@ pub fn stopped() -> Entry {
     Entry { door: None, event: Event::Stopped }
 }
 
-/// `latency` is from the capture of the frame that decided to the decision.
-pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration) -> Entry {
+/// `latency` is from the capture of the frame that decided to the decision; `flag` is the code of an area's rule that was
+/// broken and only noted.
+pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration, flag: Option<&str>) -> Entry {
     let (outcome, subject, similarity) = match &decision.outcome {
         Outcome::Granted { subject, similarity, .. } => (Verdict::Granted, Some(subject), Some(*similarity)),
         Outcome::Denied { subject, similarity, .. } => (Verdict::Denied, subject.as_ref(), *similarity),
@@ -31,6 +32,7 @@ pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration)
             subject: subject.map(|subject| subject.as_str().to_owned()),
             similarity,
             reason: decision.code().into(),
+            flag: flag.map(Into::into),
             model: model.into(),
             latency_ms: latency.as_secs_f32() * 1e3,
             track: decision.track.0,

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, select_biased};
 use facegate_control::{
     Passage,
-    door::{Command, Controller, Happening, Input, Sensor, Setup, Step},
+    door::{Cause, Command, Controller, Happening, Input, Refusal, Sensor, Setup, Step},
 };
 use parking_lot::Mutex;
 
@@ -151,9 +151,12 @@ impl Runner {
     /// A new state machine that knows its inputs, a lockdown and the schedule, and of no grant.
     fn begin_anew(&mut self, ends: &Ends) {
         let Ok(door) = Controller::new(&self.setup) else { return };
+        let now = self.clock.now();
+        // Whoever was let in is so no more, which is told.
+        self.door.on(Input::Shutdown, now, &mut self.told);
+        self.report(now, ends);
         (self.door, self.tags, self.interlock_free) = (door, [None; 2], true);
-        self.told.clear();
-        let before = self.clock.now() - SETTLED;
+        let before = now - SETTLED;
         for input in self.heard.into_iter().flatten() {
             self.door.on(input, before, &mut self.told);
         }
@@ -205,7 +208,8 @@ impl Runner {
         if self.clock.now().since(at) > MAX_GRANT_AGE {
             ends.health.lock().refused += 1;
             tracing::warn!(door = self.name, "a grant came too late to the lock and opens nothing");
-            return;
+            self.told.push(Happening::Refused { by: Cause::Grant, tag: Some(tag), why: Refusal::Late });
+            return self.report(self.clock.now(), ends);
         }
         self.step(Input::Grant { tag, class, passage }, ends);
     }

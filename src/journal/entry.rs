@@ -37,8 +37,11 @@ pub enum Event {
         subject: Option<String>,
         /// The best, 0 to 1; none where no frame gave one.
         similarity: Option<f32>,
-        /// A code of [`access`](crate::access): `agreed`, `below_threshold`, `too_dark` …
+        /// A code of [`access`](crate::access): `agreed`, `below_threshold`, `too_dark`, `outside_hours` …
         reason: String,
+        /// The code of an area's rule that was broken and only noted: `already_inside` …
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flag: Option<String>,
         /// The recogniser's id.
         model: String,
         /// From the frame that decided it to the decision, in milliseconds.

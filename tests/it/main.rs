@@ -1,5 +1,6 @@
 //! Integration tests: the real parts over real sockets and files.
 
+mod access;
 mod accuracy;
 mod api;
 mod cli;

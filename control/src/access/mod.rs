@@ -93,6 +93,8 @@ pub enum DenialReason {
     TrackUsed,
     /// The face was not worth recognising.
     PoorQuality(Flaw),
+    /// Recognised, and not let in by the [`rules`].
+    Rules(rules::RuleReason),
 }
 
 impl DenialReason {
@@ -105,6 +107,7 @@ impl DenialReason {
             Self::Cooldown => "cooldown",
             Self::TrackUsed => "track_used",
             Self::PoorQuality(flaw) => flaw.code,
+            Self::Rules(reason) => reason.code(),
         }
     }
 
@@ -117,6 +120,7 @@ impl DenialReason {
             Self::Cooldown => "the door opened for this person a moment ago",
             Self::TrackUsed => "the door opened for another person on this track; step out of view and come again",
             Self::PoorQuality(flaw) => flaw.advice,
+            Self::Rules(reason) => reason.sentence(),
         }
     }
 }

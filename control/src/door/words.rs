@@ -128,6 +128,8 @@ pub enum Refusal {
     Busy,
     /// The fire input is still active.
     Fire,
+    /// The grant came too late: whoever it was for has gone.
+    Late,
     /// The daemon is ending.
     Stopped,
 }
@@ -141,6 +143,7 @@ impl Refusal {
             Self::Repeated => "repeated",
             Self::Busy => "busy",
             Self::Fire => "fire",
+            Self::Late => "late",
             Self::Stopped => "stopped",
         }
     }
@@ -153,6 +156,7 @@ impl Refusal {
             Self::Repeated => "this grant has been used",
             Self::Busy => "too many people are waiting at this door already",
             Self::Fire => "the fire input is still active",
+            Self::Late => "it came too late, and whoever it was for has gone",
             Self::Stopped => "the daemon is stopping",
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
     journal::Journal,
+    rulebook::Gate,
     vision::{
         engine::{Engine, Timings},
         models::Pack,
@@ -156,6 +157,7 @@ fn through_the_door(
     // One frame decides, and nobody is asked to wait: every frame must open the door.
     let access = Policy { votes: 1, window: 1, cooldown_ms: 0, ..Policy::default() };
     let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true };
+    let gate = Arc::new(Gate::new(gallery.access(&tenant), "bench".into(), false));
     let mut doorway = Doorway::new(Parts {
         name: "bench".into(),
         tenant,
@@ -164,6 +166,7 @@ fn through_the_door(
         engine: Arc::clone(engine),
         gallery,
         driver,
+        gate,
         journal: Arc::new(Journal::open(&data.0.join("journal"), Arc::clone(clock))?),
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),

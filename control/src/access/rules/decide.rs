@@ -145,6 +145,11 @@ impl InForce {
         };
         let place = |area: Option<&AreaPlan>| area.map_or(Place::Outside, |area| Place::Area(Arc::clone(&area.name)));
         let way = Some(Way { from: place(from), to: place(to) });
+        let counted = |area: Option<&AreaPlan>| area.is_some_and(|area| area.anti_passback != AntiPassback::Off);
+        if presence.is_unreadable(request.subject) && (counted(from) || counted(to)) {
+            trace.step(|| Step::new("area", Finding::No, "where the subject is cannot be read; forgive them"));
+            return Err(RuleReason::Unreadable);
+        }
         let Some(known) = presence.get(request.subject) else {
             trace.step(|| {
                 Step::new("area", Finding::Yes, "where the subject is is not known: the first passage is in order")

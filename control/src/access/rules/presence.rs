@@ -5,7 +5,11 @@
 //! back. After a restart what was pending stays so, which denies the place that was left and the one that was to be reached,
 //! and every timed denial begins anew: what is not known for sure is taken for what denies.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,17 +101,29 @@ pub struct Movement {
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     people: HashMap<Arc<str>, Whereabouts>,
+    /// Of whom something is stored that cannot be read.
+    unreadable: HashSet<Arc<str>>,
 }
 
 impl Presence {
     /// What was stored, taken up again at `now`: every timed denial begins anew, and what was pending stays so until the
     /// subject's next passage.
     pub fn restore(stored: impl IntoIterator<Item = (Arc<str>, Whereabouts)>, now: Moment) -> Self {
+        Self::restore_since(stored, |_| now)
+    }
+
+    /// The same, with `since` to say when each place was reached. For explanations where no door is at hand: the stored wall
+    /// clock is good enough for those, and for nothing that opens a door.
+    pub fn restore_since(
+        stored: impl IntoIterator<Item = (Arc<str>, Whereabouts)>,
+        since: impl Fn(&Whereabouts) -> Moment,
+    ) -> Self {
         let people = stored.into_iter().map(|(subject, mut known)| {
-            (known.since, known.granted, known.tag) = (now, now, None);
+            let since = since(&known);
+            (known.since, known.granted, known.tag) = (since, since, None);
             (subject, known)
         });
-        Self { people: people.collect() }
+        Self { people: people.collect(), unreadable: HashSet::new() }
     }
 
     /// A door opens for somebody; whether they go through is not known yet.
@@ -147,14 +163,30 @@ impl Presence {
         self.people.get(subject)
     }
 
+    /// Something is stored of somebody that cannot be read: areas that keep count deny them until they are forgiven.
+    pub fn set_unreadable(&mut self, subject: Arc<str>) {
+        self.unreadable.insert(subject);
+    }
+
+    /// Whether something is stored of them that cannot be read.
+    pub fn is_unreadable(&self, subject: &str) -> bool {
+        self.unreadable.contains(subject)
+    }
+
+    /// Of whom something is stored that cannot be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.unreadable.iter()
+    }
+
     /// Forgets where somebody is: their next passage is in order wherever it is. Whether anything was known.
     pub fn forgive(&mut self, subject: &str) -> bool {
-        self.people.remove(subject).is_some()
+        let unreadable = self.unreadable.remove(subject);
+        self.people.remove(subject).is_some() || unreadable
     }
 
     /// Forgets where everybody is; how many they were.
     pub fn forgive_all(&mut self) -> usize {
-        std::mem::take(&mut self.people).len()
+        std::mem::take(self).people.len()
     }
 
     /// What is known of somebody.
