@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use facegate_control::door::{Cause, Happening};
+use facegate_control::door::{Happening, Refusal};
 
 use super::{
     doorway,
@@ -39,8 +39,11 @@ impl Teller {
     fn happened(&self, happening: Happening, at: Moment) {
         match happening {
             Happening::Passed { tag: Some(tag), .. } => self.gate.passed(tag, self.clock.wall(), at),
-            Happening::NobodyPassed { tag: Some(tag), .. }
-            | Happening::Refused { by: Cause::Grant, tag: Some(tag), .. } => self.gate.unused(tag),
+            // The same grant a second time says nothing about the first.
+            Happening::Refused { why: Refusal::Repeated, .. } => {}
+            Happening::NobodyPassed { tag: Some(tag), .. } | Happening::Refused { tag: Some(tag), .. } => {
+                self.gate.unused(tag);
+            }
             _ => {}
         }
         let subject = happening.tag().and_then(|tag| self.passers.who(tag));

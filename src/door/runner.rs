@@ -151,9 +151,12 @@ impl Runner {
     /// A new state machine that knows its inputs, a lockdown and the schedule, and of no grant.
     fn begin_anew(&mut self, ends: &Ends) {
         let Ok(door) = Controller::new(&self.setup) else { return };
+        let now = self.clock.now();
+        // Whoever was let in is so no more, which is told.
+        self.door.on(Input::Shutdown, now, &mut self.told);
+        self.report(now, ends);
         (self.door, self.tags, self.interlock_free) = (door, [None; 2], true);
-        self.told.clear();
-        let before = self.clock.now() - SETTLED;
+        let before = now - SETTLED;
         for input in self.heard.into_iter().flatten() {
             self.door.on(input, before, &mut self.told);
         }

@@ -128,10 +128,10 @@ pub enum Refusal {
     Busy,
     /// The fire input is still active.
     Fire,
+    /// The grant came too late: whoever it was for has gone.
+    Late,
     /// The daemon is ending.
     Stopped,
-    /// The grant was too old when the door heard it.
-    Late,
 }
 
 impl Refusal {
@@ -143,8 +143,8 @@ impl Refusal {
             Self::Repeated => "repeated",
             Self::Busy => "busy",
             Self::Fire => "fire",
-            Self::Stopped => "stopped",
             Self::Late => "late",
+            Self::Stopped => "stopped",
         }
     }
 
@@ -156,8 +156,8 @@ impl Refusal {
             Self::Repeated => "this grant has been used",
             Self::Busy => "too many people are waiting at this door already",
             Self::Fire => "the fire input is still active",
+            Self::Late => "it came too late, and whoever it was for has gone",
             Self::Stopped => "the daemon is stopping",
-            Self::Late => "the grant was too old when the door heard it",
         }
     }
 }

@@ -67,9 +67,15 @@ fn everything_is_named_as_in_the_configuration() {
         assert_eq!(serde_json::to_value(sensor).expect("prints"), sensor.key());
         assert_eq!(Sensor::ALL[sensor.index()], sensor);
     }
-    for refusal in
-        [Refusal::Lockdown, Refusal::Interlock, Refusal::Repeated, Refusal::Busy, Refusal::Fire, Refusal::Stopped]
-    {
+    for refusal in [
+        Refusal::Lockdown,
+        Refusal::Interlock,
+        Refusal::Repeated,
+        Refusal::Busy,
+        Refusal::Fire,
+        Refusal::Late,
+        Refusal::Stopped,
+    ] {
         assert_eq!(serde_json::to_value(refusal).expect("prints"), refusal.code());
         assert!(!refusal.sentence().is_empty());
     }
