@@ -11,6 +11,7 @@
 //! fail-safe (it unlocks without power). The rest level is given with the request for the line, so that there is no
 //! glitch, and set again at every end that the process can see.
 
+pub mod chips;
 mod driver;
 mod gpiochip;
 mod rppal;
