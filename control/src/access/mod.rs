@@ -5,7 +5,9 @@
 //! than [`Policy::deny_interval_ms`] says. Evidence never passes from one track to another, and one track opens once.
 
 mod decider;
+mod office;
 mod policy;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,7 @@ use std::{fmt, sync::Arc};
 use crate::Moment;
 
 pub use decider::Decider;
+pub use office::{FreeAccess, JUMP, WallWatch};
 pub use policy::Policy;
 
 /// An enrolled person's id, as the gallery knows it. Cheap to clone.
