@@ -14,6 +14,7 @@
 pub mod chips;
 mod driver;
 mod gpiochip;
+pub mod kernel_time;
 mod rppal;
 mod settings;
 mod simulated;
