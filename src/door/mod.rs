@@ -19,6 +19,7 @@ mod rppal;
 mod settings;
 mod simulated;
 pub mod state;
+mod wiegand;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub use settings::{
     Bias, Drive, FailState, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings,
 };
 pub use simulated::{Simulated, SimulatedEdges};
+pub use wiegand::{Card, Format, Frame, Wiegand, WiegandHealth, WiegandSettings};
 
 /// Something that can energise a relay.
 pub trait Lock: Send {
