@@ -1,5 +1,8 @@
 //! `facegate journal`: what was decided and why.
 
+use anstyle::Style;
+use facegate_control::door::Happening;
+
 use super::{
     Answer, Context,
     output::{BAD, DIM, GOOD},
@@ -66,6 +69,11 @@ fn describe(record: &Record) -> String {
             let latency = latency_ms.map(|ms| format!(", {ms:.0} ms after the frame")).unwrap_or_default();
             let (relay, door) = (if *energised { "on" } else { "off" }, if *open { "unlocked" } else { "locked" });
             format!("relay {relay}, door {door}{latency}")
+        }
+        Event::Door { happening, subject } => {
+            let subject = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            let style = if matches!(happening, Happening::Raised { .. }) { BAD } else { Style::new() };
+            format!("{style}{}{style:#}{subject}", happening.describe())
         }
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")

@@ -10,18 +10,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use facegate_control::{Class, Passage};
 use image::RgbImage;
 
 use super::{
     events::{Event, Listeners},
+    passers::Passers,
     records,
 };
 use crate::{
-    access::{Decider, Decision, Flaw, Observation, Policy, Sighting, Subject, Track},
+    access::{Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track},
     camera::{Feed, Frame},
     clock::{Clock, Moment},
     config::Doorway as Config,
-    door::Driver,
+    door::{Driver, Grant},
     error::{Error, Kind, Result},
     gallery::{Gallery, TenantId},
     journal::Journal,
@@ -40,14 +42,19 @@ const FACES_PER_FRAME: usize = 4;
 /// How long the loop waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there.
-fn tag_of(frame_at: Moment) -> u64 {
-    u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX)
+/// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
+const WITHIN_A_FRAME: u64 = 0xff;
+
+/// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there, and by its
+/// number, since one frame may show two people who are granted.
+fn tag_of(frame_at: Moment, number: u64) -> u64 {
+    let nanos = u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX);
+    (nanos & !WITHIN_A_FRAME) | (number & WITHIN_A_FRAME)
 }
 
 /// The time of capture of the frame whose grant bears this tag.
 pub(super) fn frame_of(tag: u64) -> Moment {
-    Moment::from_start(Duration::from_nanos(tag))
+    Moment::from_start(Duration::from_nanos(tag & !WITHIN_A_FRAME))
 }
 
 /// What can change while the door is in use.
@@ -68,6 +75,10 @@ impl From<&Config> for Tuning {
 pub struct Parts {
     pub name: Arc<str>,
     pub tenant: TenantId,
+    /// Which way they pass whom the camera sees.
+    pub passage: Passage,
+    /// Who was granted.
+    pub passers: Arc<Passers>,
     pub engine: Arc<Engine>,
     pub gallery: Arc<Gallery>,
     pub driver: Arc<Driver>,
@@ -88,6 +99,8 @@ pub struct Doorway {
     /// Frames that were looked at, and those of them that were searched for faces.
     frames: u64,
     searched: u64,
+    /// How many were granted.
+    grants: u64,
 }
 
 impl Doorway {
@@ -106,6 +119,7 @@ impl Doorway {
             parts,
             frames: 0,
             searched: 0,
+            grants: 0,
         })
     }
 
@@ -181,10 +195,13 @@ impl Doorway {
     /// Opens the door where the decision is to open it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: &Decision) {
         let now = self.parts.clock.now();
-        if decision.granted()
-            && let Err(error) = self.parts.driver.grant(tag_of(frame_at), now)
-        {
-            tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+        if let Outcome::Granted { subject, .. } = &decision.outcome {
+            self.grants += 1;
+            let (tag, passage) = (tag_of(frame_at, self.grants), self.parts.passage);
+            self.parts.passers.remember(tag, subject);
+            if let Err(error) = self.parts.driver.grant(Grant { tag, class: Class::Standard, passage, at: now }) {
+                tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+            }
         }
         let latency = now.since(frame_at);
         self.parts.journal.append(records::decision(&self.parts.name, decision, self.parts.engine.model_id(), latency));
@@ -219,5 +236,20 @@ impl Doorway {
     /// How long each stage of the last frame took.
     pub fn timings(&self) -> &crate::vision::engine::Timings {
         self.session.timings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_grants_of_one_frame_have_two_tags_and_one_time() {
+        let frame = Moment::from_start(Duration::from_nanos(123_456_789_012));
+        let tags = [1, 2].map(|number| tag_of(frame, number));
+        assert_ne!(tags[0], tags[1]);
+        for tag in tags {
+            assert!(frame.since(frame_of(tag)) < Duration::from_micros(1) && frame_of(tag) <= frame);
+        }
     }
 }

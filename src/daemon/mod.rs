@@ -5,6 +5,7 @@
 
 pub mod doorway;
 pub mod events;
+pub mod passers;
 mod records;
 
 use std::{
@@ -19,14 +20,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
+use parking_lot::Mutex;
 
-use self::doorway::{Doorway, Parts, Tuning};
+use self::{
+    doorway::{Doorway, Parts, Tuning},
+    passers::Passers,
+};
 use crate::{
     api,
     camera::Feed,
     clock::Clock,
     config::{self, Config},
-    door::{self, Driver},
+    door::{Driver, Hardware, Place, Report},
     error::{Context, Error, Kind, Result},
     gallery::Gallery,
     guard::Watch,
@@ -47,6 +52,8 @@ pub struct Daemon {
     doors: Vec<Door>,
     stop: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
+    /// Whether its end is in the journal.
+    halted: bool,
     guard: Option<Watch>,
     api: Option<ApiServer>,
     journal: Arc<Journal>,
@@ -80,22 +87,21 @@ impl Daemon {
             return Err(Error::new(Kind::Config, "there is nothing to do: no [[door]] and no api.listen")
                 .help("`facegate config example` shows both"));
         }
-        // The locks first: whatever fails afterwards, the relays are at rest.
-        let mut locks = Vec::new();
-        for door in &config.doors {
-            let lock = door::open_lock(&door.settings(), Arc::clone(&clock));
-            locks.push(lock.map_err(|error| error.within(&format!("door '{}'", door.name)))?);
-        }
+        // Before anything is touched: where another daemon has these doors, their relays are its own.
+        let claim = Journal::claim(&config.journal.dir)?;
+        let hardware = claim_hardware(&config, &clock)?;
+        let interlock = Arc::new(Mutex::new(config.interlock()?));
         let pack = Pack::open(&config.models.dir, &config.models.pack)?;
         let engine = Engine::load(&pack)?;
         let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
-        let journal = Arc::new(Journal::open(&config.journal.dir, Arc::clone(&clock))?);
+        let journal = Arc::new(Journal::open_claimed(&config.journal.dir, claim, Arc::clone(&clock))?);
         journal.append(records::started(engine.model_id()));
 
         let mut daemon = Self {
             doors: Vec::new(),
             stop: Arc::default(),
             keeper: None,
+            halted: false,
             guard: None,
             api: None,
             journal,
@@ -105,8 +111,12 @@ impl Daemon {
             config,
         };
         let doors = daemon.config.doors.clone();
-        for (door, lock) in doors.iter().zip(locks) {
-            daemon.start_door(door, lock, &clock).map_err(|error| error.within(&format!("door '{}'", door.name)))?;
+        for (number, (door, hardware)) in doors.iter().zip(hardware).enumerate() {
+            let place = Place { interlock: Arc::clone(&interlock), door: number };
+            let place = Some(place).filter(|place| place.interlock.lock().concerns(number));
+            daemon
+                .start_door(door, hardware, place, &clock)
+                .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
         daemon.start_guard()?;
         let readiness = daemon.start_api()?;
@@ -117,12 +127,14 @@ impl Daemon {
     fn start_door(
         &mut self,
         config: &config::Doorway,
-        lock: Box<dyn door::Lock>,
+        hardware: Hardware,
+        place: Option<Place>,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
         let name: Arc<str> = config.name.as_str().into();
-        let driver = Arc::new(Driver::start(&config.settings(), lock, Arc::clone(clock))?);
-        let edges = driver.edges();
+        let driver = Arc::new(Driver::start(&config.settings(), hardware, place, Arc::clone(clock))?);
+        let reports = driver.reports();
+        let passers = Arc::new(Passers::default());
         let tuning = Arc::new(ArcSwap::from_pointee(Tuning::from(config)));
         let feed = Arc::new(Feed::start(config.camera.clone(), Arc::clone(clock))?);
         // From here on the door is ours to stop, whatever fails.
@@ -137,6 +149,8 @@ impl Daemon {
         let doorway = Doorway::new(Parts {
             name: Arc::clone(&name),
             tenant: config.tenant.clone(),
+            passage: config.passage,
+            passers: Arc::clone(&passers),
             engine: Arc::clone(&self.engine),
             gallery: Arc::clone(&self.gallery),
             driver,
@@ -149,17 +163,27 @@ impl Daemon {
         let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
 
         let (journal, listeners) = (Arc::clone(&self.journal), self.listeners.clone());
-        let telling = spawn(&format!("edges-{name}"), move || {
-            // Ends when the driver does.
-            for edge in edges {
-                let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
-                journal.append(records::edge(&name, &edge, latency));
-                tracing::info!(
-                    door = %name,
-                    latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3),
-                    "relay {}", if edge.energised { "on" } else { "off" }
-                );
-                listeners.tell(|| Event::Edge { door: name.clone(), energised: edge.energised, at: edge.at, latency });
+        let telling = spawn(&format!("tell-{name}"), move || {
+            for report in reports {
+                match report {
+                    Report::Happened { happening, at } => {
+                        let subject = happening.tag().and_then(|tag| passers.who(tag));
+                        records::log(&name, &happening, subject.as_ref());
+                        journal.append(records::happening(&name, &happening, subject.as_ref()));
+                        listeners.tell(|| Event::Happened { door: name.clone(), happening, subject, at });
+                    }
+                    Report::Edge(edge) => {
+                        let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
+                        journal.append(records::edge(&name, &edge, latency));
+                        tracing::info!(
+                            door = %name,
+                            latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3),
+                            "relay {}", if edge.energised { "on" } else { "off" }
+                        );
+                        let (energised, at) = (edge.energised, edge.at);
+                        listeners.tell(|| Event::Edge { door: name.clone(), energised, at, latency });
+                    }
+                }
             }
         })?;
         if let Some(door) = self.doors.last_mut() {
@@ -170,8 +194,9 @@ impl Daemon {
 
     /// The process that puts the relays at rest where this one cannot.
     fn start_guard(&mut self) -> Result<()> {
-        let relay = |door: &config::Doorway| door::Relay { lock: door.lock.clone(), rest: door.fail.rest_energised() };
-        let relays: Vec<_> = self.config.doors.iter().filter(|door| door.lock.leaves_traces()).map(relay).collect();
+        let relays = |door: &config::Doorway| door.settings().relays().map(|(_, relay)| relay).collect::<Vec<_>>();
+        let relays: Vec<_> =
+            self.config.doors.iter().flat_map(relays).filter(|relay| relay.lock.leaves_traces()).collect();
         if self.config.guard.enabled && !relays.is_empty() {
             let drivers: Vec<_> = self.doors.iter().map(|door| Arc::clone(&door.driver)).collect();
             let still = move || drivers.iter().map(|driver| driver.still()).max().unwrap_or_default();
@@ -310,6 +335,9 @@ impl Daemon {
         if let Some(keeper) = self.keeper.take() {
             keeper.thread().unpark();
             join_until(keeper, begun + STOP_PATIENCE);
+        }
+        // Whatever was begun: also where not everything could be started.
+        if !std::mem::replace(&mut self.halted, true) {
             self.journal.append(records::stopped());
         }
     }
@@ -319,6 +347,20 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// Claims the lines of every door: first all outputs, so that every relay rests whatever fails afterwards, then the inputs.
+fn claim_hardware(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Hardware>> {
+    let within = |door: &config::Doorway, error: Error| error.within(&format!("door '{}'", door.name));
+    // Every door's, also behind one that cannot be had.
+    let outputs: Vec<_> = config.doors.iter().map(|door| Hardware::at_rest(&door.settings(), clock)).collect();
+    let both = config.doors.iter().zip(outputs);
+    let claimed =
+        both.map(|(door, outputs)| outputs.map(|outputs| (door, outputs)).map_err(|error| within(door, error)));
+    let claimed = claimed.collect::<Result<Vec<_>>>()?;
+    let both = claimed.into_iter();
+    both.map(|(door, outputs)| outputs.with_inputs(&door.settings(), clock).map_err(|error| within(door, error)))
+        .collect()
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

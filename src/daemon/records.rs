@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use facegate_control::door::{Alarm, Happening};
+
 use crate::{
-    access::{Decision, Outcome},
+    access::{Decision, Outcome, Subject},
     door::Edge,
     journal::{Entry, Event, Verdict},
 };
@@ -45,5 +47,24 @@ pub fn edge(door: &str, edge: &Edge, latency: Option<Duration>) -> Entry {
             open: edge.open,
             latency_ms: latency.map(|latency| latency.as_secs_f32() * 1e3),
         },
+    }
+}
+
+/// What happened at the door itself; `subject` is who was granted, where it is about a grant.
+pub fn happening(door: &str, happening: &Happening, subject: Option<&Subject>) -> Entry {
+    let subject = subject.map(|subject| subject.as_str().to_owned());
+    // The tag tells grants apart within the process, and nothing to anybody else.
+    Entry { door: Some(door.into()), event: Event::Door { happening: happening.without_tag(), subject } }
+}
+
+/// Says it in the log: what is wrong as a warning, the rest as information.
+pub fn log(door: &str, happening: &Happening, subject: Option<&Subject>) {
+    let subject = subject.map(Subject::as_str);
+    match happening {
+        Happening::Raised { alarm: Alarm::HeldOpenWarning } => tracing::info!(door, "{}", happening.describe()),
+        Happening::Raised { .. } | Happening::EmergencyBegan { .. } | Happening::SensorFault { .. } => {
+            tracing::warn!(door, subject, "{}", happening.describe());
+        }
+        _ => tracing::info!(door, subject, "{}", happening.describe()),
     }
 }

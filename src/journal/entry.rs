@@ -1,5 +1,6 @@
 //! What stands in the journal.
 
+use facegate_control::door::Happening;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,14 @@ pub enum Event {
         open: bool,
         /// From the frame that opened the door to the edge, in milliseconds; none where the door locks.
         latency_ms: Option<f32>,
+    },
+    /// Something happened at the door itself: it opened, somebody passed, an alarm was raised.
+    Door {
+        #[serde(flatten)]
+        happening: Happening,
+        /// Who was granted, where it is about a grant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
     },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.
     Lost { entries: u64 },

@@ -3,6 +3,7 @@
 mod accuracy;
 mod api;
 mod cli;
+mod controller;
 mod door;
 mod faults;
 mod guard;

@@ -31,6 +31,7 @@ mod debounce;
 mod interlock;
 mod leaf;
 mod settings;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod turnstile;

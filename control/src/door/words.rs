@@ -246,7 +246,7 @@ pub enum Happening {
 }
 
 /// What a door is like, for people: the first that applies, from the top.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Released by fire.
@@ -261,6 +261,7 @@ pub enum Mode {
     FreeAccess,
     /// For one pulse.
     Unlocked,
+    #[default]
     Locked,
 }
 

@@ -22,12 +22,16 @@ pub struct DoorRules {
     setup: Setup,
     wires: Wires,
     hold: bool,
+    /// The same as it was told.
+    held: bool,
     free: [bool; 2],
     lockdown: bool,
     interlock_free: bool,
     ended: bool,
     /// Released by fire, as it was told and found to be right.
     released: bool,
+    /// It stays so until an operator ends it.
+    latched: bool,
     /// Somebody was let in until then, and by the newest admissions alone until then.
     until: Micros,
     granted_until: Micros,
@@ -61,11 +65,13 @@ impl DoorRules {
             setup: setup.clone(),
             wires: Wires::new(setup),
             hold: false,
+            held: false,
             free: [false; 2],
             lockdown: false,
             interlock_free: true,
             ended: false,
             released: false,
+            latched: false,
             until: 0,
             granted_until: 0,
             opened_since_granted: false,
@@ -234,7 +240,7 @@ impl DoorRules {
                 self.cut(now);
             }
             Command::Release => (self.lockdown, self.hold, self.free[1]) = (false, false, false),
-            Command::EndEmergency => {}
+            Command::EndEmergency => self.latched = false,
             Command::ResetAlarms => {
                 let settings = &self.setup.settings;
                 let open = self.held_open(settings.held_open_warning_s, now)
@@ -332,6 +338,8 @@ impl DoorRules {
                     assert!(released == self.released || self.ended);
                 }
                 Happening::EmergencyEnded => self.released = false,
+                Happening::HoldBegan => assert!(!std::mem::replace(&mut self.held, true)),
+                Happening::HoldEnded => assert!(std::mem::replace(&mut self.held, false)),
                 Happening::Opened => opened += 1,
                 Happening::Closed => closed += 1,
                 Happening::Locked { lane } => {
@@ -356,6 +364,7 @@ impl DoorRules {
         (self.opened, self.closed) = (0, 0);
         assert!(self.passed_seen.is_empty(), "{:?} passed, and it was not told", self.passed_seen);
         self.check_fire(told, now);
+        self.latched |= self.released && self.setup.settings.fire_latches;
         self.check_levels(step, door, now);
         self.last = Some((step, now));
     }
@@ -368,11 +377,12 @@ impl DoorRules {
     fn check_fire(&self, told: &[Happening], now: Micros) {
         let (fail, latches) = (self.setup.fail, self.setup.settings.fire_latches);
         if self.releases() {
-            assert!(self.released || !self.wires.must_be_fire(fail), "fire, and the door is not released");
+            assert!(self.released || !self.wires.must_be_fire(fail, now), "fire, and the door is not released");
+            assert!(self.released || !self.latched, "an emergency that was to last has ended");
             let may = self.wires.may_be_fire(fail, now) || latches;
             assert!(may || !self.released, "released without fire");
             let ended = told.contains(&Happening::EmergencyEnded);
-            assert!(!ended || !self.wires.must_be_fire(fail), "the emergency ended while there is fire");
+            assert!(!ended || !self.wires.must_be_fire(fail, now), "the emergency ended while there is fire");
         }
     }
 
@@ -383,6 +393,7 @@ impl DoorRules {
         assert_eq!(unlocked, self.must_be_unlocked(now), "unlocked, or locked, without a cause");
         assert_eq!(unlocked, self.unlocked, "the strike and what was told of it differ");
         assert_eq!(outputs.exit_strike, rest);
+        assert_eq!(self.held, self.hold, "a hold that was not told");
         assert_eq!((outputs.green, outputs.red), (unlocked && !self.ended, !unlocked && !self.ended));
         assert!(self.awaited.iter().all(|awaited| now < awaited.until), "nobody said who passed");
         if self.ended {

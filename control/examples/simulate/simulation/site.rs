@@ -243,9 +243,10 @@ impl Site {
                 self.plan(0, HOUR, Act::Schedule);
             }
         }
-        if self.random.next().is_multiple_of(4_096) {
+        if self.random.next().is_multiple_of(1_024) {
             // In the middle of whatever goes on.
-            self.restart(door, false);
+            let in_order = self.random.coin();
+            self.restart(door, in_order);
         }
     }
 

@@ -38,11 +38,17 @@ pub struct TurnstileRules {
     lanes: [bool; 2],
     /// When a relay went off, or somebody's turn was over.
     rested_at: Option<Micros>,
+    /// When a relay went off that was on for one person.
+    pulse_ended_at: Option<Micros>,
+    /// When somebody passed by right, by way.
+    passed_at: [Option<Micros>; 2],
     /// Somebody came into the sensor without having been let in, the last time then: for certain, and perhaps.
     alarm_from: Option<Micros>,
     alarm_perhaps_from: Option<Micros>,
     occupied_since: Option<Micros>,
     stood: bool,
+    /// The same before this input.
+    stood_before: bool,
     /// Passages since the last check, by way.
     passages: [u32; 2],
     requests: u32,
@@ -64,10 +70,13 @@ impl TurnstileRules {
             tags: Vec::new(),
             lanes: [false; 2],
             rested_at: None,
+            pulse_ended_at: None,
+            passed_at: [None; 2],
             alarm_from: None,
             alarm_perhaps_from: None,
             occupied_since: None,
             stood: false,
+            stood_before: false,
             passages: [0; 2],
             requests: 0,
             last: None,
@@ -222,6 +231,9 @@ impl TurnstileRules {
                 Happening::Locked { lane } => {
                     assert!(std::mem::replace(&mut self.lanes[lane as usize], false));
                     self.rested_at = Some(now);
+                    if !self.stood_before {
+                        self.pulse_ended_at = Some(now);
+                    }
                 }
                 Happening::Passed { tag, passage, seen: false } => {
                     let person = self.person(tag, passage);
@@ -229,22 +241,28 @@ impl TurnstileRules {
                 }
                 Happening::Passed { tag, passage, seen: true } => {
                     seen[passage as usize] += 1;
+                    self.passed_at[passage as usize] = Some(now);
                     self.resolve(tag, passage, now);
                 }
                 Happening::NobodyPassed { tag, passage } => self.resolve(tag, passage, now),
-                Happening::Raised { alarm: Alarm::Tailgating | Alarm::ForcedOpen } => {
-                    let any = self.passages.iter().sum::<u32>();
-                    assert!(any > 0 && !self.stands_open(), "an alarm, and nobody passed");
+                Happening::Raised { alarm: alarm @ (Alarm::Tailgating | Alarm::ForcedOpen) } => {
+                    assert!(self.passages.contains(&1) && !self.stands_open(), "an alarm, and nobody passed");
+                    let window = self.setup.settings.turnstile.as_ref().expect("a turnstile").tailgating_window_ms * MS;
+                    let follows = (0..2)
+                        .any(|way| self.passages[way] > 0 && self.passed_at[way].is_some_and(|at| now < at + window));
+                    assert!(follows || alarm != Alarm::Tailgating, "nobody was followed");
+                    assert!(!follows || alarm == Alarm::Tailgating || self.assumed_any(), "followed, not forced");
                 }
                 _ => {}
             }
         }
         self.stand(now);
         self.count_passages(seen, now);
-        self.check_fire();
+        self.check_fire(now);
         self.check_levels(step, door, now);
         // Those who were assumed to pass have no end that is told.
         self.people.retain(|person| !person.assumed || now + 10 * S < person.until);
+        self.stood_before = self.stood;
         self.last = Some((step, now));
     }
 
@@ -259,6 +277,8 @@ impl TurnstileRules {
                 let person = self.people.iter_mut().find(waiting);
                 let person = person.unwrap_or_else(|| panic!("a pulse for {tag:?}, who was not let in, or had theirs"));
                 person.pulsed = Some(now);
+                let gap = self.setup.settings.turnstile.as_ref().expect("a turnstile").gap_ms * MS;
+                assert!(self.pulse_ended_at.is_none_or(|at| at + gap <= now), "two pulses in one");
             }
         }
     }
@@ -279,6 +299,9 @@ impl TurnstileRules {
     fn count_passages(&mut self, seen: [u32; 2], now: Micros) {
         for (way, passages) in std::mem::take(&mut self.passages).into_iter().enumerate() {
             assert!(seen[way] <= passages, "somebody was seen to pass whom no sensor saw");
+            if passages > 0 && (self.stands_open() || self.assumed_any()) {
+                self.passed_at[way] = Some(now);
+            }
             if seen[way] == passages || self.stands_open() || self.ended {
                 continue;
             }
@@ -290,9 +313,14 @@ impl TurnstileRules {
         }
     }
 
-    fn check_fire(&self) {
+    /// Whether somebody was told to have passed whom no sensor could see, and who may be passing only now.
+    fn assumed_any(&self) -> bool {
+        self.people.iter().any(|person| person.assumed)
+    }
+
+    fn check_fire(&self, now: Micros) {
         if self.releases() {
-            assert!(self.released || !self.wires.must_be_fire(self.setup.fail), "fire, and not released");
+            assert!(self.released || !self.wires.must_be_fire(self.setup.fail, now), "fire, and not released");
         }
     }
 

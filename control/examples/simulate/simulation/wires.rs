@@ -17,6 +17,8 @@ pub struct Wire {
     active_at: Option<Micros>,
     /// It was lost while it may have been active, and nobody has said since that it is not.
     doubtful: bool,
+    /// Since when it has not been at rest at inactive.
+    restless: Option<Micros>,
 }
 
 /// All inputs of one door.
@@ -57,6 +59,8 @@ impl Wires {
                 if wire.raw == active {
                     return false;
                 }
+                let settled = now - wire.changed >= wire.settle.unwrap_or(0);
+                wire.restless = wire.restless.filter(|_| wire.raw || !settled).or(active.then_some(now));
                 (wire.raw, wire.changed) = (active, now);
                 true
             }
@@ -64,7 +68,7 @@ impl Wires {
                 let wire = &mut self.0[sensor.index()];
                 if let Some(settle) = wire.settle.filter(|_| !wire.lost) {
                     wire.doubtful |= wire.raw || wire.active_at.is_some_and(|at| now < at + settle);
-                    (wire.raw, wire.lost, wire.heard) = (wire.steady, true, false);
+                    (wire.raw, wire.lost, wire.heard, wire.restless) = (wire.steady, true, false, None);
                 }
                 false
             }
@@ -98,16 +102,19 @@ impl Wires {
         Some(Settled { sensor, active: wire.raw, at, from: wire.changed })
     }
 
-    /// Fire for certain: steady, or a fail-safe door's input that cannot be read.
-    pub fn must_be_fire(&self, fail: FailState) -> bool {
+    /// Fire for certain: steady, or without rest for twice as long, or a fail-safe door's input that cannot be read.
+    pub fn must_be_fire(&self, fail: FailState, now: Micros) -> bool {
         let fire = self.of(Sensor::Fire);
-        fire.steady || (fire.lost && fail == FailState::Safe)
+        let settle = fire.settle.unwrap_or(0);
+        let rests = !fire.raw && now - fire.changed >= settle;
+        let chatters = fire.restless.is_some_and(|since| since + 2 * settle <= now) && !rests;
+        fire.steady || chatters || (fire.lost && fail == FailState::Safe)
     }
 
     /// Fire perhaps: that, or an input that has been active a moment ago.
     pub fn may_be_fire(&self, fail: FailState, now: Micros) -> bool {
         let fire = self.of(Sensor::Fire);
         let settle = fire.settle.unwrap_or(0);
-        self.must_be_fire(fail) || fire.raw || fire.doubtful || fire.active_at.is_some_and(|at| now < at + settle)
+        self.must_be_fire(fail, now) || fire.raw || fire.doubtful || fire.active_at.is_some_and(|at| now < at + settle)
     }
 }

@@ -36,8 +36,10 @@ fn it_takes_back_what_was_granted_and_held() {
         if hold {
             bench.command(Command::Hold);
         }
+        bench.told();
         bench.command(Command::Lockdown);
         assert!(!bench.unlocked());
+        assert_eq!(bench.told().contains(&Happening::HoldEnded), hold, "by the lockdown");
         bench.command(Command::Release);
         assert!(!bench.unlocked(), "not given back");
     }

@@ -78,5 +78,5 @@ fn everything_is_named_as_in_the_configuration() {
     }
     let told = Happening::Unlocked { lane: Passage::Exit, by: Cause::FreeAccess, tag: None };
     let printed = serde_json::to_string(&told).expect("prints");
-    assert_eq!(printed, r#"{"happening":"unlocked","lane":"exit","by":"free_access","tag":null}"#);
+    assert_eq!(printed, r#"{"happening":"unlocked","lane":"exit","by":"free_access"}"#);
 }
