@@ -94,7 +94,7 @@ impl Format {
     fn parity(self, data: u64) -> (u64, u64) {
         let first = data >> self.half();
         let last = data & ((1 << self.half()) - 1);
-        (u64::from(first.count_ones() % 2), u64::from(last.count_ones() % 2 == 0))
+        (u64::from(first.count_ones() % 2), u64::from(last.count_ones().is_multiple_of(2)))
     }
 }
 
