@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod evaluate;
 mod gallery;
+mod gpio;
 mod journal;
 mod keys;
 mod logging;
@@ -77,6 +78,9 @@ enum Command {
     Check(check::Args),
     /// Put every lock at rest, where no daemon runs: what a service manager calls after the daemon's end.
     Rest(rest::Args),
+    /// Test the wiring of a GPIO chip: list its lines, watch inputs, pulse an output.
+    #[command(subcommand, hide = true)]
+    Gpio(gpio::Command),
     /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
     #[command(hide = true)]
     Guard,
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Models(command) => models::run(&context, command),
         Command::Check(args) => check::run(&context, args),
         Command::Rest(args) => rest::run(&context, args),
+        Command::Gpio(command) => gpio::run(&context, command),
         Command::Guard => crate::guard::guard().map(|()| Answer::Yes),
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),

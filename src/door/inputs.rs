@@ -1,10 +1,13 @@
 //! Inputs: who presses a button, whether the door is open, whether there is fire.
 
+mod gpiochip;
+mod rppal;
+
 use std::{sync::Arc, time::Duration};
 
 use facegate_control::door::Sensor;
 
-use super::{InputSettings, InputsSettings, lock_error, simulated_inputs::SimulatedInputs};
+use super::{GpiochipInput, InputSettings, InputsSettings, simulated_inputs::SimulatedInputs};
 use crate::{
     clock::{Clock, Moment},
     error::Result,
@@ -40,22 +43,34 @@ pub struct Source {
 }
 
 /// Claims every input of a door. The errors say what to do.
+///
+/// A source is what is lost together, and read by one thread: the lines of a chip, the pins of a Pi, the simulated inputs.
 pub fn open_inputs(settings: &InputsSettings, clock: &Arc<dyn Clock>) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    let (mut sensors, mut simulated) = (Vec::new(), Vec::new());
+    let (mut chips, mut pins, mut simulated) = (Vec::<Group<GpiochipInput>>::new(), Group::new(), Group::new());
     for (sensor, input) in settings.wired() {
         match input {
-            InputSettings::Simulated(input) => {
-                sensors.push(sensor);
-                simulated.push(input.level.clone());
-            }
-            InputSettings::Gpiochip(_) | InputSettings::Rppal(_) => {
-                return Err(not_built().within(sensor.key()));
+            InputSettings::Simulated(input) => simulated.push((sensor, input.level.clone())),
+            InputSettings::Rppal(pin) => pins.push((sensor, pin.clone())),
+            InputSettings::Gpiochip(line) => {
+                match chips.iter_mut().find(|group| group.iter().any(|(_, first)| first.chip == line.chip)) {
+                    Some(chip) => chip.push((sensor, line.clone())),
+                    None => chips.push(vec![(sensor, line.clone())]),
+                }
             }
         }
     }
+    let mut sources = Vec::new();
+    for group in chips {
+        let (sensors, lines): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        sources.push(Source { sensors, inputs: open_lines(lines, clock)? });
+    }
+    if !pins.is_empty() {
+        let (sensors, pins): (Vec<_>, Vec<_>) = pins.into_iter().unzip();
+        sources.push(Source { sensors, inputs: Box::new(rppal::PolledPins::open(&pins, Arc::clone(clock))?) });
+    }
     if !simulated.is_empty() {
-        sources.push(Source { sensors, inputs: Box::new(SimulatedInputs::new(simulated, Arc::clone(clock))) });
+        let (sensors, files) = simulated.into_iter().unzip();
+        sources.push(Source { sensors, inputs: Box::new(SimulatedInputs::new(files, Arc::clone(clock))) });
     }
     Ok(sources)
 }
@@ -64,10 +79,15 @@ pub fn open_inputs(settings: &InputsSettings, clock: &Arc<dyn Clock>) -> Result<
 pub fn probe_input(settings: &InputSettings) -> Result<String> {
     match settings {
         InputSettings::Simulated(input) => Ok(format!("simulated input, level in {}", input.level.display())),
-        InputSettings::Gpiochip(_) | InputSettings::Rppal(_) => Err(not_built()),
+        InputSettings::Gpiochip(line) => gpiochip::probe(line),
+        InputSettings::Rppal(pin) => rppal::probe(pin),
     }
 }
 
-fn not_built() -> crate::error::Error {
-    lock_error("this build cannot read inputs of hardware").help("use `kind = \"simulated\"`")
+/// Inputs of one kind, and what they mean.
+type Group<T> = Vec<(Sensor, T)>;
+
+/// Claims lines of GPIO character devices, which are lost together where one is. The errors say what to do.
+pub fn open_lines(lines: Vec<GpiochipInput>, clock: &Arc<dyn Clock>) -> Result<Box<dyn Inputs>> {
+    Ok(Box::new(gpiochip::GpioInputs::open(lines, Arc::clone(clock))?))
 }

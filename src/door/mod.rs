@@ -12,16 +12,19 @@
 //! fail-safe (it unlocks without power). The rest level is given with the request for the line, so that there is no
 //! glitch, and set again at every end that the process can see.
 
+pub mod chips;
 mod driver;
 mod feed;
 mod gpiochip;
 mod inputs;
+pub mod kernel_time;
 mod output;
 mod rppal;
 mod runner;
 mod settings;
 mod simulated;
 mod simulated_inputs;
+mod wiegand;
 mod wiring;
 
 use std::sync::Arc;
@@ -35,10 +38,11 @@ use crate::{
 
 pub use driver::{Driver, Edge, Grant, Health, Place, Report};
 pub use facegate_control::door::FailState;
-pub use inputs::{InputEdge, Inputs, Source, open_inputs, probe_input};
+pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input};
 pub use output::Hardware;
 pub use settings::{Bias, Drive, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings};
 pub use simulated::{Simulated, SimulatedEdges};
+pub use wiegand::{Card, Format, Frame, Wiegand, WiegandHealth, WiegandSettings};
 pub use wiring::{GpiochipInput, InputSettings, InputsSettings, OutputsSettings, RppalInput, SimulatedInput};
 
 /// Something that can energise a relay.
@@ -65,7 +69,7 @@ pub fn put_at_rest(relay: &Relay, clock: Arc<dyn Clock>) -> Result<String> {
 }
 
 /// Claims a line at the level `rest` in the same step. The errors say what to do.
-fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
+pub fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
     Ok(match lock {
         LockSettings::Simulated(simulated) => Box::new(Simulated::open(simulated, rest, clock)?),
         LockSettings::Gpiochip(line) => Box::new(gpiochip::GpioLine::open(line, rest)?),

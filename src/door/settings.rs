@@ -192,6 +192,16 @@ pub enum Bias {
     Disabled,
 }
 
+impl From<Bias> for gpiocdev::line::Bias {
+    fn from(bias: Bias) -> Self {
+        match bias {
+            Bias::PullUp => Self::PullUp,
+            Bias::PullDown => Self::PullDown,
+            Bias::Disabled => Self::Disabled,
+        }
+    }
+}
+
 /// How a line is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
