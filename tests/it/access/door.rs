@@ -134,3 +134,56 @@ fn soft_anti_passback_opens_and_flags_and_an_exit_camera_lets_out() {
     assert_eq!(place["subject"], "barack");
     daemon.stop();
 }
+
+#[test]
+fn office_hours_open_the_door_and_end_with_their_rules() {
+    let board = Board::with_door(&[photo_path("biden.jpg")]);
+    let mut rules = rules(&always(), "off");
+    rules["doors"][0]["free_access"] = "hours".into();
+    let daemon = board.start();
+    board.decisions("front", 0, 1, |decision| decision["outcome"] == "denied");
+    assert!(!board.edges("front").iter().any(energised), "nobody is enrolled and there are no hours");
+    import(&board, &rules);
+    board.edge("front", 0, energised);
+    eventually("free access in the journal", || {
+        board.journal().into_iter().find(|entry| entry["happening"] == "free_access_began")
+    });
+    let seen = board.edges("front").len();
+    board.run(&["access", "clear", "--yes"]).must(0, &[]);
+    board.edge("front", seen, |edge| !edge.energised);
+    daemon.stop();
+
+    // A door whose daemon starts within its hours is open from the start.
+    import(&board, &rules);
+    let seen = board.edges("front").len();
+    let daemon = board.start();
+    board.edge("front", seen, energised);
+    daemon.stop();
+    assert!(!board.edges("front").last().expect("edges").energised, "at rest after the end");
+}
+
+#[test]
+fn an_airlock_of_the_rules_holds_the_second_door_shut_while_the_first_is_open() {
+    let mut board = board();
+    board.add_door("inner", "main", &[photo_path(GENUINE)]);
+    let mut rules = rules(&always(), "off");
+    rules["schedules"].as_array_mut().expect("a list").push(json!({"name": "never", "zone": "UTC"}));
+    rules["doors"] = json!([{"name": "front", "free_access": "hours"}, {"name": "inner"}]);
+    rules["groups"] = json!([{"name": "staff", "access": [{"doors": ["inner"]}]}]);
+    rules["interlocks"] = json!([{"name": "lobby", "doors": ["front", "inner"]}]);
+    import(&board, &rules);
+    let daemon = board.start();
+    // The front door stands open for everybody, so the inner one stays shut for her who may pass it.
+    board.edge("front", 0, energised);
+    let refused = eventually("the inner door's refusal", || {
+        board.journal().into_iter().find(|entry| entry["door"] == "inner" && entry["happening"] == "refused")
+    });
+    assert_eq!((&refused["why"], &refused["subject"]), (&"interlock".into(), &"barack".into()), "{refused}");
+    assert!(!board.edges("inner").iter().any(energised), "both doors of an airlock were open");
+
+    // The running doors follow the rules.
+    rules["doors"][0]["free_access"] = "never".into();
+    import(&board, &rules);
+    board.edge("inner", 0, energised);
+    daemon.stop();
+}
