@@ -406,3 +406,25 @@ fn of_an_airlock_one_door_opens() {
     });
     assert!(!outer.strike.energised());
 }
+
+/// Prints how long a grant takes to the relay's edge: `cargo nextest run --run-ignored only --no-capture -E 'test(/how_long/)'`.
+#[test]
+#[ignore = "a measurement, which wants a quiet machine"]
+fn how_long_a_grant_takes_to_the_edge() {
+    let wired = Wired::new(FailState::Secure, |settings| settings.pulse_ms = 60_000);
+    let mut took: Vec<_> = (0..5_000)
+        .map(|tag| {
+            let at = wired.driver.clock.now();
+            wired.driver.grant(grant(tag, at)).expect("heard");
+            let edge = next(&wired.driver);
+            assert!(edge.open && edge.tag == Some(tag));
+            wired.driver.command(Command::Lockdown).expect("heard");
+            assert!(!next(&wired.driver).open);
+            wired.driver.command(Command::Release).expect("heard");
+            wired.until(Happening::LockdownEnded);
+            edge.at.since(at)
+        })
+        .collect();
+    took.sort();
+    println!("{} grants: median {:?}, p99 {:?}, longest {:?}", took.len(), took[2_500], took[4_950], took[4_999]);
+}

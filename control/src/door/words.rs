@@ -192,6 +192,7 @@ pub enum Happening {
     Unlocked {
         lane: Passage,
         by: Cause,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<u64>,
     },
     /// A lock holds again.
@@ -204,12 +205,14 @@ pub enum Happening {
     Closed,
     /// Who was granted has passed. Where no sensor can see it (`seen` is false), it is taken for granted.
     Passed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<u64>,
         passage: Passage,
         seen: bool,
     },
     /// Who was granted has not passed in time, and may not any more.
     NobodyPassed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<u64>,
         passage: Passage,
     },
@@ -244,6 +247,7 @@ pub enum Happening {
     /// The door itself refused.
     Refused {
         by: Cause,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<u64>,
         why: Refusal,
     },
