@@ -76,9 +76,10 @@ impl Settings {
         Ok(())
     }
 
-    /// Every output, by key, and how it rests.
+    /// Every output, by key, and how it is left where no daemon drives it: at rest. A fail-safe door with a fire input is
+    /// released instead, since nobody reads that input any more.
     pub fn relays(&self) -> impl Iterator<Item = (&'static str, Relay)> {
-        let rest = self.fail.rest_energised();
+        let rest = self.fail.rest_energised() && self.inputs.fire.is_none();
         let outputs = self.outputs.wired().map(move |(key, lock)| (key, lock, rest && key == "exit_lock"));
         let all = [("lock", &self.lock, rest)].into_iter().chain(outputs);
         all.map(|(key, lock, rest)| (key, Relay { lock: lock.clone(), rest }))
