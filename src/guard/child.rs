@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Orders are no longer than this.
-const MAX_ORDERS: u64 = 1 << 20;
+const MAX_ORDERS: usize = 1 << 20;
 
 /// For how long a relay is tried that cannot be had: the kernel needs a moment to take its lines from a dead process.
 const TRY: Duration = Duration::from_secs(10);
@@ -67,14 +67,13 @@ pub fn guard() -> Result<()> {
 /// library's own standard input would read ahead.
 fn read_orders() -> Result<Orders> {
     let unread = || "the guard's orders cannot be read";
-    let pipe = File::from(std::io::stdin().as_fd().try_clone_to_owned().context(Kind::Io, unread)?);
-    let mut line = Vec::new();
-    for byte in pipe.take(MAX_ORDERS).bytes() {
-        let byte = byte.context(Kind::Io, unread)?;
-        if byte == b'\n' {
+    let mut pipe = File::from(std::io::stdin().as_fd().try_clone_to_owned().context(Kind::Io, unread)?);
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < MAX_ORDERS && pipe.read(&mut byte).context(Kind::Io, unread)? == 1 {
+        if byte == *b"\n" {
             return serde_json::from_slice(&line).context(Kind::Internal, || "the guard's orders make no sense");
         }
-        line.push(byte);
+        line.extend(byte);
     }
     Err(Error::new(Kind::Internal, "the guard has no orders").help("it is started by `facegate run`, not by hand"))
 }
