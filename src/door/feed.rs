@@ -14,7 +14,10 @@ use crossbeam_channel::Sender;
 use facegate_control::door::Input;
 
 use super::inputs::Source;
-use crate::error::{Context, Kind, Result};
+use crate::{
+    clock::Moment,
+    error::{Context, Kind, Result},
+};
 
 /// For how long an edge is waited for before the thread looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -26,7 +29,7 @@ const REPEAT: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Reads `source` on a thread of its own until `stop`, and tells `to`. Inputs that cannot be read are told as lost.
-pub(super) fn start(door: &str, source: Source, to: Sender<Input>, stop: Arc<AtomicBool>) -> Result<()> {
+pub(super) fn start(door: &str, source: Source, to: Sender<Sensed>, stop: Arc<AtomicBool>) -> Result<()> {
     let mut feed = Feed { door: door.to_owned(), source, to, told_at: None, lost: false };
     let body = move || {
         while !stop.load(Ordering::Relaxed) {
@@ -42,10 +45,24 @@ pub(super) fn start(door: &str, source: Source, to: Sender<Input>, stop: Arc<Ato
     Ok(())
 }
 
+/// What an input tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sensed {
+    pub input: Input,
+    /// When it happened, where that is known better than by when it is heard: the kernel's time of an edge.
+    pub at: Option<Moment>,
+}
+
+impl From<Input> for Sensed {
+    fn from(input: Input) -> Self {
+        Self { input, at: None }
+    }
+}
+
 struct Feed {
     door: String,
     source: Source,
-    to: Sender<Input>,
+    to: Sender<Sensed>,
     /// When every level was told last; none where they have to be told now.
     told_at: Option<Instant>,
     lost: bool,
@@ -70,7 +87,7 @@ impl Feed {
         }
         // Again and again: whoever was too busy to hear it the first time must hear it.
         for &sensor in &self.source.sensors {
-            let _ = self.to.try_send(Input::SensorLost(sensor));
+            let _ = self.to.try_send(Input::SensorLost(sensor).into());
         }
         Some(RETRY)
     }
@@ -83,15 +100,16 @@ impl Feed {
             }
             let mut heard = true;
             for (&sensor, active) in self.source.sensors.iter().zip(levels) {
-                heard &= self.to.try_send(Input::SensorFound(sensor)).is_ok();
-                heard &= self.to.try_send(Input::Level { sensor, active }).is_ok();
+                heard &= self.to.try_send(Input::SensorFound(sensor).into()).is_ok();
+                heard &= self.to.try_send(Input::Level { sensor, active }.into()).is_ok();
             }
             // Where there was no room, at the next turn.
             self.told_at = heard.then(Instant::now);
         }
         if let Some(edge) = self.source.inputs.next(PATIENCE)?
             && let Some(&sensor) = self.source.sensors.get(edge.input)
-            && self.to.try_send(Input::Level { sensor, active: edge.active }).is_err()
+            && let input = (Input::Level { sensor, active: edge.active })
+            && self.to.try_send(Sensed { input, at: Some(edge.at) }).is_err()
         {
             self.told_at = None;
         }

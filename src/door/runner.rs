@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::{
     Edge, Grant, Hardware, Health, Place, Report, Settings,
     driver::{Order, millis},
+    feed::Sensed,
     output::Output,
 };
 use crate::{
@@ -46,7 +47,7 @@ const SETTLED: Duration = Duration::from_secs(6);
 pub(super) struct Ends {
     pub grants: Receiver<Grant>,
     pub orders: Receiver<Order>,
-    pub sensed: Receiver<Input>,
+    pub sensed: Receiver<Sensed>,
     pub stop: Receiver<()>,
     pub report: Sender<Report>,
     pub health: Arc<Mutex<Health>>,
@@ -56,7 +57,7 @@ pub(super) struct Ends {
 /// What came.
 enum Came {
     Stop,
-    Sensed(Input),
+    Sensed(Sensed),
     Order(Order),
     Grant(Grant),
     Nothing,
@@ -184,7 +185,7 @@ impl Runner {
                     self.stopping = true;
                     return self.shut_down(ends);
                 }
-                Came::Sensed(input) => self.sensed(input, ends),
+                Came::Sensed(sensed) => self.sensed(sensed, ends),
                 Came::Order(Order::Command(command)) => {
                     match command {
                         Command::Lockdown => self.lockdown = true,
@@ -214,14 +215,16 @@ impl Runner {
         self.step(Input::Grant { tag, class, passage }, ends);
     }
 
-    fn sensed(&mut self, input: Input, ends: &Ends) {
+    fn sensed(&mut self, sensed: Sensed, ends: &Ends) {
+        let Sensed { input, at } = sensed;
         let (Input::Level { sensor, .. } | Input::SensorLost(sensor) | Input::SensorFound(sensor)) = input else {
             return;
         };
         if !matches!(input, Input::SensorFound(_)) {
             self.heard[sensor.index()] = Some(input);
         }
-        self.step(input, ends);
+        let now = self.clock.now();
+        self.step_at(input, at.map_or(now, |at| at.min(now)), ends);
         let lost = |heard: &Option<Input>| matches!(heard, Some(Input::SensorLost(_)));
         let healthy = !self.heard.iter().any(lost);
         ends.health.lock().inputs_healthy = healthy;
@@ -239,8 +242,13 @@ impl Runner {
 
     /// Asks the state machine for the levels and sees that the lines have them. The answer is for how long nothing is due.
     fn step(&mut self, input: Input, ends: &Ends) -> Duration {
+        self.step_at(input, self.clock.now(), ends)
+    }
+
+    /// The same with an input of a moment ago.
+    fn step_at(&mut self, input: Input, at: Moment, ends: &Ends) -> Duration {
+        let step = self.decide(input, at);
         let now = self.clock.now();
-        let step = self.decide(input, now);
         let happened = input != Input::Tick;
         for happening in &self.told {
             if let Happening::Unlocked { lane, tag, .. } = happening {

@@ -3,10 +3,11 @@
 //! Each figure that is a promise is printed with what it is measured against, in the same run.
 
 mod daemon;
+mod decision;
 mod reference;
 mod stages;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use super::{
     output::{DIM, read_file},
 };
 use crate::{
+    clock::{Clock, SystemClock},
     error::{Error, Kind, Result},
     intake,
     vision::models::Pack,
@@ -62,6 +64,7 @@ struct Report {
     pack: String,
     model: String,
     stages: stages::Report,
+    decision: decision::Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<reference::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,11 +78,13 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     if photo.width() < 64 || photo.height() < 64 {
         return Err(Error::new(Kind::ImageUndecodable, format!("{} is too small", args.photo.display())));
     }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let stages = stages::measure(context.out, &pack, &args)?;
     let reference = args.reference.as_deref().map(|program| reference::measure(program, &pack)).transpose()?;
     let daemon = (args.faces > 0).then(|| daemon::measure(context.out, &args)).transpose()?;
+    let decision = decision::measure(&clock)?;
     let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
-    let report = Report { pack: args.pack, model, stages, reference, daemon };
+    let report = Report { pack: args.pack, model, stages, decision, reference, daemon };
     context.out.result(&report, words);
     Ok(Answer::Yes)
 }
@@ -114,6 +119,17 @@ fn words(report: &Report) -> String {
             threads.frame.p95_ms
         ));
     }
+    let decision = &report.decision;
+    lines.push(format!(
+        "decision to relay edge, {} rules and {} subjects, {} grants: median {:.3} ms, p99 {:.3} ms: {:.2} times the \
+         promised 1 ms",
+        decision.rules,
+        decision.subjects,
+        decision.grants,
+        decision.median_ms,
+        decision.p99_ms,
+        decision.p99_over_promised
+    ));
     if let Some(reference) = &report.reference {
         lines.push(format!("against {} (one thread, taking turns):", reference.reference));
         for network in &reference.networks {
