@@ -7,7 +7,7 @@ export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench networks photos accuracy cross board setup-build setup-test
+.PHONY: help demo test lint build bench mutants networks photos accuracy cross board setup-build setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -26,7 +26,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
 	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/board/prepare cross/board/boot \
-		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime .ci/run
+		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants .ci/run
 	shellcheck --shell=sh cross/board/init cross/board/door cross/board/pi
 	cross/one-build
 
@@ -35,6 +35,11 @@ build: setup-build ## the daemon
 
 bench: build networks photos ## speed of every stage, against the networks and onnxruntime
 	tests/bench/run $(TARGET)/facegate
+	cargo build $(CARGO_FLAGS) --example simulate --quiet
+	$(TARGET)/examples/simulate --bench
+
+mutants: setup-build ## break the door's state machines on purpose, and see that the tests notice
+	tests/mutants
 
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(TARGET)/facegate

@@ -54,6 +54,12 @@ kinds! {
     NotFound => "not_found", 404, 66;
     /// The path exists, the method does not.
     MethodNotAllowed => "method_not_allowed", 405, 64;
+    /// What was to be changed is not what the client had read.
+    PreconditionFailed => "precondition_failed", 412, 75;
+    /// The rules contradict themselves; the message has the place, the help the cure.
+    InvalidRules => "invalid_rules", 422, 65;
+    /// A body with too many bytes that is no image.
+    TooLarge => "too_large", 413, 65;
     /// The request took too long to arrive or to answer.
     RequestTimeout => "request_timeout", 408, 75;
     /// A body without its length.

@@ -6,6 +6,7 @@
 //! 2. [`vision`] makes faces of pixels and embeddings of faces: detect, track, judge, align, embed.
 //! 3. [`gallery`] knows who is enrolled: LMDB is the truth, FAISS the index, every template is sealed.
 //! 4. [`access`] (the crate `facegate_control`, pure) decides from a track's sightings and the time alone.
+//!    [`rulebook`] holds the rules of its tenant and who is where.
 //! 5. [`door`] turns a grant into a relay's pulse, and back to rest whatever happens.
 //! 6. [`journal`] records what was decided and why.
 //!
@@ -30,6 +31,7 @@ pub mod guard;
 pub mod intake;
 pub mod journal;
 pub mod recognition;
+pub mod rulebook;
 pub mod vision;
 
 pub use facegate_control::access;

@@ -1,4 +1,5 @@
-//! The REST API: the seven calls below `/v1/face-matching`, as `docs/api.md` tells them to users.
+//! The REST API: the seven calls below `/v1/face-matching`, as `docs/api.md` tells them to users, and the rules below
+//! `/v1/access`, as `docs/access.md` does.
 //!
 //! A request passes, from the outside in: the connection (`server`, bounded in number, size and time), its id, time limit and
 //! log line (`edge`), panics caught, the key that names the tenant (`auth`), its form or query (`form`, `values`), its handler
@@ -89,8 +90,10 @@ fn router(state: Arc<State>) -> Router {
         .route("/embeddings", get(routes::embeddings::list).delete(routes::embeddings::delete_many))
         .route("/embeddings/{embedding_id}", delete(routes::embeddings::delete_one))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::layer));
+    let access = routes::access::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::layer));
     Router::new()
         .nest("/v1/face-matching", calls)
+        .nest("/v1/access", access)
         .route("/healthz", get(routes::health::healthz))
         .route("/readyz", get(routes::health::readyz))
         .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))

@@ -120,6 +120,12 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
             findings.well(lock, "not looked at: a running facegate has it");
         } else {
             findings.either(lock, door::probe(&door.lock));
+            for (key, output) in door.outputs.wired() {
+                findings.either(format!("door '{}', {key}", door.name), door::probe(output));
+            }
+            for (sensor, input) in door.inputs.wired() {
+                findings.either(format!("door '{}', input {}", door.name, sensor.key()), door::probe_input(input));
+            }
         }
     }
     look_at_the_journal(config, findings);

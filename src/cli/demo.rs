@@ -89,6 +89,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
                 });
                 seen.take(decision);
             }
+            Event::Happened { .. } => {}
             Event::Edge { energised, latency, .. } => {
                 let latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3);
                 let line = json!({ "at_s": at, "relay": energised, "latency_ms": latency_ms });

@@ -98,14 +98,14 @@ pub struct DeleteArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct Tenant {
+pub(super) struct Tenant {
     /// The tenant; may be left out where all doors of the configuration have the same.
     #[arg(long)]
     tenant: Option<TenantId>,
 }
 
 impl Tenant {
-    fn or_the_doors(self, config: &Config) -> Result<TenantId> {
+    pub(super) fn or_the_doors(self, config: &Config) -> Result<TenantId> {
         if let Some(tenant) = self.tenant {
             return Ok(tenant);
         }

@@ -1,5 +1,8 @@
 //! `facegate journal`: what was decided and why.
 
+use anstyle::Style;
+use facegate_control::door::Happening;
+
 use super::{
     Answer, Context,
     output::{BAD, DIM, GOOD},
@@ -53,20 +56,27 @@ fn describe(record: &Record) -> String {
     let what = match &record.entry.event {
         Event::Started { version, model } => format!("started, version {version}, model {model}"),
         Event::Stopped => "stopped".into(),
-        Event::Decision { outcome, subject, similarity, reason, latency_ms, .. } => {
+        Event::Decision { outcome, subject, similarity, reason, flag, latency_ms, .. } => {
             let (style, word) = match outcome {
                 Verdict::Granted => (GOOD, "granted"),
                 Verdict::Denied => (BAD, "denied"),
             };
             let similarity = similarity.map(|s| format!(", similarity {s:.2}")).unwrap_or_default();
             let subject = subject.as_deref().unwrap_or("somebody unknown");
-            format!("{style}{word}{style:#} {subject}: {reason}{similarity}, {latency_ms:.0} ms")
+            let flag = flag.as_ref().map(|flag| format!(" {BAD}({flag}){BAD:#}")).unwrap_or_default();
+            format!("{style}{word}{style:#} {subject}: {reason}{flag}{similarity}, {latency_ms:.0} ms")
         }
         Event::DoorEdge { energised, open, latency_ms } => {
             let latency = latency_ms.map(|ms| format!(", {ms:.0} ms after the frame")).unwrap_or_default();
             let (relay, door) = (if *energised { "on" } else { "off" }, if *open { "unlocked" } else { "locked" });
             format!("relay {relay}, door {door}{latency}")
         }
+        Event::Door { happening, subject } => {
+            let subject = subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
+            let style = if matches!(happening, Happening::Raised { .. }) { BAD } else { Style::new() };
+            format!("{style}{}{style:#}{subject}", happening.describe())
+        }
+        Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")
         }

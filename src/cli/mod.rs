@@ -3,12 +3,14 @@
 //! Exit statuses: 0, done and the answer is yes; 1, done and the answer is no (nobody found, not verified, `check` found
 //! something to mend); else one of `sysexits.h`, from the table in [`crate::error`].
 
+mod access;
 mod bench;
 mod check;
 mod config;
 mod demo;
 mod evaluate;
 mod gallery;
+mod gpio;
 mod journal;
 mod keys;
 mod logging;
@@ -43,7 +45,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_HELP: &str = "Exit status: 0 done, and yes; 1 done, and no (no match, not verified, a finding of check); \
+const EXIT_HELP: &str = "Exit status: 0 done, and yes; 1 done, and no (no match, not verified, not let in, a finding of check); \
 64 wrong usage; 65 an image that cannot be used; 66 no such subject, embedding or file; 69 a network, camera or lock \
 that cannot be used; 70 a defect of facegate; 74 storage; 75 try again; 77 not allowed; 78 configuration.";
 
@@ -63,6 +65,9 @@ enum Command {
     List(gallery::ListArgs),
     /// Delete an embedding, a subject or everything of a tenant.
     Delete(gallery::DeleteArgs),
+    /// Say who may pass which door and when, who is where, and why somebody would be let in.
+    #[command(subcommand)]
+    Access(access::Command),
     /// Make, list and revoke keys of the REST API.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -73,6 +78,9 @@ enum Command {
     Check(check::Args),
     /// Put every lock at rest, where no daemon runs: what a service manager calls after the daemon's end.
     Rest(rest::Args),
+    /// Test the wiring of a GPIO chip: list its lines, watch inputs, pulse an output.
+    #[command(subcommand, hide = true)]
+    Gpio(gpio::Command),
     /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
     #[command(hide = true)]
     Guard,
@@ -128,10 +136,12 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => gallery::verify(&context, args),
         Command::List(args) => gallery::list(&context, args),
         Command::Delete(args) => gallery::delete(&context, args),
+        Command::Access(command) => access::run(&context, command),
         Command::Keys(command) => keys::run(&context, command),
         Command::Models(command) => models::run(&context, command),
         Command::Check(args) => check::run(&context, args),
         Command::Rest(args) => rest::run(&context, args),
+        Command::Gpio(command) => gpio::run(&context, command),
         Command::Guard => crate::guard::guard().map(|()| Answer::Yes),
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),

@@ -16,18 +16,22 @@ pub fn run(context: &Context, _: Args) -> Result<Answer> {
     let config = context.load()?;
     let clock = Arc::new(SystemClock::new());
     let mut all = true;
-    for door in &config.doors {
-        let relay = door::Relay { lock: door.lock.clone(), rest: door.fail.rest_energised() };
+    let relays = config.doors.iter().flat_map(|door| {
+        let relays: Vec<_> = door.settings().relays().collect();
+        relays.into_iter().map(move |(key, relay)| (&door.name, key, relay))
+    });
+    for (door, key, relay) in relays {
         let (ok, found, help) = match door::put_at_rest(&relay, clock.clone()) {
             Ok(lock) => (true, format!("at rest: {lock}"), None),
             Err(error) => (false, error.to_string(), error.advice().map(str::to_owned)),
         };
         all &= ok;
-        let answer = serde_json::json!({ "door": door.name, "ok": ok, "found": found, "help": help });
+        let answer = serde_json::json!({ "door": door, "line": key, "ok": ok, "found": found, "help": help });
         context.out.result(&answer, |_| {
             let (style, sign) = if ok { (GOOD, "ok  ") } else { (BAD, "FAIL") };
             let help = help.as_ref().map(|help| format!("\n      {help}")).unwrap_or_default();
-            format!("{style}{sign}{style:#}  door '{}': {found}{help}", door.name)
+            let line = if key == "lock" { String::new() } else { format!(", {key}") };
+            format!("{style}{sign}{style:#}  door '{door}'{line}: {found}{help}")
         });
     }
     Ok(if all { Answer::Yes } else { Answer::No })

@@ -7,10 +7,11 @@
 mod sources;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
+use facegate_control::{Passage, door::Interlock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -41,6 +42,19 @@ pub struct Config {
     /// The doors of this board, each with its camera and its lock. At least one.
     #[serde(default, rename = "door", skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<Doorway>,
+    /// Groups of doors of which only one may be open or unlocked at a time.
+    #[serde(default, rename = "interlock", skip_serializing_if = "Vec::is_empty")]
+    pub interlocks: Vec<InterlockGroup>,
+}
+
+/// Doors of which only one may be open or unlocked at a time: an airlock.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterlockGroup {
+    /// For messages.
+    pub name: String,
+    /// The names of two doors or more.
+    pub doors: Vec<String>,
 }
 
 /// Which networks are used.
@@ -81,6 +95,9 @@ pub struct Doorway {
     pub name: String,
     /// The tenant whose subjects may pass.
     pub tenant: TenantId,
+    /// Which way people go whom the camera sees: the rules of access tell entry from exit.
+    #[serde(default)]
+    pub passage: Passage,
     /// For how long a grant unlocks the door, 100 to 60,000 ms.
     #[serde(default = "default_pulse_ms")]
     pub pulse_ms: u64,
@@ -90,6 +107,15 @@ pub struct Doorway {
     pub camera: camera::Settings,
     #[serde(default)]
     pub lock: door::LockSettings,
+    /// How the door behaves.
+    #[serde(default)]
+    pub controller: facegate_control::door::Settings,
+    /// What tells it: contact, button, fire panel.
+    #[serde(default)]
+    pub inputs: door::InputsSettings,
+    /// What it drives beside the lock.
+    #[serde(default)]
+    pub outputs: door::OutputsSettings,
     /// When a face is let in.
     #[serde(default)]
     pub access: access::Policy,
@@ -103,7 +129,15 @@ pub struct Doorway {
 impl Doorway {
     /// What the door's driver is told.
     pub fn settings(&self) -> door::Settings {
-        door::Settings { name: self.name.clone(), pulse_ms: self.pulse_ms, fail: self.fail, lock: self.lock.clone() }
+        door::Settings {
+            name: self.name.clone(),
+            pulse_ms: self.pulse_ms,
+            fail: self.fail,
+            lock: self.lock.clone(),
+            controller: self.controller.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+        }
     }
 }
 
@@ -164,35 +198,47 @@ impl Config {
         self.api.validate()?;
         self.guard.validate()?;
         let mut names = HashSet::new();
-        let mut lines = HashSet::new();
+        let mut lines = HashMap::new();
         for door in &self.doors {
             let place = |error: Error| error.within(&format!("door '{}'", door.name.escape_debug()));
             if !names.insert(&door.name) {
                 return Err(Error::new(Kind::Config, format!("two doors are called '{}'", door.name))
                     .help("give each [[door]] a name of its own"));
             }
-            if let Some(line) = line_of(&door.lock)
-                && !lines.insert(line.clone())
-            {
-                return Err(Error::new(Kind::Config, format!("two doors drive the same line, {line}"))
-                    .help("give each door's [door.lock] a line of its own"));
+            for (user, line) in lines_of(door) {
+                let user = format!("door '{}', {user}", door.name.escape_debug());
+                if let Some(other) = lines.insert(line.clone(), user.clone()) {
+                    let message = format!("{other} and {user} are on the same line, {line}");
+                    return Err(Error::new(Kind::Config, message).help("give each of them a line of its own"));
+                }
             }
             door.settings().validate().map_err(place)?;
             door.camera.validate().map_err(place)?;
             door.access.validate().map_err(|fault| place(fault.into()))?;
             door.quality.validate().map_err(place)?;
         }
+        self.interlock()?;
         Ok(())
+    }
+
+    /// Which doors keep each other shut, by their places in the list.
+    ///
+    /// # Errors
+    /// [`Kind::Config`]: a group that names a door that there is not, or fewer than two.
+    pub fn interlock(&self) -> Result<Interlock> {
+        let doors: Vec<_> = self.doors.iter().map(|door| door.name.as_str()).collect();
+        let groups: Vec<_> = self.interlocks.iter().map(|group| (group.name.as_str(), &group.doors[..])).collect();
+        Ok(Interlock::new(&doors, &groups)?)
     }
 }
 
-/// What a lock drives, where that is hardware.
-fn line_of(lock: &door::LockSettings) -> Option<String> {
-    match lock {
-        door::LockSettings::Simulated(_) => None,
-        door::LockSettings::Gpiochip(line) => Some(format!("{} {}", line.chip, line.line)),
-        door::LockSettings::Rppal(pin) => Some(format!("BCM {}", pin.pin)),
-    }
+/// Every line of hardware that a door has, and for what.
+fn lines_of(door: &Doorway) -> Vec<(String, String)> {
+    let lock = door.lock.line().map(|line| ("[door.lock]".into(), line));
+    let outputs = door.outputs.wired().filter_map(|(key, output)| Some((format!("outputs.{key}"), output.line()?)));
+    let inputs =
+        door.inputs.wired().filter_map(|(sensor, input)| Some((format!("inputs.{}", sensor.key()), input.line()?)));
+    lock.into_iter().chain(outputs).chain(inputs).collect()
 }
 
 #[cfg(test)]
@@ -215,7 +261,9 @@ mod tests {
             "[[door]]\nname = \"{}\"\ntenant = \"{}\"\n[door.camera]\nsource = \"v4l\"\ndevice = \"/dev/video0\"\n",
             door.name, door.tenant
         );
-        assert_eq!(parse(&bare).unwrap().doors[0].access, door.access);
+        let bare = parse(&bare).unwrap();
+        assert_eq!(bare.doors[0].access, door.access);
+        assert_eq!(bare.doors[0].settings(), door.settings());
     }
 
     #[test]
@@ -243,5 +291,53 @@ mod tests {
         assert!(parse(&(door("a", "GPIO17") + &door("b", "GPIO27"))).is_ok());
         assert!(parse(&(door("a", "GPIO17") + &door("a", "GPIO27"))).unwrap_err().to_string().contains("called 'a'"));
         assert!(parse(&(door("a", "GPIO17") + &door("b", "GPIO17"))).unwrap_err().to_string().contains("same line"));
+    }
+    const AIRLOCK: &str = "[[door]]\nname = \"a\"\ntenant = \"t\"\ncamera = { source = \"v4l\", device = \"/dev/video0\" }\n\
+        [[door]]\nname = \"b\"\ntenant = \"t\"\ncamera = { source = \"v4l\", device = \"/dev/video1\" }\n";
+
+    #[test]
+    fn two_uses_of_a_line_are_refused_with_both_places() {
+        let inputs = |door: &str| {
+            format!(
+                "[door.lock]\nkind = \"gpiochip\"\nchip = \"c\"\nline = \"{door}\"\n\
+                 [door.inputs]\ncontact = {{ kind = \"gpiochip\", chip = \"c\", line = 7 }}\n\
+                 [door.outputs]\ngreen = {{ kind = \"rppal\", pin = 22 }}\n"
+            )
+        };
+        let one = AIRLOCK.replacen("[[door]]\nname = \"b\"", &(inputs("X") + "[[door]]\nname = \"b\""), 1);
+        assert!(parse(&one).is_ok(), "{:?}", parse(&one));
+        for (more, first, second, line) in [
+            (inputs("X"), "door 'a', [door.lock]", "door 'b', [door.lock]", "c `X`"),
+            (inputs("Y"), "door 'a', outputs.green", "door 'b', outputs.green", "BCM 22"),
+            (
+                "[door.inputs]\nrex = { kind = \"gpiochip\", chip = \"c\", line = 7 }\n".into(),
+                "door 'a', inputs.contact",
+                "door 'b', inputs.rex",
+                "c 7",
+            ),
+            (
+                "[door.lock]\nkind = \"rppal\"\npin = 9\n[door.outputs]\nred = { kind = \"rppal\", pin = 9 }\n".into(),
+                "door 'b', [door.lock]",
+                "door 'b', outputs.red",
+                "BCM 9",
+            ),
+        ] {
+            let error = parse(&(one.clone() + &more)).expect_err(first);
+            let said = error.to_string();
+            assert!([first, second, line, "same line"].iter().all(|word| said.contains(word)), "{said}");
+            assert!(error.advice().is_some_and(|help| help.contains("a line of its own")));
+        }
+    }
+
+    #[test]
+    fn an_interlock_names_doors_that_there_are() {
+        let with = |doors: &str| parse(&format!("{AIRLOCK}[[interlock]]\nname = \"lobby\"\ndoors = {doors}\n"));
+        let interlock = with("[\"a\", \"b\"]").unwrap().interlock().unwrap();
+        assert!(interlock.concerns(0) && interlock.concerns(1));
+        for (doors, words) in [("[\"a\", \"c\"]", "'lobby' names the door 'c'"), ("[\"a\"]", "fewer than two")] {
+            let error = with(doors).expect_err(words);
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.advice().is_some());
+        }
     }
 }

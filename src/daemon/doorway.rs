@@ -10,21 +10,27 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use facegate_control::{Class, Passage};
 use image::RgbImage;
 
 use super::{
     events::{Event, Listeners},
+    passers::Passers,
     records,
 };
 use crate::{
-    access::{Decider, Decision, Flaw, Observation, Policy, Sighting, Subject, Track},
+    access::{
+        Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track,
+        rules::{Allowed, Ruling},
+    },
     camera::{Feed, Frame},
     clock::{Clock, Moment},
     config::Doorway as Config,
-    door::Driver,
+    door::{Driver, Grant},
     error::{Error, Kind, Result},
     gallery::{Gallery, TenantId},
     journal::Journal,
+    rulebook::{Gate, Pass},
     vision::{
         Face,
         engine::{Engine, Session},
@@ -40,14 +46,19 @@ const FACES_PER_FRAME: usize = 4;
 /// How long the loop waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there.
-fn tag_of(frame_at: Moment) -> u64 {
-    u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX)
+/// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
+const WITHIN_A_FRAME: u64 = 0xff;
+
+/// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there, and by its
+/// number, since one frame may show two people who are granted.
+fn tag_of(frame_at: Moment, number: u64) -> u64 {
+    let nanos = u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX);
+    (nanos & !WITHIN_A_FRAME) | (number & WITHIN_A_FRAME)
 }
 
 /// The time of capture of the frame whose grant bears this tag.
 pub(super) fn frame_of(tag: u64) -> Moment {
-    Moment::from_start(Duration::from_nanos(tag))
+    Moment::from_start(Duration::from_nanos(tag & !WITHIN_A_FRAME))
 }
 
 /// What can change while the door is in use.
@@ -68,9 +79,15 @@ impl From<&Config> for Tuning {
 pub struct Parts {
     pub name: Arc<str>,
     pub tenant: TenantId,
+    /// Which way they pass whom the camera sees.
+    pub passage: Passage,
+    /// Who was granted.
+    pub passers: Arc<Passers>,
     pub engine: Arc<Engine>,
     pub gallery: Arc<Gallery>,
     pub driver: Arc<Driver>,
+    /// Asks the rules.
+    pub gate: Arc<Gate>,
     pub journal: Arc<Journal>,
     pub tuning: Arc<ArcSwap<Tuning>>,
     pub clock: Arc<dyn Clock>,
@@ -88,6 +105,8 @@ pub struct Doorway {
     /// Frames that were looked at, and those of them that were searched for faces.
     frames: u64,
     searched: u64,
+    /// How many were granted.
+    grants: u64,
 }
 
 impl Doorway {
@@ -106,6 +125,7 @@ impl Doorway {
             parts,
             frames: 0,
             searched: 0,
+            grants: 0,
         })
     }
 
@@ -151,7 +171,7 @@ impl Doorway {
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
             {
-                self.act(frame.at, &decision);
+                self.act(frame.at, decision);
             }
         }
         self.decider.expire(frame.at);
@@ -178,22 +198,47 @@ impl Doorway {
         })
     }
 
-    /// Opens the door where the decision is to open it, then says and records what was decided.
-    fn act(&mut self, frame_at: Moment, decision: &Decision) {
+    /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
+    fn act(&mut self, frame_at: Moment, decision: Decision) {
         let now = self.parts.clock.now();
-        if decision.granted()
-            && let Err(error) = self.parts.driver.grant(tag_of(frame_at), now)
-        {
+        self.grants += 1;
+        let tag = tag_of(frame_at, self.grants);
+        let Some((decision, allowed)) = self.ask_the_rules(tag, decision, now) else { return };
+        if let (Some(allowed), Outcome::Granted { subject, .. }) = (&allowed, &decision.outcome) {
+            self.open(tag, subject, allowed.class, now);
+        }
+        let flag = allowed.and_then(|allowed| allowed.flag).map(|flag| flag.code());
+        let latency = now.since(frame_at);
+        self.parts.journal.append(records::decision(
+            &self.parts.name,
+            &decision,
+            self.parts.engine.model_id(),
+            latency,
+            flag,
+        ));
+        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, flag, "{}", decision.describe());
+        self.parts.listeners.tell(|| Event::Decision { door: self.parts.name.clone(), decision, latency });
+    }
+
+    /// Whom the face would let in, the rules may not. Gives what is to be told of, and how they allow it; none where it was
+    /// told a moment ago.
+    fn ask_the_rules(&mut self, tag: u64, decision: Decision, now: Moment) -> Option<(Decision, Option<Allowed>)> {
+        let Outcome::Granted { subject, .. } = &decision.outcome else { return Some((decision, None)) };
+        let (subject, passage, at) = (subject.as_str(), self.parts.passage, self.parts.clock.wall());
+        match self.parts.gate.admit(Pass { subject, passage, tag, at, now }) {
+            Ruling::Allowed(allowed) => Some((decision, Some(allowed))),
+            Ruling::Denied(reason) => self.decider.refuse(&decision, reason).map(|denied| (denied, None)),
+        }
+    }
+
+    /// Whether somebody goes through is told by the door later: see [`super::telling`].
+    fn open(&self, tag: u64, subject: &Subject, class: Class, now: Moment) {
+        self.parts.passers.remember(tag, subject);
+        let grant = Grant { tag, class, passage: self.parts.passage, at: now };
+        if let Err(error) = self.parts.driver.grant(grant) {
+            self.parts.gate.unused(tag);
             tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
         }
-        let latency = now.since(frame_at);
-        self.parts.journal.append(records::decision(&self.parts.name, decision, self.parts.engine.model_id(), latency));
-        tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, "{}", decision.describe());
-        self.parts.listeners.tell(|| Event::Decision {
-            door: self.parts.name.clone(),
-            decision: decision.clone(),
-            latency,
-        });
     }
 
     fn take_in_tuning(&mut self) {
@@ -219,5 +264,20 @@ impl Doorway {
     /// How long each stage of the last frame took.
     pub fn timings(&self) -> &crate::vision::engine::Timings {
         self.session.timings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_grants_of_one_frame_have_two_tags_and_one_time() {
+        let frame = Moment::from_start(Duration::from_nanos(123_456_789_012));
+        let tags = [1, 2].map(|number| tag_of(frame, number));
+        assert_ne!(tags[0], tags[1]);
+        for tag in tags {
+            assert!(frame.since(frame_of(tag)) < Duration::from_micros(1) && frame_of(tag) <= frame);
+        }
     }
 }

@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use facegate_control::door::Happening;
 use parking_lot::Mutex;
 
-use crate::{access::Decision, clock::Moment};
+use crate::{
+    access::{Decision, Subject},
+    clock::Moment,
+};
 
 /// Something that happened at a door.
 #[derive(Clone, Debug)]
@@ -14,6 +18,9 @@ pub enum Event {
     Decision { door: Arc<str>, decision: Decision, latency: Duration },
     /// The relay moved. `latency` is from the capture of the frame that was granted to the edge; none for relocking.
     Edge { door: Arc<str>, energised: bool, at: Moment, latency: Option<Duration> },
+    /// Something happened at the door itself: it opened, an alarm was raised, somebody passed. `subject` is who was granted,
+    /// where it is about a grant.
+    Happened { door: Arc<str>, happening: Happening, subject: Option<Subject>, at: Moment },
 }
 
 /// Who listens. Clones share the list; telling costs nothing where nobody does.

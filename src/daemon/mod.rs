@@ -5,7 +5,10 @@
 
 pub mod doorway;
 pub mod events;
+mod hours;
+pub mod passers;
 mod records;
+mod telling;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -19,24 +22,35 @@ use std::{
 
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
+use facegate_control::door::Interlock;
+use parking_lot::Mutex;
 
-use self::doorway::{Doorway, Parts, Tuning};
+use self::{
+    doorway::{Doorway, Parts, Tuning},
+    hours::{Airlocks, OfficeHours},
+    passers::Passers,
+    telling::Teller,
+};
 use crate::{
     api,
     camera::Feed,
     clock::Clock,
     config::{self, Config},
-    door::{self, Driver},
+    door::{Driver, Hardware, Place},
     error::{Context, Error, Kind, Result},
     gallery::Gallery,
     guard::Watch,
     journal::Journal,
     recognition::Recognition,
+    rulebook::Gate,
     vision::{engine::Engine, models::Pack},
 };
 
 /// How often changes that another process made to the store are taken in.
 const REFRESH: Duration = Duration::from_millis(250);
+
+/// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -47,6 +61,10 @@ pub struct Daemon {
     doors: Vec<Door>,
     stop: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
+    /// Stores who is where.
+    noting: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
+    /// Whether its end is in the journal.
+    halted: bool,
     guard: Option<Watch>,
     api: Option<ApiServer>,
     journal: Arc<Journal>,
@@ -60,6 +78,7 @@ struct Door {
     tuning: Arc<ArcSwap<Tuning>>,
     driver: Arc<Driver>,
     feed: Arc<Feed>,
+    gate: Arc<Gate>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -80,22 +99,22 @@ impl Daemon {
             return Err(Error::new(Kind::Config, "there is nothing to do: no [[door]] and no api.listen")
                 .help("`facegate config example` shows both"));
         }
-        // The locks first: whatever fails afterwards, the relays are at rest.
-        let mut locks = Vec::new();
-        for door in &config.doors {
-            let lock = door::open_lock(&door.settings(), Arc::clone(&clock));
-            locks.push(lock.map_err(|error| error.within(&format!("door '{}'", door.name)))?);
-        }
+        // Before anything is touched: where another daemon has these doors, their relays are its own.
+        let claim = Journal::claim(&config.journal.dir)?;
+        let hardware = claim_hardware(&config, &clock)?;
+        let interlock = Arc::new(Mutex::new(config.interlock()?));
         let pack = Pack::open(&config.models.dir, &config.models.pack)?;
         let engine = Engine::load(&pack)?;
         let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
-        let journal = Arc::new(Journal::open(&config.journal.dir, Arc::clone(&clock))?);
+        let journal = Arc::new(Journal::open_claimed(&config.journal.dir, claim, Arc::clone(&clock))?);
         journal.append(records::started(engine.model_id()));
 
         let mut daemon = Self {
             doors: Vec::new(),
             stop: Arc::default(),
             keeper: None,
+            noting: None,
+            halted: false,
             guard: None,
             api: None,
             journal,
@@ -105,24 +124,31 @@ impl Daemon {
             config,
         };
         let doors = daemon.config.doors.clone();
-        for (door, lock) in doors.iter().zip(locks) {
-            daemon.start_door(door, lock, &clock).map_err(|error| error.within(&format!("door '{}'", door.name)))?;
+        for (number, (door, hardware)) in doors.iter().zip(hardware).enumerate() {
+            let place = Some(Place { interlock: Arc::clone(&interlock), door: number });
+            daemon
+                .start_door(door, hardware, place, &clock)
+                .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
         daemon.start_guard()?;
         let readiness = daemon.start_api()?;
-        daemon.start_keeper(readiness)?;
+        daemon.start_keeper(readiness, interlock, &clock)?;
+        daemon.start_noting()?;
         Ok(daemon)
     }
 
     fn start_door(
         &mut self,
         config: &config::Doorway,
-        lock: Box<dyn door::Lock>,
+        hardware: Hardware,
+        place: Option<Place>,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
         let name: Arc<str> = config.name.as_str().into();
-        let driver = Arc::new(Driver::start(&config.settings(), lock, Arc::clone(clock))?);
-        let edges = driver.edges();
+        let driver = Arc::new(Driver::start(&config.settings(), hardware, place, Arc::clone(clock))?);
+        let reports = driver.reports();
+        let passers = Arc::new(Passers::default());
+        let gate = Arc::new(Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)));
         let tuning = Arc::new(ArcSwap::from_pointee(Tuning::from(config)));
         let feed = Arc::new(Feed::start(config.camera.clone(), Arc::clone(clock))?);
         // From here on the door is ours to stop, whatever fails.
@@ -131,15 +157,19 @@ impl Daemon {
             tuning: Arc::clone(&tuning),
             driver: Arc::clone(&driver),
             feed: Arc::clone(&feed),
+            gate: Arc::clone(&gate),
             threads: Vec::new(),
         });
 
         let doorway = Doorway::new(Parts {
             name: Arc::clone(&name),
             tenant: config.tenant.clone(),
+            passage: config.passage,
+            passers: Arc::clone(&passers),
             engine: Arc::clone(&self.engine),
             gallery: Arc::clone(&self.gallery),
             driver,
+            gate: Arc::clone(&gate),
             journal: Arc::clone(&self.journal),
             tuning,
             clock: Arc::clone(clock),
@@ -148,20 +178,17 @@ impl Daemon {
         let stop = Arc::clone(&self.stop);
         let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
 
-        let (journal, listeners) = (Arc::clone(&self.journal), self.listeners.clone());
-        let telling = spawn(&format!("edges-{name}"), move || {
-            // Ends when the driver does.
-            for edge in edges {
-                let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
-                journal.append(records::edge(&name, &edge, latency));
-                tracing::info!(
-                    door = %name,
-                    latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3),
-                    "relay {}", if edge.energised { "on" } else { "off" }
-                );
-                listeners.tell(|| Event::Edge { door: name.clone(), energised: edge.energised, at: edge.at, latency });
-            }
-        })?;
+        let teller = Teller {
+            name: Arc::clone(&name),
+            passers,
+            gate,
+            journal: Arc::clone(&self.journal),
+            listeners: self.listeners.clone(),
+            clock: Arc::clone(clock),
+        };
+        // Ends when the driver does.
+        let telling =
+            spawn(&format!("tell-{name}"), move || reports.into_iter().for_each(|report| teller.tell(report)))?;
         if let Some(door) = self.doors.last_mut() {
             door.threads.extend([looking, telling]);
         }
@@ -170,8 +197,9 @@ impl Daemon {
 
     /// The process that puts the relays at rest where this one cannot.
     fn start_guard(&mut self) -> Result<()> {
-        let relay = |door: &config::Doorway| door::Relay { lock: door.lock.clone(), rest: door.fail.rest_energised() };
-        let relays: Vec<_> = self.config.doors.iter().filter(|door| door.lock.leaves_traces()).map(relay).collect();
+        let relays = |door: &config::Doorway| door.settings().relays().map(|(_, relay)| relay).collect::<Vec<_>>();
+        let relays: Vec<_> =
+            self.config.doors.iter().flat_map(relays).filter(|relay| relay.lock.leaves_traces()).collect();
         if self.config.guard.enabled && !relays.is_empty() {
             let drivers: Vec<_> = self.doors.iter().map(|door| Arc::clone(&door.driver)).collect();
             let still = move || drivers.iter().map(|driver| driver.still()).max().unwrap_or_default();
@@ -180,15 +208,29 @@ impl Daemon {
         Ok(())
     }
 
-    /// The thread that takes in what other processes did to the store, and tells the API whether the doors work.
-    fn start_keeper(&mut self, readiness: Option<Arc<api::Readiness>>) -> Result<()> {
+    /// The thread that takes in what other processes did to the store, keeps office hours, and tells the API whether the
+    /// doors work.
+    fn start_keeper(
+        &mut self,
+        readiness: Option<Arc<api::Readiness>>,
+        interlock: Arc<Mutex<Interlock>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<()> {
         let (stop, gallery) = (Arc::clone(&self.stop), Arc::clone(&self.gallery));
+        let mut hours =
+            OfficeHours::new(Arc::clone(clock), Arc::clone(&self.journal), Airlocks::new(&self.config, interlock));
+        for door in &self.doors {
+            hours.add(Arc::clone(&door.name), Arc::clone(&door.gate), Arc::clone(&door.driver));
+        }
+        // Before the daemon is ready: a door that starts within its office hours is open from the start.
+        hours.keep();
         let doors: Vec<_> = self.doors.iter().map(|door| (Arc::clone(&door.feed), Arc::clone(&door.driver))).collect();
         self.keeper = Some(spawn("keeper", move || {
             while !stop.load(Ordering::Relaxed) {
                 if let Err(error) = gallery.refresh() {
                     tracing::error!(%error, "the store's changes could not be taken in");
                 }
+                hours.keep();
                 if let Some(readiness) = &readiness {
                     readiness
                         .set_door(doors.iter().all(|(feed, driver)| feed.stats().healthy && driver.health().healthy));
@@ -199,6 +241,27 @@ impl Daemon {
                 readiness.stop();
             }
         })?);
+        Ok(())
+    }
+
+    /// The thread that stores who is where: a door notes it in memory and goes on.
+    fn start_noting(&mut self) -> Result<()> {
+        let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&stop);
+        let thread = spawn("noting", move || {
+            loop {
+                // Looked at before: what is noted until then is stored before the end.
+                let last = asked.load(Ordering::Relaxed);
+                if let Err(error) = gallery.store_presence(LOOK) {
+                    tracing::error!(%error, "who is where could not be stored; it is tried again");
+                    thread::park_timeout(REFRESH);
+                }
+                if last {
+                    break;
+                }
+            }
+        })?;
+        self.noting = Some((thread, stop));
         Ok(())
     }
 
@@ -307,9 +370,17 @@ impl Daemon {
                 join_until(thread, begun + STOP_PATIENCE);
             }
         }
+        // The doors note nothing any more.
+        if let Some((noting, stop)) = self.noting.take() {
+            stop.store(true, Ordering::Relaxed);
+            join_until(noting, begun + STOP_PATIENCE + 2 * LOOK);
+        }
         if let Some(keeper) = self.keeper.take() {
             keeper.thread().unpark();
             join_until(keeper, begun + STOP_PATIENCE);
+        }
+        // Whatever was begun: also where not everything could be started.
+        if !std::mem::replace(&mut self.halted, true) {
             self.journal.append(records::stopped());
         }
     }
@@ -319,6 +390,20 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// Claims the lines of every door: first all outputs, so that every relay rests whatever fails afterwards, then the inputs.
+fn claim_hardware(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Hardware>> {
+    let within = |door: &config::Doorway, error: Error| error.within(&format!("door '{}'", door.name));
+    // Every door's, also behind one that cannot be had.
+    let outputs: Vec<_> = config.doors.iter().map(|door| Hardware::at_rest(&door.settings(), clock)).collect();
+    let both = config.doors.iter().zip(outputs);
+    let claimed =
+        both.map(|(door, outputs)| outputs.map(|outputs| (door, outputs)).map_err(|error| within(door, error)));
+    let claimed = claimed.collect::<Result<Vec<_>>>()?;
+    let both = claimed.into_iter();
+    both.map(|(door, outputs)| outputs.with_inputs(&door.settings(), clock).map_err(|error| within(door, error)))
+        .collect()
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

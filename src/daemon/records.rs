@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use facegate_control::door::{Alarm, Happening};
+
 use crate::{
-    access::{Decision, Outcome},
+    access::{Decision, Outcome, Subject},
     door::Edge,
     journal::{Entry, Event, Verdict},
 };
@@ -16,8 +18,14 @@ pub fn stopped() -> Entry {
     Entry { door: None, event: Event::Stopped }
 }
 
-/// `latency` is from the capture of the frame that decided to the decision.
-pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration) -> Entry {
+/// `seconds` by which the wall clock jumped, forward where positive.
+pub fn clock_jumped(seconds: i64) -> Entry {
+    Entry { door: None, event: Event::ClockJumped { seconds } }
+}
+
+/// `latency` is from the capture of the frame that decided to the decision; `flag` is the code of an area's rule that was
+/// broken and only noted.
+pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration, flag: Option<&str>) -> Entry {
     let (outcome, subject, similarity) = match &decision.outcome {
         Outcome::Granted { subject, similarity, .. } => (Verdict::Granted, Some(subject), Some(*similarity)),
         Outcome::Denied { subject, similarity, .. } => (Verdict::Denied, subject.as_ref(), *similarity),
@@ -29,6 +37,7 @@ pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration)
             subject: subject.map(|subject| subject.as_str().to_owned()),
             similarity,
             reason: decision.code().into(),
+            flag: flag.map(Into::into),
             model: model.into(),
             latency_ms: latency.as_secs_f32() * 1e3,
             track: decision.track.0,
@@ -45,5 +54,24 @@ pub fn edge(door: &str, edge: &Edge, latency: Option<Duration>) -> Entry {
             open: edge.open,
             latency_ms: latency.map(|latency| latency.as_secs_f32() * 1e3),
         },
+    }
+}
+
+/// What happened at the door itself; `subject` is who was granted, where it is about a grant.
+pub fn happening(door: &str, happening: &Happening, subject: Option<&Subject>) -> Entry {
+    let subject = subject.map(|subject| subject.as_str().to_owned());
+    // The tag tells grants apart within the process, and nothing to anybody else.
+    Entry { door: Some(door.into()), event: Event::Door { happening: happening.without_tag(), subject } }
+}
+
+/// Says it in the log: what is wrong as a warning, the rest as information.
+pub fn log(door: &str, happening: &Happening, subject: Option<&Subject>) {
+    let subject = subject.map(Subject::as_str);
+    match happening {
+        Happening::Raised { alarm: Alarm::HeldOpenWarning } => tracing::info!(door, "{}", happening.describe()),
+        Happening::Raised { .. } | Happening::EmergencyBegan { .. } | Happening::SensorFault { .. } => {
+            tracing::warn!(door, subject, "{}", happening.describe());
+        }
+        _ => tracing::info!(door, subject, "{}", happening.describe()),
     }
 }

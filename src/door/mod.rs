@@ -1,7 +1,8 @@
 //! The door: from a grant to a relay, and back to rest.
 //!
-//! [`state`] is the pure machine: events and the time in, the relay's level and the next deadline out. [`Driver`] runs it
-//! on a thread of its own and drives a [`Lock`], which is one of
+//! The state machine is pure and has a crate of its own, [`facegate_control::door`]. [`Driver`] runs it on a thread of its own
+//! and drives by it every line that a door has ([`Hardware`]): the lock, and perhaps a turnstile's second one, lamps, a buzzer,
+//! an alarm. Threads beside it read the [`Inputs`]. A line is a [`Lock`], which is one of
 //!
 //! - `gpiochip`: a line of a GPIO character device; the kernel releases it when the process dies. The default on a board.
 //! - `rppal`: a pin of a Raspberry Pi, by its registers. **Nothing resets it when the process is killed.**
@@ -11,12 +12,20 @@
 //! fail-safe (it unlocks without power). The rest level is given with the request for the line, so that there is no
 //! glitch, and set again at every end that the process can see.
 
+pub mod chips;
 mod driver;
+mod feed;
 mod gpiochip;
+mod inputs;
+pub mod kernel_time;
+mod output;
 mod rppal;
+mod runner;
 mod settings;
 mod simulated;
-pub mod state;
+mod simulated_inputs;
+mod wiegand;
+mod wiring;
 
 use std::sync::Arc;
 
@@ -27,11 +36,14 @@ use crate::{
     error::{Kind, Result},
 };
 
-pub use driver::{Driver, Edge, Health};
-pub use settings::{
-    Bias, Drive, FailState, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings,
-};
+pub use driver::{Driver, Edge, Grant, Health, Place, Report};
+pub use facegate_control::door::FailState;
+pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input};
+pub use output::Hardware;
+pub use settings::{Bias, Drive, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings};
 pub use simulated::{Simulated, SimulatedEdges};
+pub use wiegand::{Card, Format, Frame, Wiegand, WiegandHealth, WiegandSettings};
+pub use wiring::{GpiochipInput, InputSettings, InputsSettings, OutputsSettings, RppalInput, SimulatedInput};
 
 /// Something that can energise a relay.
 pub trait Lock: Send {
@@ -40,11 +52,6 @@ pub trait Lock: Send {
 
     /// What is driven, for logs: chip, line and polarity.
     fn describe(&self) -> String;
-}
-
-/// Claims the lock's line and puts it at rest in the same step. The errors say what to do.
-pub fn open_lock(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
-    open(&settings.lock, settings.fail.rest_energised(), clock)
 }
 
 /// A relay, and how it rests: all that is needed to put it at rest.
@@ -61,8 +68,8 @@ pub fn put_at_rest(relay: &Relay, clock: Arc<dyn Clock>) -> Result<String> {
     open(&relay.lock, relay.rest, clock).map(|lock| lock.describe())
 }
 
-/// Claims a line at the level `rest`.
-fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
+/// Claims a line at the level `rest` in the same step. The errors say what to do.
+pub fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
     Ok(match lock {
         LockSettings::Simulated(simulated) => Box::new(Simulated::open(simulated, rest, clock)?),
         LockSettings::Gpiochip(line) => Box::new(gpiochip::GpioLine::open(line, rest)?),

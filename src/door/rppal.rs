@@ -14,12 +14,13 @@ pub(super) struct Pin {
     active_low: bool,
 }
 
-fn claim(settings: &RppalSettings) -> Result<::rppal::gpio::Pin> {
-    Gpio::new().and_then(|gpio| gpio.get(settings.pin)).map_err(|error| explain(settings.pin, error))
+/// Claims a pin, without touching its level or mode. The error says what to do about `what`.
+pub(super) fn claim(what: &str, number: u8) -> Result<::rppal::gpio::Pin> {
+    Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|error| explain(what, error))
 }
 
-fn explain(number: u8, error: PinError) -> Error {
-    let pin = format!("the lock's pin BCM {number} cannot be used");
+fn explain(what: &str, error: PinError) -> Error {
+    let pin = format!("{what} cannot be used");
     match error {
         PinError::UnknownModel => lock_error(format!("{pin}: this machine is no Raspberry Pi that rppal knows"))
             .help("use `kind = \"gpiochip\"`, which works on any board, or `kind = \"simulated\"`"),
@@ -32,20 +33,25 @@ fn explain(number: u8, error: PinError) -> Error {
     }
 }
 
+fn claim_output(settings: &RppalSettings) -> Result<::rppal::gpio::Pin> {
+    claim(&format!("the lock's pin BCM {}", settings.pin), settings.pin)
+}
+
 /// Whether the pin is there, without touching its level or mode.
 pub(super) fn probe(settings: &RppalSettings) -> Result<String> {
-    claim(settings)?;
+    claim_output(settings)?;
     Ok(describe(settings.pin, settings.active_low))
 }
 
-fn describe(number: u8, active_low: bool) -> String {
+/// A pin, for people.
+pub(super) fn describe(number: u8, active_low: bool) -> String {
     format!("pin BCM {number} by rppal, active {}", if active_low { "low" } else { "high" })
 }
 
 impl Pin {
     /// Claims the pin. Its level is set before its mode, so that there is no glitch.
     pub(super) fn open(settings: &RppalSettings, rest: bool) -> Result<Self> {
-        let pin = claim(settings)?;
+        let pin = claim_output(settings)?;
         let mut pin = if rest != settings.active_low { pin.into_output_high() } else { pin.into_output_low() };
         // Else the pin floats as an input once the daemon has gone.
         pin.set_reset_on_drop(false);
@@ -77,7 +83,7 @@ mod tests {
             (PinError::PermissionDenied("/dev/gpiomem".into()), "/dev/gpiomem", "group `gpio`"),
             (PinError::Io(std::io::Error::other("broken")), "broken", "gpiochip"),
         ] {
-            let error = explain(77, error);
+            let error = explain("the lock's pin BCM 77", error);
             assert_eq!(error.kind(), Kind::Lock);
             assert!(error.to_string().contains(words), "{error}");
             assert!(error.advice().is_some_and(|advice| advice.contains(help)), "{error:?}");

@@ -1,9 +1,11 @@
 //! A door's part of the configuration.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
+use facegate_control::door::{Controller, FailState, Setup};
 use serde::{Deserialize, Serialize};
 
+use super::{InputsSettings, OutputsSettings, Relay};
 use crate::error::{Error, Kind, Result};
 
 /// A door and its lock.
@@ -19,11 +21,25 @@ pub struct Settings {
     pub fail: FailState,
     /// What moves the bolt. Default: simulated.
     pub lock: LockSettings,
+    /// How the door behaves.
+    pub controller: facegate_control::door::Settings,
+    /// What it is told by: a contact, a button, the fire panel.
+    pub inputs: InputsSettings,
+    /// What it drives beside the lock: lamps, a buzzer, an alarm.
+    pub outputs: OutputsSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { name: "door".into(), pulse_ms: 3_000, fail: FailState::Secure, lock: LockSettings::default() }
+        Self {
+            name: "door".into(),
+            pulse_ms: 3_000,
+            fail: FailState::Secure,
+            lock: LockSettings::default(),
+            controller: Default::default(),
+            inputs: InputsSettings::default(),
+            outputs: OutputsSettings::default(),
+        }
     }
 }
 
@@ -37,45 +53,46 @@ impl Settings {
         if !(1..=64).contains(&self.name.len()) || self.name.chars().any(char::is_control) {
             return refuse("name", format!("{:?}", self.name), "1 to 64 bytes without control characters");
         }
-        if !(100..=60_000).contains(&self.pulse_ms) {
-            return refuse("pulse_ms", self.pulse_ms.to_string(), "100 to 60000 (milliseconds)");
-        }
-        if let LockSettings::Gpiochip(GpiochipSettings { chip, line, .. }) = &self.lock {
+        for (key, line) in [("lock", &self.lock)].into_iter().chain(self.outputs.wired()) {
+            let key = if key == "lock" { key.to_owned() } else { format!("outputs.{key}") };
+            let LockSettings::Gpiochip(GpiochipSettings { chip, line, .. }) = line else { continue };
             if chip.is_empty() {
-                return refuse(
-                    "lock.chip",
-                    "empty".into(),
-                    "a chip's label, such as \"pinctrl-bcm2711\", name or path",
-                );
+                let range = "a chip's label, such as \"pinctrl-bcm2711\", name or path";
+                return refuse(&format!("{key}.chip"), "empty".into(), range);
             }
             if *line == Line::Name(String::new()) {
-                return refuse("lock.line", "empty".into(), "a line's name, such as \"GPIO17\", or its offset");
+                let range = "a line's name, such as \"GPIO17\", or its offset";
+                return refuse(&format!("{key}.line"), "empty".into(), range);
             }
         }
+        for (sensor, input) in self.inputs.wired() {
+            input.validate(sensor.key())?;
+        }
+        if self.outputs.exit_lock.is_some() && self.controller.turnstile.is_none() {
+            return Err(Error::new(Kind::Config, "door.outputs.exit_lock is a turnstile's, but this is a door")
+                .help("add [door.controller.turnstile], or remove exit_lock"));
+        }
+        Controller::new(&self.setup())?;
         Ok(())
     }
 
-    /// For how long a grant keeps the door unlocked.
-    pub fn pulse(&self) -> Duration {
-        Duration::from_millis(self.pulse_ms)
+    /// Every output, by key, and how it is left where no daemon drives it: at rest. A fail-safe door with a fire input is
+    /// released instead, since nobody reads that input any more.
+    pub fn relays(&self) -> impl Iterator<Item = (&'static str, Relay)> {
+        let rest = self.fail.rest_energised() && self.inputs.fire.is_none();
+        let outputs = self.outputs.wired().map(move |(key, lock)| (key, lock, rest && key == "exit_lock"));
+        let all = [("lock", &self.lock, rest)].into_iter().chain(outputs);
+        all.map(|(key, lock, rest)| (key, Relay { lock: lock.clone(), rest }))
     }
-}
 
-/// What a door does without power, and therefore how its relay rests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailState {
-    /// Stays locked: de-energised is locked, a pulse energises.
-    #[default]
-    Secure,
-    /// Unlocks: energised is locked, a pulse de-energises.
-    Safe,
-}
-
-impl FailState {
-    /// Whether the relay is energised while the door is locked.
-    pub const fn rest_energised(self) -> bool {
-        matches!(self, Self::Safe)
+    /// What the state machine is made of.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            fail: self.fail,
+            pulse_ms: self.pulse_ms,
+            wiring: self.inputs.wiring(),
+            settings: self.controller.clone(),
+        }
     }
 }
 
@@ -105,6 +122,15 @@ pub struct SimulatedSettings {
 }
 
 impl LockSettings {
+    /// What it drives, where that is hardware.
+    pub fn line(&self) -> Option<String> {
+        match self {
+            Self::Simulated(_) => None,
+            Self::Gpiochip(line) => Some(format!("{} {}", line.chip, line.line)),
+            Self::Rppal(pin) => Some(format!("BCM {}", pin.pin)),
+        }
+    }
+
     /// Whether something of it outlives the process: hardware, or a file of edges.
     pub fn leaves_traces(&self) -> bool {
         !matches!(self, Self::Simulated(SimulatedSettings { edges: None }))
@@ -167,6 +193,16 @@ pub enum Bias {
     Disabled,
 }
 
+impl From<Bias> for gpiocdev::line::Bias {
+    fn from(bias: Bias) -> Self {
+        match bias {
+            Bias::PullUp => Self::PullUp,
+            Bias::PullDown => Self::PullDown,
+            Bias::Disabled => Self::Disabled,
+        }
+    }
+}
+
 /// How a line is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -196,6 +232,9 @@ mod tests {
             "[lock]\nkind = \"gpiochip\"\nchip = \"pinctrl-bcm2711\"\nline = \"GPIO17\"\nbias = \"pull_down\"",
             "[lock]\nkind = \"gpiochip\"\nchip = \"gpiochip0\"\nline = 17\nactive_low = true\ndrive = \"open_drain\"",
             "name = \"yard\"\npulse_ms = 500\n[lock]\nkind = \"rppal\"\npin = 17",
+            "[controller]\nrelock = \"on_close\"\n[controller.turnstile]\nqueue = 0\n[outputs]\nexit_lock = { kind = \"simulated\" }",
+            "[inputs]\nrex = { kind = \"gpiochip\", chip = \"c\", line = 5, active_low = true, bias = \"pull_up\" }\n\
+             contact = { kind = \"rppal\", pin = 22, debounce_ms = 0 }\nfire = { kind = \"simulated\", level = \"fire\" }",
         ] {
             let settings = parse(text).expect(text);
             settings.validate().expect(text);
@@ -213,6 +252,10 @@ mod tests {
             ("[lock]\nkind = \"relay\"", "relay"),
             ("[lock]\nkind = \"simulated\"\npin = 4", "pin"),
             ("fail = \"open\"", "open"),
+            ("[inputs]\nbell = { kind = \"rppal\", pin = 2 }", "bell"),
+            ("[inputs]\nrex = { kind = \"rppal\", pin = 2, bounce = 3 }", "bounce"),
+            ("[outputs]\nblue = { kind = \"rppal\", pin = 2 }", "blue"),
+            ("[controller]\nrelock = \"never\"", "never"),
         ] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(word), "{text}: {error}");
@@ -227,6 +270,24 @@ mod tests {
             ("name = \"\"", ["door.name", "\"\"", "1 to 64"]),
             ("[lock]\nkind = \"gpiochip\"\nchip = \"\"\nline = 4", ["door.lock.chip", "empty", "label"]),
             ("[lock]\nkind = \"gpiochip\"\nchip = \"x\"\nline = \"\"", ["door.lock.line", "empty", "offset"]),
+            (
+                "[outputs]\nred = { kind = \"gpiochip\", chip = \"\", line = 4 }",
+                ["door.outputs.red.chip", "empty", "label"],
+            ),
+            (
+                "[inputs]\nrex = { kind = \"gpiochip\", chip = \"\", line = 4 }",
+                ["door.inputs.rex.chip", "empty", "label"],
+            ),
+            (
+                "[inputs]\nrex = { kind = \"gpiochip\", chip = \"x\", line = \"\" }",
+                ["door.inputs.rex.line", "empty", "offset"],
+            ),
+            (
+                "[inputs]\nrex = { kind = \"rppal\", pin = 4, debounce_ms = 5001 }",
+                ["inputs.rex.debounce_ms", "5001", "0 to 5000"],
+            ),
+            ("[controller]\nheld_open_alarm_s = 3601", ["door.controller.held_open_alarm_s", "3601", "0 to 3600"]),
+            ("[outputs]\nexit_lock = { kind = \"simulated\" }", ["door.outputs.exit_lock", "turnstile", "door"]),
         ] {
             let error = parse(text).expect(text).validate().expect_err(text);
             assert!(words.iter().all(|word| error.message().contains(word)), "{error}");

@@ -12,6 +12,8 @@ use super::{
 use crate::error::Result;
 
 const RESTORE: &str = "delete it and enrol again, or restore the whole folder from a backup";
+const RESTORE_RULES: &str = "import the rules again (facegate access import) and forgive who is concerned (facegate access forgive), or restore \
+                             the whole folder from a backup";
 const RESTART: &str = "restart: the index is built anew from the store; if it comes back, report it as a defect";
 
 impl Gallery {
@@ -33,6 +35,7 @@ impl Gallery {
         check.records()?;
         check.lists()?;
         check.index()?;
+        check.access()?;
         check.secrets()?;
         Ok(CheckReport { stats: self.count(&txn)?, findings: check.findings })
     }
@@ -159,6 +162,36 @@ impl Check<'_> {
         for (tenant, count) in extra {
             let name = self.tenants.get(&tenant).map_or_else(|| "unknown".to_owned(), |tenant| tenant.name.to_string());
             self.find(format!("the index of tenant {name} holds {count} faces that are not to be matched"), RESTART);
+        }
+        Ok(())
+    }
+
+    /// Every tenant's rules must be readable and agree with one another, and so must be who is where.
+    fn access(&mut self) -> Result<()> {
+        for (name, row) in self.gallery.access_rows(self.txn)? {
+            let owner = match row.tenant.and_then(|number| self.tenants.get(&number)) {
+                Some(tenant) => format!("{name} of tenant {}", tenant.name),
+                None => {
+                    self.find(format!("{name} belong to no tenant"), RESTORE_RULES);
+                    name
+                }
+            };
+            match row.slot {
+                Some(slot) => self.own_slot(slot, owner.clone()),
+                None => self.find(format!("{owner} are of a form that this program does not know"), RESTORE_RULES),
+            }
+            if !row.readable {
+                self.find(format!("{owner} cannot be opened: they or their secret changed"), RESTORE_RULES);
+            }
+        }
+        let tenants: Vec<_> = self.tenants.values().map(|tenant| tenant.name.clone()).collect();
+        for tenant in tenants {
+            if self.gallery.access(&tenant).book().is_damaged() {
+                self.find(
+                    format!("the rules of tenant {tenant} cannot all be used, so some or all are denied"),
+                    RESTORE_RULES,
+                );
+            }
         }
         Ok(())
     }

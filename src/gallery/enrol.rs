@@ -96,10 +96,11 @@ impl Gallery {
         let mut writer = self.write()?;
         let row = self.store.tenant(writer.txn(), tenant)?.ok_or_else(embedding_not_found)?;
         let internal = self.internal_id(writer.txn(), &row, id)?;
-        self.delete(writer, row, &[internal])
+        self.delete(writer, row, &[internal], Vec::new())
     }
 
-    /// Deletes all embeddings of a subject, active or not; gives how many there were.
+    /// Deletes all embeddings of a subject, active or not, and with them its rules and where it is: whoever is given the same
+    /// id later inherits nothing. Gives how many embeddings there were.
     ///
     /// # Errors
     /// `SubjectNotFound` where the tenant has none.
@@ -116,14 +117,18 @@ impl Gallery {
             if ids.is_empty() {
                 break;
             }
-            self.delete(writer, row, &ids)?;
+            let mut slots = Vec::new();
+            self.drop_access(&mut writer, row.number, subject, &mut slots)?;
+            self.delete(writer, row, &ids, slots)?;
             deleted += ids.len();
         }
         if deleted == 0 { Err(subject_not_found()) } else { Ok(deleted) }
     }
 
-    /// Deletes all embeddings of a tenant; gives how many there were. Its API keys stay.
+    /// Deletes all embeddings of a tenant, and the rules and whereabouts of all its subjects; gives how many embeddings there
+    /// were. Its API keys stay, and its groups, schedules and doors.
     pub fn delete_all(&self, tenant: &TenantId) -> Result<usize> {
+        self.drop_all_subjects(tenant)?;
         let mut deleted = 0;
         let newest = self.store.counter(&*self.store.read()?, "next_id")?;
         loop {
@@ -142,15 +147,14 @@ impl Gallery {
             if ids.is_empty() {
                 break;
             }
-            self.delete(writer, row, &ids)?;
+            self.delete(writer, row, &ids, Vec::new())?;
             deleted += ids.len();
         }
         Ok(deleted)
     }
 
-    /// Deletes the records, commits, and overwrites their secrets before it returns.
-    fn delete(&self, mut writer: Writer<'_>, mut row: Tenant, ids: &[u64]) -> Result<()> {
-        let mut slots = Vec::with_capacity(ids.len() + 1);
+    /// Deletes the records, commits, and overwrites their secrets and those in `slots` before it returns.
+    fn delete(&self, mut writer: Writer<'_>, mut row: Tenant, ids: &[u64], mut slots: Vec<u32>) -> Result<()> {
         for &id in ids {
             let bytes = self.record_bytes(writer.txn(), id)?;
             let (header, _) = Header::parse(&bytes).ok_or_else(unreadable)?;

@@ -3,7 +3,7 @@
 //! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
 //! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
 //! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
-//! [`query`] asks, [`keys`] says who may, [`check`] proves that all of them agree.
+//! [`query`] asks, [`keys`] says who may call, [`access`] who may pass, [`check`] proves that all of them agree.
 //!
 //! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,
 //! and [`Gallery::refresh`] takes in what others did; only [`Gallery::best_two`] does not look first, because the door
@@ -16,6 +16,7 @@
 //! - An index holds exactly the active embeddings of the loaded recogniser, of one tenant.
 //! - A template is in memory, and on the disk sealed; never in a log, an error or a `Debug` form.
 
+mod access;
 mod check;
 mod enrol;
 mod ids;
@@ -38,6 +39,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::{ContextV7, Uuid};
 
 pub use self::{
+    access::{Expected, StoredRules, changed_meanwhile},
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
     types::{CheckReport, Enrolment, Finding, KeyInfo, ListFilter, Match, NewEnrolment, NewKey, Page, Settings, Stats},
 };
@@ -65,6 +67,8 @@ pub struct Gallery {
     ids: Mutex<ContextV7>,
     roster: RwLock<Roster>,
     keys: RwLock<Vec<KnownKey>>,
+    /// Rules, and who is where.
+    access: access::Memory,
     /// The last change of the store that `roster` and `keys` know; `None` where they are to be built. Held while they change.
     applied: Mutex<Option<u64>>,
     /// The transaction that was last looked at for changes.
@@ -95,6 +99,7 @@ impl Gallery {
             ids: Mutex::new(ContextV7::new()),
             roster: RwLock::default(),
             keys: RwLock::default(),
+            access: access::Memory::default(),
             applied: Mutex::new(None),
             seen: AtomicUsize::new(usize::MAX),
         };
@@ -106,6 +111,11 @@ impl Gallery {
     /// call it some times a second.
     pub fn refresh(&self) -> Result<bool> {
         self.catch_up()
+    }
+
+    /// What the gallery takes for the time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// An id later than all that this process has made.

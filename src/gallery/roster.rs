@@ -151,6 +151,7 @@ impl Gallery {
             Some(changes) => self.apply(txn, &changes)?,
             None => {
                 let roster = self.build(txn)?;
+                self.build_access(txn, &self.store.all_tenants(txn)?)?;
                 *self.roster.write() = roster;
                 self.load_keys(txn)?;
             }
@@ -167,6 +168,7 @@ impl Gallery {
             removed.entry(entry.tenant).or_default().push(entry.id);
         }
         let tenants = self.store.all_tenants(txn)?;
+        self.apply_access(txn, changes, &tenants)?;
         let slots: HashMap<u32, u32> = tenants.iter().map(|tenant| (tenant.number, tenant.slot)).collect();
         for entry in changes.iter().filter(|entry| entry.change == Change::Added) {
             let Some(bytes) = self.store.records.get(txn, &entry.id.to_be_bytes())? else { continue };

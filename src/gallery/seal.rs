@@ -35,6 +35,7 @@ const NONCE: usize = 24;
 const TAG: usize = 16;
 
 const RECORD_KEY: &str = "facegate gallery 2026 record key, format 1";
+const DIGEST: &str = "facegate gallery 2026 digest of a subject's id";
 const KEY_CHECK: &str = "facegate gallery 2026 check of the master key";
 
 /// All that seals and opens records.
@@ -61,6 +62,14 @@ impl Vault {
     /// Tells this master key from another without giving it away.
     pub fn key_check(&self) -> [u8; 32] {
         blake3::derive_key(KEY_CHECK, self.master.as_slice())
+    }
+
+    /// A number that stands for a name of a tenant's. Without the master key nobody can tell which name.
+    pub fn digest(&self, tenant: u32, name: &[u8]) -> u64 {
+        let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
+        hasher.update(self.master.as_slice()).update(&tenant.to_le_bytes()).update(name);
+        let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Seals `plain`; `known` is what must be the same when it is opened.

@@ -14,7 +14,9 @@
 //! | `ids` | tenant u32, embedding id 16 bytes | internal id u64 |
 //! | `subjects` | tenant u32, subject, a zero byte, embedding id 16 bytes | internal id u64, active u8 |
 //! | `keys` | the API key's public id | see [`keys`](super::keys) |
-//! | `log` | sequence u64 | what changed u8, tenant u32, internal id u64; the newest [`LOG_KEPT`] entries |
+//! | `access` | tenant u32, subject's digest u64 | rules, sealed; digest 0 is all but subjects. See [`access`](super::access) |
+//! | `presence` | tenant u32, subject's digest u64 | where a subject is, sealed |
+//! | `log` | sequence u64 | what changed u8, tenant u32, internal id or digest u64; the newest [`LOG_KEPT`] entries |
 //! | `slots` | slot u32 | nothing; the slots of `seal.keys` that are free, see [`slots`](super::slots) |
 //!
 //! Internal ids are never used twice, not even after a deletion or a crash: the counter moves in the transaction that
@@ -54,7 +56,7 @@ pub(super) const LOG_KEPT: u64 = 8192;
 const MAP_UNIT: u64 = 64 << 10;
 
 /// Any database of the environment: the codecs are ours.
-type Table = Database<'static, Bytes, Bytes>;
+pub(super) type Table = Database<'static, Bytes, Bytes>;
 
 /// A view of the store as it was when the transaction began.
 pub(super) type View<'e> = RoTxn<'e>;
@@ -68,6 +70,10 @@ pub(super) enum Change {
     Removed = 2,
     /// The API keys changed.
     Keys = 3,
+    /// The rules changed: those of the subject with this digest; 0: all of the tenant's.
+    Rules = 4,
+    /// Where the subject with this digest is, is forgotten; 0: where all of the tenant's are.
+    Forgiven = 5,
 }
 
 /// An entry of the log.
@@ -75,6 +81,7 @@ pub(super) enum Change {
 pub(super) struct Entry {
     pub change: Change,
     pub tenant: u32,
+    /// The internal id of a record, or the digest of a subject.
     pub id: u64,
 }
 
@@ -107,6 +114,8 @@ pub(super) struct Store {
     pub ids: Table,
     pub subjects: Table,
     pub keys: Table,
+    pub access: Table,
+    pub presence: Table,
     log: Table,
     free_slots: Table,
 }
@@ -124,7 +133,7 @@ impl Store {
             Error::new(Kind::Config, format!("gallery.max_mb = {max_mb} is more than this machine can address"))
         })?;
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(map).max_dbs(8).max_readers(512);
+        options.map_size(map).max_dbs(10).max_readers(512);
         // SAFETY: see the head of this file.
         #[allow(unsafe_code)]
         let env = unsafe { options.open(dir) }.map_err(|error| cannot_open(dir, error))?;
@@ -132,7 +141,7 @@ impl Store {
         env.clear_stale_readers()?;
         refuse_unknown_format(&env, dir)?;
         let txn = env.write_txn()?;
-        let [meta, tenants, records, ids, subjects, keys, log, free_slots] = env
+        let [meta, tenants, records, ids, subjects, keys, access, presence, log, free_slots] = env
             .create_databases_and_commit(txn, |opener, txn| -> heed::Result<_> {
                 let mut table = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
                 Ok(CommitOrAbort::<_, ()>::Commit([
@@ -142,13 +151,15 @@ impl Store {
                     table("ids")?,
                     table("subjects")?,
                     table("keys")?,
+                    table("access")?,
+                    table("presence")?,
                     table("log")?,
                     table("slots")?,
                 ]))
             })?
             .unwrap_commit();
         let dir = dir.to_owned();
-        Ok(Self { env, dir, max_bytes, meta, tenants, records, ids, subjects, keys, log, free_slots })
+        Ok(Self { env, dir, max_bytes, meta, tenants, records, ids, subjects, keys, access, presence, log, free_slots })
     }
 
     /// The bytes that enrolments may fill.
@@ -173,8 +184,18 @@ impl Store {
 
     /// Bytes that the databases fill; free pages are not counted.
     pub fn used_bytes(&self, txn: &View<'_>) -> Result<u64> {
-        let tables =
-            [self.meta, self.tenants, self.records, self.ids, self.subjects, self.keys, self.log, self.free_slots];
+        let tables = [
+            self.meta,
+            self.tenants,
+            self.records,
+            self.ids,
+            self.subjects,
+            self.keys,
+            self.access,
+            self.presence,
+            self.log,
+            self.free_slots,
+        ];
         tables.iter().try_fold(0, |sum, table| Ok(sum + table.stat(txn)?.non_free_page_size() as u64))
     }
 
@@ -502,6 +523,8 @@ fn log_entry(value: &[u8]) -> Result<Entry> {
         1 => Change::Added,
         2 => Change::Removed,
         3 => Change::Keys,
+        4 => Change::Rules,
+        5 => Change::Forgiven,
         _ => return Err(damaged()),
     };
     let id = u64::from_le_bytes(id.try_into().map_err(|_| damaged())?);

@@ -1,6 +1,7 @@
 //! The guard's own process.
 
 use std::{
+    fs::File,
     io::{ErrorKind, Read, Write},
     os::fd::AsFd,
     sync::Arc,
@@ -62,11 +63,14 @@ pub fn guard() -> Result<()> {
     rest(&orders, end)
 }
 
-/// The line of orders. Read byte by byte, so that no sign of life is swallowed with it.
+/// The line of orders. Read byte by byte from the pipe itself, so that no sign of life is swallowed with it: the standard
+/// library's own standard input would read ahead.
 fn read_orders() -> Result<Orders> {
+    let unread = || "the guard's orders cannot be read";
+    let pipe = File::from(std::io::stdin().as_fd().try_clone_to_owned().context(Kind::Io, unread)?);
     let mut line = Vec::new();
-    for byte in std::io::stdin().lock().take(MAX_ORDERS).bytes() {
-        let byte = byte.context(Kind::Io, || "the guard's orders cannot be read")?;
+    for byte in pipe.take(MAX_ORDERS).bytes() {
+        let byte = byte.context(Kind::Io, unread)?;
         if byte == b'\n' {
             return serde_json::from_slice(&line).context(Kind::Internal, || "the guard's orders make no sense");
         }

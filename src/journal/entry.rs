@@ -1,5 +1,6 @@
 //! What stands in the journal.
 
+use facegate_control::door::Happening;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +37,11 @@ pub enum Event {
         subject: Option<String>,
         /// The best, 0 to 1; none where no frame gave one.
         similarity: Option<f32>,
-        /// A code of [`access`](crate::access): `agreed`, `below_threshold`, `too_dark` …
+        /// A code of [`access`](crate::access): `agreed`, `below_threshold`, `too_dark`, `outside_hours` …
         reason: String,
+        /// The code of an area's rule that was broken and only noted: `already_inside` …
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flag: Option<String>,
         /// The recogniser's id.
         model: String,
         /// From the frame that decided it to the decision, in milliseconds.
@@ -53,6 +57,16 @@ pub enum Event {
         /// From the frame that opened the door to the edge, in milliseconds; none where the door locks.
         latency_ms: Option<f32>,
     },
+    /// Something happened at the door itself: it opened, somebody passed, an alarm was raised.
+    Door {
+        #[serde(flatten)]
+        happening: Happening,
+        /// Who was granted, where it is about a grant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
+    /// The wall clock jumped by so many seconds, forward where positive: the times before and after do not compare.
+    ClockJumped { seconds: i64 },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.
     Lost { entries: u64 },
     /// So many bytes of an unfinished line were found at the journal's end and set aside, after a power cut.

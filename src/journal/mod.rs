@@ -91,11 +91,33 @@ pub struct Journal {
     clock: Arc<dyn Clock>,
 }
 
+/// A journal that no other process can open meanwhile. See [`Journal::claim`].
+#[derive(Debug)]
+pub struct Claim(Option<std::fs::File>);
+
 impl Journal {
     /// Opens the journal in `folder`, made where it is missing, and continues its chain. The half of a line that a power cut
     /// left at the end is set aside in a file of its own, and both the log and the journal say so.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        let opened = writer::open(folder)?;
+        Self::open_claimed(folder, Claim(None), clock)
+    }
+
+    /// Sees that no other process writes the journal in `folder`, and that none does until this one has opened it. Makes
+    /// nothing: where there is no journal yet, nobody writes it.
+    ///
+    /// # Errors
+    /// Another process has it. Whatever else is wrong with it is left to [`Journal::open_claimed`] to say.
+    pub fn claim(folder: &Path) -> Result<Claim> {
+        match writer::claim(folder, false) {
+            Ok(file) => Ok(Claim(file)),
+            Err(error) if in_use(folder) => Err(error),
+            Err(_) => Ok(Claim(None)),
+        }
+    }
+
+    /// As [`Journal::open`], with what was claimed before.
+    pub fn open_claimed(folder: &Path, claim: Claim, clock: Arc<dyn Clock>) -> Result<Self> {
+        let opened = writer::open(folder, claim.0)?;
         let recovered = opened.set_aside;
         Self::start(folder.join(FILE), opened.file, opened.tip, recovered, clock)
     }

@@ -20,6 +20,7 @@ fn decision(track: u64) -> Entry {
         subject: Some("EMP-\"ü\"-001".into()),
         similarity: Some(0.83),
         reason: "agreed".into(),
+        flag: None,
         model: "door/mbf".into(),
         latency_ms: 41.5,
         track,

@@ -65,28 +65,38 @@ pub(super) struct Opened {
     pub(super) set_aside: Option<u64>,
 }
 
-/// Opens and claims the file, and mends its end.
-pub(super) fn open(folder: &Path) -> Result<Opened> {
+/// The file, claimed for this process. Where it is missing it is made if `make` says so, else there is nothing to claim.
+pub(super) fn claim(folder: &Path, make: bool) -> Result<Option<File>> {
     let path = folder.join(FILE);
     let failed = |what: &str| format!("the journal {} cannot be {what}", path.display());
-    fs::create_dir_all(folder)
-        .context(Kind::Io, || format!("the journal's folder {} cannot be made", folder.display()))?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640)
-        .open(&path)
-        .context(Kind::Io, || failed("opened"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(Error::new(Kind::Io, format!("the journal {} is in use by another process", path.display()))
-                .help("one daemon at a time writes it: stop the other one, or give this one another folder"));
-        }
-        Err(TryLockError::Error(error)) => return Err(Error::new(Kind::Io, failed("locked")).source(error)),
+    if make {
+        fs::create_dir_all(folder)
+            .context(Kind::Io, || format!("the journal's folder {} cannot be made", folder.display()))?;
     }
+    let opened = OpenOptions::new().read(true).write(true).create(make).truncate(false).mode(0o640).open(&path);
+    let file = match opened {
+        Err(error) if !make && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.context(Kind::Io, || failed("opened"))?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::Io, format!("the journal {} is in use by another process", path.display()))
+                .help("one daemon at a time writes it: stop the other one, or give this one another folder"))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::new(Kind::Io, failed("locked")).source(error)),
+    }
+}
+
+/// Continues in the file that was claimed, or claims it now, and mends its end.
+pub(super) fn open(folder: &Path, claimed: Option<File>) -> Result<Opened> {
+    let path = folder.join(FILE);
+    let failed = |what: &str| format!("the journal {} cannot be {what}", path.display());
+    let claimed = match claimed {
+        Some(file) => Some(file),
+        None => claim(folder, true)?,
+    };
+    let mut file = claimed.ok_or_else(|| Error::new(Kind::Internal, failed("made")))?;
     // The file's name survives a power cut from here on.
     File::open(folder).and_then(|folder| folder.sync_all()).context(Kind::Io, || failed("made durable"))?;
     let length = file.metadata().context(Kind::Io, || failed("read"))?.len();

@@ -290,6 +290,9 @@ fn a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on() {
     board.decisions("front", board.journal().len(), 1, granted);
     first.stop();
     board.run(&["journal", "verify"]).must(0, &["unbroken"]);
+    // The second one did not so much as claim the lock: that would have written a level down.
+    let levels: Vec<_> = board.edges("front").iter().map(|edge| edge.energised).collect();
+    assert!(levels.windows(2).all(|pair| pair[0] != pair[1]), "{levels:?}");
 }
 
 #[test]
@@ -300,6 +303,8 @@ fn a_port_that_is_taken_ends_run_with_the_relay_at_rest() {
     board.run(&["run"]).must(74, &["the API cannot listen on", "Choose another address"]);
     assert!(board.edges("front").iter().all(|edge| !edge.energised) && !board.edges("front").is_empty());
     board.run(&["journal", "verify"]).must(0, &["unbroken"]);
+    let events: Vec<_> = board.journal().iter().map(|entry| entry["event"].clone()).collect();
+    assert_eq!((&events[0], events.last()), (&"started".into(), Some(&"stopped".into())), "what began has ended");
     drop(taken);
 }
 
@@ -324,6 +329,10 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_near_miss() {
         ("door.0.access.treshold", "threshold"),
         ("door.0.camera.hold_frame", "hold_frames"),
         ("door.0.lock.edge", "edges"),
+        ("door.0.controller.relok", "relock"),
+        ("door.0.controller.turnstile.gap", "gap_ms"),
+        ("door.0.inputs.contakt", "contact"),
+        ("door.0.outputs.buzer", "buzzer"),
         ("api.recognition.quality.sharpnes", "sharpness"),
         ("galery.max_mb", "gallery"),
     ] {
@@ -338,6 +347,8 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_near_miss() {
 #[test]
 fn every_value_out_of_its_range_is_refused_by_name_and_range() {
     let v4l = toml::toml! { source = "v4l" width = 159 };
+    let rex = toml::toml! { kind = "simulated" level = "rex" debounce_ms = 5001 };
+    let group = toml::toml! { name = "lobby" doors = ["front", "back"] };
     let wrong: &[(&str, toml::Value, &[&str])] = &[
         ("gallery.max_mb", 0.into(), &["max_mb", "1 to 65536"]),
         ("gallery.max_mb", 65_537.into(), &["max_mb", "1 to 65536"]),
@@ -370,6 +381,14 @@ fn every_value_out_of_its_range_is_refused_by_name_and_range() {
         ("door.0.camera.source", "lens".into(), &["lens"]),
         ("door.0.camera", v4l.into(), &["camera.width", "160 to 4096"]),
         ("door.0.lock.kind", "magic".into(), &["magic"]),
+        ("door.0.passage", "in".into(), &["in", "entry"]),
+        ("door.0.pulse_ms", 0.into(), &["door.pulse_ms is 0", "100 to 60000"]),
+        ("door.0.controller.extended_pulse_ms", 99.into(), &["controller.extended_pulse_ms", "100 to 120000"]),
+        ("door.0.controller.held_open_warning_s", 30.into(), &["held_open_warning_s is 30", "after 30 s"]),
+        ("door.0.controller.turnstile.queue", 5.into(), &["turnstile.queue is 5", "0 to 4"]),
+        ("door.0.inputs.rex", rex.into(), &["inputs.rex.debounce_ms is 5001", "0 to 5000"]),
+        ("door.0.outputs.exit_lock.kind", "simulated".into(), &["exit_lock", "turnstile"]),
+        ("interlock", vec![toml::Value::from(group)].into(), &["'lobby' names the door 'back', which there is not"]),
         ("door.0.access.threshold", 0.0.into(), &["threshold", "above 0 and at most 1"]),
         ("door.0.access.threshold", f64::NAN.into(), &["threshold", "above 0 and at most 1"]),
         ("door.0.access.margin", 0.6.into(), &["margin", "0 to 0.5"]),

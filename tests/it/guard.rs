@@ -138,6 +138,10 @@ fn rest_puts_every_lock_at_rest_where_nobody_else_does() {
     board.run(&["rest"]).must(0, &["door 'front': at rest", "door 'back': at rest"]);
     assert!(!board.edges("front").last().expect("an edge").energised);
     assert!(board.edges("back").last().expect("an edge").energised);
+    // Nobody reads its fire input any more: so it is released.
+    board.set("door.1.inputs.fire", toml::toml! { kind = "simulated" level = "fire" });
+    board.run(&["rest"]).must(0, &["door 'back': at rest"]);
+    assert!(!board.edges("back").last().expect("an edge").energised);
     let nowhere = toml::toml! {
         kind = "gpiochip"
         chip = "no-such-chip"

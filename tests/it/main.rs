@@ -1,8 +1,10 @@
 //! Integration tests: the real parts over real sockets and files.
 
+mod access;
 mod accuracy;
 mod api;
 mod cli;
+mod controller;
 mod door;
 mod faults;
 mod guard;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, DenialReason, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track};
+use super::{Decision, DenialReason, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track, rules::RuleReason};
 use crate::Moment;
 
 /// A track not seen for this long is forgotten.
@@ -37,7 +37,8 @@ struct State {
     poor: u32,
     /// For whom this track has opened the door.
     opened_for: Option<Subject>,
-    /// When each kind of denial was told last. There are no more kinds than codes of reasons and flaws.
+    /// When each kind of denial was told last. There are no more kinds than codes of reasons,
+    /// rules and flaws.
     denied: Vec<(&'static str, Moment)>,
 }
 
@@ -132,6 +133,22 @@ impl Decider {
             }
         };
         outcome.map(|outcome| Decision { track, outcome, at })
+    }
+
+    /// Takes a grant back that the rules do not allow: it neither uses the track up nor begins a cooldown, and with the next
+    /// frame the subject is asked about again. Gives the denial where it may be told now.
+    pub fn refuse(&mut self, granted: &Decision, reason: RuleReason) -> Option<Decision> {
+        let Outcome::Granted { subject, similarity, .. } = &granted.outcome else { return None };
+        self.granted.remove(subject);
+        let state = self.tracks.get_mut(&granted.track)?;
+        state.opened_for = None;
+        let outcome = Outcome::Denied {
+            reason: DenialReason::Rules(reason),
+            subject: Some(subject.clone()),
+            similarity: Some(*similarity),
+        };
+        let told = state.may_tell(reason.code(), granted.at, self.policy.deny_interval());
+        told.then_some(Decision { track: granted.track, outcome, at: granted.at })
     }
 
     /// Drops what is known of a track that has ended.

@@ -5,7 +5,9 @@
 //! than [`Policy::deny_interval_ms`] says. Evidence never passes from one track to another, and one track opens once.
 
 mod decider;
+mod office;
 mod policy;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,7 @@ use std::{fmt, sync::Arc};
 use crate::Moment;
 
 pub use decider::Decider;
+pub use office::{FreeAccess, JUMP, WallWatch};
 pub use policy::Policy;
 
 /// An enrolled person's id, as the gallery knows it. Cheap to clone.
@@ -90,6 +93,8 @@ pub enum DenialReason {
     TrackUsed,
     /// The face was not worth recognising.
     PoorQuality(Flaw),
+    /// Recognised, and not let in by the [`rules`].
+    Rules(rules::RuleReason),
 }
 
 impl DenialReason {
@@ -102,6 +107,7 @@ impl DenialReason {
             Self::Cooldown => "cooldown",
             Self::TrackUsed => "track_used",
             Self::PoorQuality(flaw) => flaw.code,
+            Self::Rules(reason) => reason.code(),
         }
     }
 
@@ -114,6 +120,7 @@ impl DenialReason {
             Self::Cooldown => "the door opened for this person a moment ago",
             Self::TrackUsed => "the door opened for another person on this track; step out of view and come again",
             Self::PoorQuality(flaw) => flaw.advice,
+            Self::Rules(reason) => reason.sentence(),
         }
     }
 }

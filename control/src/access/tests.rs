@@ -105,6 +105,23 @@ fn the_cooldown_holds_across_tracks_and_ends() {
 }
 
 #[test]
+fn whom_the_rules_refuse_is_told_once_and_asked_about_again() {
+    let mut decider = Decider::new(Policy::default());
+    decider.observe(seen(1, "A", 0.9, 0));
+    let granted = decider.observe(seen(1, "A", 0.9, 100)).expect("agreed");
+    let denied = decider.refuse(&granted, rules::RuleReason::OutsideHours).expect("told once");
+    assert_eq!((denied.granted(), denied.code(), denied.at), (false, "outside_hours", at(100)));
+    let again = decider.observe(seen(1, "A", 0.9, 200)).expect("neither the track nor a cooldown stands in the way");
+    assert!(again.granted());
+    assert_eq!(decider.refuse(&again, rules::RuleReason::OutsideHours), None, "not told with every frame");
+    assert_eq!(decider.observe(seen(1, "A", 0.9, 5_100)), None, "those votes are old");
+    let later = decider.observe(seen(1, "A", 0.9, 5_200)).expect("agreed");
+    assert_eq!(code(decider.refuse(&later, rules::RuleReason::OutsideHours)), Some("outside_hours"), "told again");
+    assert!(decider.observe(seen(1, "A", 0.9, 5_300)).is_some());
+    assert_eq!(decider.observe(seen(1, "A", 0.9, 5_400)), None, "the rules allowed the last one: the track is used");
+}
+
+#[test]
 fn a_used_track_opens_for_nobody_else() {
     let mut decider = Decider::new(Policy::default());
     decider.observe(seen(1, "A", 0.9, 0));

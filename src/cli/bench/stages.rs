@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use facegate_control::Passage;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -20,10 +21,11 @@ use crate::{
         doorway::{Doorway, Parts, Tuning},
         events::Listeners,
     },
-    door::{self, Driver},
+    door::{self, Driver, Hardware},
     error::{Error, Kind, Result},
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
     journal::Journal,
+    rulebook::Gate,
     vision::{
         engine::{Engine, Timings},
         models::Pack,
@@ -142,18 +144,29 @@ fn through_the_door(
     )?;
 
     let door = door::Settings { pulse_ms: 100, ..door::Settings::default() };
-    let lock = door::open_lock(&door, Arc::clone(clock))?;
-    let driver = Arc::new(Driver::start(&door, lock, Arc::clone(clock))?);
-    let edges = driver.edges();
+    let hardware = Hardware::at_rest(&door, clock)?;
+    let driver = Arc::new(Driver::start(&door, hardware, None, Arc::clone(clock))?);
+    let reports = driver.reports();
+    let next_edge = || loop {
+        match reports.recv_timeout(Duration::from_secs(1)) {
+            Ok(door::Report::Edge(edge)) => return Some(edge),
+            Ok(door::Report::Happened { .. }) => {}
+            Err(_) => return None,
+        }
+    };
     // One frame decides, and nobody is asked to wait: every frame must open the door.
     let access = Policy { votes: 1, window: 1, cooldown_ms: 0, ..Policy::default() };
     let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true };
+    let gate = Arc::new(Gate::new(gallery.access(&tenant), "bench".into()));
     let mut doorway = Doorway::new(Parts {
         name: "bench".into(),
         tenant,
+        passage: Passage::Entry,
+        passers: Arc::default(),
         engine: Arc::clone(engine),
         gallery,
         driver,
+        gate,
         journal: Arc::new(Journal::open(&data.0.join("journal"), Arc::clone(clock))?),
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),
@@ -166,7 +179,7 @@ fn through_the_door(
         frame.at = clock.now();
         doorway.look(frame)?;
         let opened = loop {
-            let edge = edges.recv_timeout(Duration::from_secs(1)).map_err(|_| {
+            let edge = next_edge().ok_or_else(|| {
                 Error::new(Kind::NoFaceDetected, "a frame did not open the door")
                     .help("use a photograph with one clear face")
             })?;
@@ -177,7 +190,7 @@ fn through_the_door(
         timings.push(*doorway.timings());
         latencies.push(ms(opened));
         // Until the door is shut again.
-        while edges.recv_timeout(Duration::from_secs(1)).is_ok_and(|edge| edge.energised) {}
+        while next_edge().is_some_and(|edge| edge.energised) {}
         bar.inc(1);
     }
     Ok((timings, latencies))

@@ -1,5 +1,6 @@
 //! Tests of the gallery as a whole, on the real LMDB and the real FAISS.
 
+mod access;
 mod crash;
 mod damage;
 mod full;

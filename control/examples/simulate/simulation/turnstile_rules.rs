@@ -1,0 +1,362 @@
+//! What a turnstile may and must do, stated plainly and apart from its state machine.
+
+use facegate_control::{
+    Class, Passage,
+    door::{Alarm, Cause, Command, Controller, FailState, Happening, Input, Sensor, Setup, Step},
+};
+
+use super::{Micros, wires::Wires};
+
+const MS: Micros = 1_000;
+const S: Micros = 1_000_000;
+
+/// Somebody who was let in, by a grant or without one.
+struct Person {
+    tag: Option<u64>,
+    passage: Passage,
+    pulse: Micros,
+    /// When the relay went on for them.
+    pulsed: Option<Micros>,
+    /// They were told to have passed, because no sensor sees it.
+    assumed: bool,
+    /// By then it must have been told what became of them.
+    until: Micros,
+}
+
+pub struct TurnstileRules {
+    setup: Setup,
+    wires: Wires,
+    hold: bool,
+    free: [bool; 2],
+    lockdown: bool,
+    interlock_free: bool,
+    ended: bool,
+    released: bool,
+    people: Vec<Person>,
+    /// Every tag that was heard.
+    tags: Vec<u64>,
+    lanes: [bool; 2],
+    /// When a relay went off, or somebody's turn was over.
+    rested_at: Option<Micros>,
+    /// When a relay went off that was on for one person.
+    pulse_ended_at: Option<Micros>,
+    /// When somebody passed by right, by way.
+    passed_at: [Option<Micros>; 2],
+    /// Somebody came into the sensor without having been let in, the last time then: for certain, and perhaps.
+    alarm_from: Option<Micros>,
+    alarm_perhaps_from: Option<Micros>,
+    occupied_since: Option<Micros>,
+    stood: bool,
+    /// The same before this input.
+    stood_before: bool,
+    /// Passages since the last check, by way.
+    passages: [u32; 2],
+    requests: u32,
+    last: Option<(Step, Micros)>,
+}
+
+impl TurnstileRules {
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            setup: setup.clone(),
+            wires: Wires::new(setup),
+            hold: false,
+            free: [false; 2],
+            lockdown: false,
+            interlock_free: true,
+            ended: false,
+            released: false,
+            people: Vec::new(),
+            tags: Vec::new(),
+            lanes: [false; 2],
+            rested_at: None,
+            pulse_ended_at: None,
+            passed_at: [None; 2],
+            alarm_from: None,
+            alarm_perhaps_from: None,
+            occupied_since: None,
+            stood: false,
+            stood_before: false,
+            passages: [0; 2],
+            requests: 0,
+            last: None,
+        }
+    }
+
+    fn releases(&self) -> bool {
+        self.setup.fail == FailState::Safe || self.setup.settings.release_on_fire == Some(true)
+    }
+
+    fn stands_open(&self) -> bool {
+        let operated = (self.hold || self.free[0] || self.free[1]) && !self.lockdown && self.interlock_free;
+        let by_fire = self.released && !(self.ended && self.setup.fail == FailState::Secure);
+        by_fire || (operated && !self.ended)
+    }
+
+    fn occupied(&self) -> bool {
+        self.wires.of(Sensor::PassageEntry).steady || self.wires.of(Sensor::PassageExit).steady
+    }
+
+    pub fn before(&mut self, now: Micros, door: &Controller) {
+        if let Some((step, at)) = self.last.filter(|(_, at)| *at < now) {
+            let now = at.max(now - 1);
+            self.settle(now);
+            self.check_levels(step, door, now);
+        }
+    }
+
+    pub fn heard(&mut self, input: Input, told: &[Happening], now: Micros) {
+        self.settle(now);
+        self.wires.hear(input, now);
+        match input {
+            Input::Grant { tag, class, passage } => self.granted(tag, class, passage, told, now),
+            Input::Command(command) if !self.ended => self.command(command, told, now),
+            Input::FreeAccess(on) if !self.ended => self.free[0] = on,
+            Input::InterlockFree(free) => self.interlock_free = free,
+            Input::Shutdown => self.ended = true,
+            _ => {}
+        }
+        self.stand(now);
+        self.settle(now);
+    }
+
+    /// Whoever is let in has their outcome told once everybody before them had all the time that there is.
+    fn let_in(&mut self, tag: Option<u64>, class: Class, passage: Passage, now: Micros) {
+        let turnstile = self.setup.settings.turnstile.as_ref().expect("a turnstile");
+        let longest = self.setup.settings.extended_pulse_ms.max(self.setup.pulse_ms);
+        let turn = longest.max(turnstile.passage_timeout_ms) + turnstile.gap_ms;
+        let pulse = if class == Class::Extended { longest } else { self.setup.pulse_ms } * MS;
+        let until = now + (u64::from(turnstile.queue) + 2) * turn * MS + 10 * S;
+        self.people.push(Person { tag, passage, pulse, pulsed: None, assumed: false, until });
+    }
+
+    fn granted(&mut self, tag: u64, class: Class, passage: Passage, told: &[Happening], now: Micros) {
+        let refused = told.iter().any(
+            |happening| matches!(happening, Happening::Refused { by: Cause::Grant, tag: Some(other), .. } if *other == tag),
+        );
+        let known = self.tags.iter().rev().take(8).any(|&other| other == tag);
+        if self.ended || self.lockdown || !self.interlock_free || known {
+            assert!(refused, "the grant {tag} was heard");
+            return;
+        }
+        let idle = self.people.is_empty() && self.quiet_since(now);
+        assert!(!refused || !idle, "the grant {tag} was refused, and nobody else is there");
+        if !refused {
+            self.tags.push(tag);
+            self.let_in(Some(tag), class, passage, now);
+            let on = told.contains(&Happening::Unlocked { lane: passage, by: Cause::Grant, tag: Some(tag) });
+            assert!(on || !idle || self.stands_open(), "the grant {tag} gave no pulse");
+        }
+    }
+
+    /// Whether the last pulse was long enough ago.
+    fn quiet_since(&self, now: Micros) -> bool {
+        let turnstile = self.setup.settings.turnstile.as_ref().expect("a turnstile");
+        self.rested_at.is_none_or(|at| at + (turnstile.gap_ms + turnstile.passage_timeout_ms) * MS <= now)
+    }
+
+    fn command(&mut self, command: Command, told: &[Happening], now: Micros) {
+        let refused = told.iter().any(|happening| matches!(happening, Happening::Refused { by: Cause::Command, .. }));
+        match command {
+            Command::Unlock { passage } if !refused => self.let_in(None, Class::Standard, passage, now),
+            Command::Hold => self.hold |= !refused,
+            Command::FreeAccess { on } => self.free[1] = on && !self.lockdown,
+            Command::Lockdown => (self.lockdown, self.hold, self.free[1]) = (true, false, false),
+            Command::Release => (self.lockdown, self.hold, self.free[1]) = (false, false, false),
+            Command::ResetAlarms => {
+                let stood = |happening: &Happening| matches!(happening, Happening::Cleared { alarm } if *alarm != Alarm::Tamper);
+                if self.occupied() && !self.stands_open() && told.iter().any(stood) {
+                    self.occupied_since = Some(now);
+                }
+                (self.alarm_from, self.alarm_perhaps_from) = (None, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn held_open(&self, now: Micros) -> bool {
+        let settings = &self.setup.settings;
+        [settings.held_open_warning_s, settings.held_open_alarm_s]
+            .into_iter()
+            .any(|after| after > 0 && self.occupied_since.is_some_and(|since| since + after * S <= now))
+    }
+
+    fn settle(&mut self, now: Micros) {
+        while let Some(settled) = self.wires.settle(now) {
+            if !self.ended {
+                match (settled.sensor, settled.active) {
+                    (Sensor::PassageEntry, true) => self.passages[0] += 1,
+                    (Sensor::PassageExit, true) => self.passages[1] += 1,
+                    (Sensor::Rex, true) => self.requests += 1,
+                    _ => {}
+                }
+                if !self.occupied() {
+                    self.occupied_since = None;
+                } else if !self.stands_open() {
+                    self.occupied_since.get_or_insert(settled.at);
+                }
+            }
+            self.stand(settled.at);
+        }
+    }
+
+    fn stand(&mut self, now: Micros) {
+        let stands = self.stands_open();
+        if stands {
+            (self.occupied_since, self.alarm_from, self.alarm_perhaps_from) = (None, None, None);
+        } else if self.stood && self.occupied() {
+            self.occupied_since = Some(now);
+        }
+        self.stood = stands;
+    }
+
+    pub fn after(&mut self, step: Step, told: &[Happening], door: &Controller, now: Micros) {
+        if std::mem::take(&mut self.requests) > 0 && self.setup.settings.rex_unlocks {
+            let refused = told.iter().any(|h| matches!(h, Happening::Refused { by: Cause::Rex, .. }));
+            let out = self.lockdown && !self.setup.settings.rex_in_lockdown;
+            assert!(!out || refused, "a request to exit was heard in lockdown");
+            if !refused {
+                self.let_in(None, Class::Standard, Passage::Exit, now);
+            }
+        }
+        let mut seen = [0; 2];
+        for happening in told {
+            match *happening {
+                Happening::EmergencyBegan { .. } => {
+                    assert!(self.wires.may_be_fire(self.setup.fail, now), "an emergency without fire");
+                    self.released = self.releases();
+                }
+                Happening::EmergencyEnded => self.released = false,
+                Happening::Unlocked { lane, by, tag } => self.unlocks(lane, by, tag, now),
+                Happening::Locked { lane } => {
+                    assert!(std::mem::replace(&mut self.lanes[lane as usize], false));
+                    self.rested_at = Some(now);
+                    if !self.stood_before {
+                        self.pulse_ended_at = Some(now);
+                    }
+                }
+                Happening::Passed { tag, passage, seen: false } => {
+                    let person = self.person(tag, passage);
+                    self.people[person].assumed = true;
+                }
+                Happening::Passed { tag, passage, seen: true } => {
+                    seen[passage as usize] += 1;
+                    self.passed_at[passage as usize] = Some(now);
+                    self.resolve(tag, passage, now);
+                }
+                Happening::NobodyPassed { tag, passage } => self.resolve(tag, passage, now),
+                Happening::Raised { alarm: alarm @ (Alarm::Tailgating | Alarm::ForcedOpen) } => {
+                    assert!(self.passages.contains(&1) && !self.stands_open(), "an alarm, and nobody passed");
+                    let window = self.setup.settings.turnstile.as_ref().expect("a turnstile").tailgating_window_ms * MS;
+                    let follows = (0..2)
+                        .any(|way| self.passages[way] > 0 && self.passed_at[way].is_some_and(|at| now < at + window));
+                    assert!(follows || alarm != Alarm::Tailgating, "nobody was followed");
+                    assert!(!follows || alarm == Alarm::Tailgating || self.assumed_any(), "followed, not forced");
+                }
+                _ => {}
+            }
+        }
+        self.stand(now);
+        self.count_passages(seen, now);
+        self.check_fire(now);
+        self.check_levels(step, door, now);
+        // Those who were assumed to pass have no end that is told.
+        self.people.retain(|person| !person.assumed || now + 10 * S < person.until);
+        self.stood_before = self.stood;
+        self.last = Some((step, now));
+    }
+
+    fn unlocks(&mut self, lane: Passage, by: Cause, tag: Option<u64>, now: Micros) {
+        assert!(!std::mem::replace(&mut self.lanes[lane as usize], true));
+        let waiting = |person: &&mut Person| person.tag == tag && person.passage == lane && person.pulsed.is_none();
+        match by {
+            Cause::Emergency => assert!(self.released),
+            Cause::Hold | Cause::FreeAccess => {}
+            Cause::Grant | Cause::Rex | Cause::Command => {
+                // Whoever's turn has come has it, if their relay was not on already.
+                let person = self.people.iter_mut().find(waiting);
+                let person = person.unwrap_or_else(|| panic!("a pulse for {tag:?}, who was not let in, or had theirs"));
+                person.pulsed = Some(now);
+                let gap = self.setup.settings.turnstile.as_ref().expect("a turnstile").gap_ms * MS;
+                assert!(self.pulse_ended_at.is_none_or(|at| at + gap <= now), "two pulses in one");
+            }
+        }
+    }
+
+    fn person(&self, tag: Option<u64>, passage: Passage) -> usize {
+        let place =
+            self.people.iter().position(|person| person.tag == tag && person.passage == passage && !person.assumed);
+        place.unwrap_or_else(|| panic!("{tag:?} was not let in, or had passed"))
+    }
+
+    fn resolve(&mut self, tag: Option<u64>, passage: Passage, now: Micros) {
+        let place = self.person(tag, passage);
+        self.people.remove(place);
+        self.rested_at = Some(now);
+    }
+
+    /// Everybody who comes into a sensor was let in, or stands in a turnstile that is free, or is an alarm.
+    fn count_passages(&mut self, seen: [u32; 2], now: Micros) {
+        for (way, passages) in std::mem::take(&mut self.passages).into_iter().enumerate() {
+            assert!(seen[way] <= passages, "somebody was seen to pass whom no sensor saw");
+            if passages > 0 && (self.stands_open() || self.assumed_any()) {
+                self.passed_at[way] = Some(now);
+            }
+            if seen[way] == passages || self.stands_open() || self.ended {
+                continue;
+            }
+            self.alarm_perhaps_from = Some(now);
+            // Or it was told before, when no sensor could see it.
+            if !self.people.iter().any(|person| person.assumed && person.passage as usize == way) {
+                self.alarm_from = Some(now);
+            }
+        }
+    }
+
+    /// Whether somebody was told to have passed whom no sensor could see, and who may be passing only now.
+    fn assumed_any(&self) -> bool {
+        self.people.iter().any(|person| person.assumed)
+    }
+
+    fn check_fire(&self, now: Micros) {
+        if self.releases() {
+            assert!(self.released || !self.wires.must_be_fire(self.setup.fail, now), "fire, and not released");
+        }
+    }
+
+    fn check_levels(&self, step: Step, door: &Controller, now: Micros) {
+        let (outputs, settings) = (step.outputs, &self.setup.settings);
+        let rest = self.setup.fail.rest_energised();
+        let lanes = [outputs.strike != rest, outputs.exit_strike != rest];
+        assert_eq!(lanes, self.lanes, "the relays and what was told of them differ");
+        if self.stands_open() {
+            assert_eq!(lanes, [true, true]);
+        } else {
+            assert_ne!(lanes, [true, true], "two ways at once");
+            for (way, _) in lanes.iter().enumerate().filter(|(_, on)| **on) {
+                let by_right = |person: &Person| {
+                    person.passage as usize == way
+                        // One that came during free access got no pulse of its own: it ends with its time.
+                        && person.pulsed.map_or(now < person.until, |from| now < from + person.pulse)
+                };
+                assert!(self.people.iter().any(by_right), "unlocked for nobody");
+                assert!(!self.ended && (!self.lockdown || way == Passage::Exit as usize));
+            }
+        }
+        assert!(self.people.iter().all(|person| person.assumed || now < person.until), "nobody said who passed");
+        let turnstile = settings.turnstile.as_ref().expect("a turnstile");
+        let sounding = door.stands(Alarm::ForcedOpen) || door.stands(Alarm::Tailgating);
+        if !self.ended {
+            let within = self.alarm_from.is_some_and(|from| now < from + turnstile.alarm_s * S);
+            let perhaps = self.alarm_perhaps_from.is_some_and(|from| now < from + turnstile.alarm_s * S);
+            let may = self.alarm_perhaps_from.is_some() && (perhaps || self.occupied());
+            assert!(may || !sounding, "an alarm that does not end");
+            assert!(sounding || !within || !settings.forced_open_alarm, "no alarm");
+            let stands = door.stands(Alarm::HeldOpen) || door.stands(Alarm::HeldOpenWarning);
+            assert_eq!(stands, self.held_open(now), "somebody stands in the turnstile");
+            assert_eq!(outputs.alarm, sounding || door.stands(Alarm::HeldOpen) || door.stands(Alarm::Tamper));
+        } else {
+            assert!(!outputs.alarm && !outputs.buzzer);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `GET /explain`: whether the rules would let somebody in, and every step of the way to that answer.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State as Shared, response::IntoResponse};
+use facegate_control::Passage;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Answered, Pairs, query};
+use crate::{
+    access::rules::Request,
+    api::{State, auth::Tenant, blocking},
+    error::{Error, Kind, Result},
+};
+
+/// A time as RFC 3339 has it, with its offset.
+pub(super) fn time(text: &str) -> Result<Timestamp> {
+    text.parse().map_err(|_| {
+        Error::new(Kind::InvalidField, "at must be a time with its offset, such as 2026-11-23T08:30:00+01:00")
+            .help("in a query, write + as %2B")
+    })
+}
+
+pub(in crate::api) async fn explain(
+    Shared(state): Shared<Arc<State>>,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    pairs: Pairs,
+) -> Answered {
+    let values = query(pairs, &["subject", "door", "passage", "at"])?;
+    let missing = |name: &str| Error::new(Kind::MissingField, format!("{name} is required"));
+    let subject = values.subject("subject")?.ok_or_else(|| missing("subject"))?;
+    let door = values.text("door").ok_or_else(|| missing("door"))?.to_owned();
+    let passage = match values.text("passage") {
+        None | Some("entry") => Passage::Entry,
+        Some("exit") => Passage::Exit,
+        Some(_) => return Err(Error::new(Kind::InvalidField, "passage must be entry or exit").into()),
+    };
+    let at = values.text("at").map(time).transpose()?;
+    let gallery = Arc::clone(&state.gallery);
+    let explanation = blocking(move || {
+        gallery.refresh()?;
+        let clock = gallery.clock();
+        let (at, now) = (at.unwrap_or_else(|| clock.wall()), clock.now());
+        Ok(gallery.access(&tenant).explain(&Request { subject: subject.as_str(), door: &door, passage, at, now }))
+    })
+    .await?;
+    Ok(Json(json!({ "success": true, "explanation": explanation })).into_response())
+}

@@ -1,0 +1,161 @@
+//! `/v1/access`: the rules of the caller's tenant, who is where, and why somebody would be let in.
+//!
+//! Every change is made to the whole of the rules, checked with all the rest of them, and is stored and in force when its
+//! answer is given. An `ETag` stands for what was read; `If-Match` makes a change depend on it.
+
+pub(in crate::api) mod explain;
+pub(in crate::api) mod items;
+pub(in crate::api) mod presence;
+pub(in crate::api) mod rules;
+pub(in crate::api) mod subjects;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, rejection::BytesRejection, rejection::PathRejection, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, get},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    access::rules::{Area, Calendar, Door, Group, Interlock, Schedule},
+    api::{State, error::Failure, values::Values},
+    error::{Error, Kind, Result},
+    gallery::changed_meanwhile,
+    rulebook,
+};
+
+/// The routes, without their authentication.
+pub(in crate::api) fn router() -> Router<Arc<State>> {
+    let mut router = Router::new()
+        .route("/rules", get(rules::get).put(rules::put).delete(rules::delete))
+        .route("/subjects", get(subjects::list))
+        .route("/subjects/{subject_id}", get(subjects::get).put(subjects::put).delete(subjects::delete))
+        .route("/explain", get(explain::explain))
+        .route("/presence", get(presence::list).delete(presence::forgive_all))
+        .route("/presence/{subject_id}", delete(presence::forgive));
+    router = items::routes::<Calendar>(router);
+    router = items::routes::<Schedule>(router);
+    router = items::routes::<Area>(router);
+    router = items::routes::<Door>(router);
+    router = items::routes::<Interlock>(router);
+    items::routes::<Group>(router)
+}
+
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+type Name = Result<Path<String>, PathRejection>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// Reads a query, of which every parameter must be known: a misspelt `at` would ask about another time.
+fn query(query: Pairs, known: &[&str]) -> Result<Values> {
+    let Query(pairs) =
+        query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
+    let values = Values::from_pairs(pairs)?;
+    if let Some(other) = values.names().find(|name| !known.contains(name)) {
+        let message = format!(
+            "'{}' is not a parameter of this call",
+            other.escape_debug().to_string().chars().take(40).collect::<String>()
+        );
+        return Err(Error::new(Kind::InvalidField, message).help(format!("it takes: {}", known.join(", "))));
+    }
+    Ok(values)
+}
+
+/// The name at the end of a path.
+fn name(path: Name) -> Result<String> {
+    path.map(|Path(name)| name)
+        .map_err(|_| Error::new(Kind::InvalidField, "the name in the path must be percent-encoded UTF-8"))
+}
+
+/// A body of JSON, no longer than `most` bytes.
+fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
+    let bytes = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::TooLarge, "the body has too many bytes"),
+        _ => Error::new(Kind::MalformedRequest, "the body cannot be read"),
+    })?;
+    if bytes.len() > most {
+        return Err(Error::new(Kind::TooLarge, format!("the body has more than {most} bytes")));
+    }
+    rulebook::read(&bytes).map_err(unfit)
+}
+
+/// JSON that is none, or that is not what this call takes. The parser's words name the key and its place.
+fn unfit(error: serde_json::Error) -> Error {
+    let kind = if error.is_data() { Kind::InvalidRules } else { Kind::MalformedRequest };
+    let words = error.to_string().chars().take(300).collect::<String>();
+    Error::new(kind, format!("the body is not what this call takes: {words}"))
+}
+
+/// What must be true of the thing that is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Condition {
+    /// `If-Match`: one of these tags; empty for "it must be there".
+    matches: Option<Vec<String>>,
+    /// `If-None-Match: *`: it must not be there.
+    absent: bool,
+}
+
+impl Condition {
+    fn read(headers: &HeaderMap) -> Result<Self> {
+        let text = |name: header::HeaderName| -> Result<Option<String>> {
+            let all: Vec<_> = headers
+                .get_all(&name)
+                .iter()
+                .map(HeaderValue::to_str)
+                .collect::<Result<_, _>>()
+                .map_err(|_| Error::new(Kind::MalformedRequest, format!("the header {name} must be ASCII")))?;
+            Ok((!all.is_empty()).then(|| all.join(",")))
+        };
+        let matches = text(header::IF_MATCH)?.map(|tags| match tags.trim() {
+            "*" => Vec::new(),
+            tags => tags.split(',').map(|tag| tag.trim().to_owned()).collect(),
+        });
+        let absent = match text(header::IF_NONE_MATCH)?.as_deref().map(str::trim) {
+            None => false,
+            Some("*") => true,
+            Some(_) => {
+                return Err(Error::new(
+                    Kind::InvalidField,
+                    "If-None-Match takes only * here: it must not be there yet",
+                ));
+            }
+        };
+        Ok(Self { matches, absent })
+    }
+
+    /// Whether it is met by a thing with this tag; none where there is no such thing.
+    fn check(&self, tag: Option<&str>) -> Result<()> {
+        let matches = self
+            .matches
+            .as_ref()
+            .is_none_or(|tags| tag.is_some_and(|tag| tags.is_empty() || tags.iter().any(|given| given == tag)));
+        if matches && !(self.absent && tag.is_some()) { Ok(()) } else { Err(changed_meanwhile()) }
+    }
+}
+
+/// The tag of a thing: the same as long as it is.
+fn tag(item: &impl Serialize) -> String {
+    let bytes = serde_json::to_vec(item).unwrap_or_default();
+    let hash = blake3::hash(&bytes).to_hex();
+    format!("\"{}\"", hash.get(..16).unwrap_or_default())
+}
+
+/// An answer with its tag.
+fn tagged(value: Value, tag: &str) -> Response {
+    let mut response = Json(value).into_response();
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn deleted() -> Response {
+    Json(json!({ "success": true })).into_response()
+}
+
+type Answered = Result<Response, Failure>;

@@ -1,0 +1,114 @@
+//! What the rules ask of the doors themselves: free access in office hours, and which doors make an airlock.
+
+use std::sync::Arc;
+
+use facegate_control::{
+    access::{FreeAccess, WallWatch},
+    door::Interlock,
+};
+use parking_lot::Mutex;
+
+use super::records;
+use crate::{clock::Clock, config::Config, door::Driver, journal::Journal, rulebook::Gate};
+
+/// Keeps the office hours of every door.
+pub struct OfficeHours {
+    clock: Arc<dyn Clock>,
+    journal: Arc<Journal>,
+    airlocks: Airlocks,
+    watch: WallWatch,
+    doors: Vec<Kept>,
+}
+
+struct Kept {
+    name: Arc<str>,
+    gate: Arc<Gate>,
+    driver: Arc<Driver>,
+    access: FreeAccess,
+    /// What the door was told last, and took.
+    told: bool,
+    /// Whether it is known that free access is withheld.
+    withheld: bool,
+}
+
+impl OfficeHours {
+    /// Office hours of no door yet.
+    pub fn new(clock: Arc<dyn Clock>, journal: Arc<Journal>, airlocks: Airlocks) -> Self {
+        Self { clock, journal, airlocks, watch: WallWatch::default(), doors: Vec::new() }
+    }
+
+    /// Another door.
+    pub fn add(&mut self, name: Arc<str>, gate: Arc<Gate>, driver: Arc<Driver>) {
+        self.doors.push(Kept { name, gate, driver, access: FreeAccess::default(), told: false, withheld: false });
+    }
+
+    /// Looks at the clocks and the rules and tells the doors. To be called several times a second.
+    pub fn keep(&mut self) {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let jump = self.watch.look(now, wall);
+        if let Some(jump) = jump {
+            let seconds = jump.as_secs();
+            tracing::warn!(seconds, "the wall clock jumped; free access waits for the next opening of its schedule");
+            self.journal.append(records::clock_jumped(seconds));
+        }
+        for door in &mut self.doors {
+            let scheduled = door.gate.free_access_now(wall);
+            let free = door.access.update(scheduled, jump.is_some());
+            let withheld = door.access.withheld(scheduled);
+            if withheld && !std::mem::replace(&mut door.withheld, withheld) {
+                tracing::warn!(door = %door.name, "free access is withheld, since the wall clock jumped");
+            }
+            door.withheld = withheld;
+            // Where the door's thread is too busy to hear it, it is told again at the next look.
+            if free != door.told && door.driver.free_access(free).is_ok() {
+                door.told = free;
+            }
+        }
+        self.airlocks.follow(self.doors.iter().map(|door| &*door.gate));
+    }
+}
+
+/// The interlock groups of the configuration and of every tenant's rules.
+pub struct Airlocks {
+    interlock: Arc<Mutex<Interlock>>,
+    doors: Vec<String>,
+    configured: Vec<(String, Vec<String>)>,
+    in_force: Vec<(String, Vec<String>)>,
+}
+
+impl Airlocks {
+    /// Those of the configuration, which `interlock` was made of.
+    pub fn new(config: &Config, interlock: Arc<Mutex<Interlock>>) -> Self {
+        let configured: Vec<_> =
+            config.interlocks.iter().map(|group| (group.name.clone(), group.doors.clone())).collect();
+        let doors = config.doors.iter().map(|door| door.name.clone()).collect();
+        Self { interlock, doors, in_force: configured.clone(), configured }
+    }
+
+    /// Takes in what the rules say now. Doors of other boards do not count here: a group of which this board has but one door
+    /// is none.
+    fn follow<'g>(&mut self, gates: impl Iterator<Item = &'g Gate>) {
+        let mut groups = self.configured.clone();
+        for (name, mut doors) in gates.flat_map(Gate::interlocks) {
+            doors.retain(|door| self.doors.contains(door));
+            let group = (name, doors);
+            if group.1.len() >= 2 && !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        if groups == self.in_force {
+            return;
+        }
+        let named: Vec<_> = groups.iter().map(|(name, doors)| (name.as_str(), &doors[..])).collect();
+        let doors: Vec<_> = self.doors.iter().map(String::as_str).collect();
+        match Interlock::new(&doors, &named) {
+            Ok(new) => {
+                self.interlock.lock().take_over(new);
+                tracing::info!(groups = groups.len(), "the interlocks of the rules are in force");
+            }
+            Err(fault) => tracing::error!(%fault, "the interlocks of the rules cannot be used; the old ones stay"),
+        }
+        // Either way: what cannot be used is said once.
+        self.in_force = groups;
+    }
+}

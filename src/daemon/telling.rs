@@ -1,0 +1,66 @@
+//! What a door did, told to everybody whom it concerns: the rules (who went through), the journal, the log, listeners.
+
+use std::sync::Arc;
+
+use facegate_control::door::{Happening, Refusal};
+
+use super::{
+    doorway,
+    events::{Event, Listeners},
+    passers::Passers,
+    records,
+};
+use crate::{
+    clock::{Clock, Moment},
+    door::{Edge, Report},
+    journal::Journal,
+    rulebook::Gate,
+};
+
+/// Tells for one door.
+pub struct Teller {
+    pub name: Arc<str>,
+    pub passers: Arc<Passers>,
+    pub gate: Arc<Gate>,
+    pub journal: Arc<Journal>,
+    pub listeners: Listeners,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Teller {
+    /// Tells what the door reports.
+    pub fn tell(&self, report: Report) {
+        match report {
+            Report::Happened { happening, at } => self.happened(happening, at),
+            Report::Edge(edge) => self.moved(edge),
+        }
+    }
+
+    fn happened(&self, happening: Happening, at: Moment) {
+        match happening {
+            Happening::Passed { tag: Some(tag), .. } => self.gate.passed(tag, self.clock.wall(), at),
+            // The same grant a second time says nothing about the first.
+            Happening::Refused { why: Refusal::Repeated, .. } => {}
+            Happening::NobodyPassed { tag: Some(tag), .. } | Happening::Refused { tag: Some(tag), .. } => {
+                self.gate.unused(tag);
+            }
+            _ => {}
+        }
+        let subject = happening.tag().and_then(|tag| self.passers.who(tag));
+        records::log(&self.name, &happening, subject.as_ref());
+        self.journal.append(records::happening(&self.name, &happening, subject.as_ref()));
+        self.listeners.tell(|| Event::Happened { door: self.name.clone(), happening, subject, at });
+    }
+
+    fn moved(&self, edge: Edge) {
+        let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
+        self.journal.append(records::edge(&self.name, &edge, latency));
+        tracing::info!(
+            door = %self.name,
+            latency_ms = latency.map(|latency| latency.as_secs_f64() * 1e3),
+            "relay {}", if edge.energised { "on" } else { "off" }
+        );
+        let (energised, at) = (edge.energised, edge.at);
+        self.listeners.tell(|| Event::Edge { door: self.name.clone(), energised, at, latency });
+    }
+}

@@ -1,0 +1,168 @@
+use super::{
+    line::tests::{FakePace, read, wires},
+    *,
+};
+
+fn card(number: u16) -> Card {
+    Card { facility: 7, number }
+}
+
+fn start(good: usize) -> (Wiegand, line::tests::Record, Arc<FakePace>) {
+    let pace = Arc::new(FakePace::default());
+    let shared: Arc<dyn Pace> = pace.clone();
+    let (lines, moved) = wires(&shared, good);
+    (Wiegand::with(&WiegandSettings::default(), lines, shared).expect("starts"), moved, pace)
+}
+
+/// What a panel reads of the frames on the wires.
+fn cards(moved: &line::tests::Record) -> Vec<Card> {
+    let (bits, _) = read(&moved.lock());
+    let frame = |bits: &[bool]| Frame {
+        bits: bits.iter().fold(0, |all, &bit| all << 1 | u64::from(bit)),
+        format: Format::Bits26,
+    };
+    bits.chunks(26).map(|bits| frame(bits).decode().expect("a whole frame")).collect()
+}
+
+#[test]
+fn cards_go_over_the_wires_in_their_order_with_a_rest_between_them() {
+    let (wiegand, moved, _) = start(usize::MAX);
+    for number in [1, 2, 3] {
+        wiegand.send(card(number)).expect("queued");
+    }
+    wiegand.stop().expect("rests");
+    assert_eq!(cards(&moved), [card(1), card(2), card(3)]);
+    assert_eq!(wiegand.health().sent, 3);
+    let (_, pulses) = read(&moved.lock());
+    assert!(pulses[26].0 - pulses[25].1 >= GAP);
+    wiegand.stop().expect("twice does no harm");
+    assert_eq!(wiegand.send(card(4)).expect_err("stopped").kind(), Kind::NotReady);
+}
+
+#[test]
+fn both_wires_rest_from_the_start_and_a_wire_that_cannot_does_not_start() {
+    let (wiegand, moved, _) = start(usize::MAX);
+    let first: Vec<_> = moved.lock().iter().map(|edge| (edge.wire, edge.active)).collect();
+    assert_eq!(first, [(0, false), (1, false)]);
+    drop(wiegand);
+    assert_eq!(moved.lock().len(), 4, "and again at the end");
+    let pace: Arc<dyn Pace> = Arc::new(FakePace::default());
+    let error = Wiegand::with(&WiegandSettings::default(), wires(&pace, 1).0, pace).err().expect("D1 fails");
+    assert!(error.message().contains("cannot be put at rest"), "{error}");
+}
+
+#[test]
+fn a_card_that_waited_for_more_than_a_second_is_dropped() {
+    let pace = Arc::new(FakePace::default());
+    let shared: Arc<dyn Pace> = pace.clone();
+    let (lines, moved) = wires(&shared, usize::MAX);
+    let health = Arc::new(Mutex::new(WiegandHealth::default()));
+    let (settings, wires) = (WiegandSettings::default(), Wires::new(lines));
+    let mut courier = Courier {
+        wires,
+        timing: settings.timing(),
+        pace: shared,
+        health: Arc::clone(&health),
+        free_at: Duration::ZERO,
+    };
+    let waiting = |number| Waiting {
+        card: card(number),
+        frame: Format::Bits26.encode(card(number)).expect("fits"),
+        since: pace.now(),
+    };
+    let (in_time, late) = (waiting(1), waiting(2));
+    pace.advance(MAX_AGE);
+    courier.deliver(&in_time);
+    courier.deliver(&late);
+    assert_eq!(cards(&moved), [card(1)]);
+    let health = health.lock().clone();
+    assert_eq!((health.sent, health.dropped), (1, 1));
+}
+
+#[test]
+fn a_wire_that_failed_rests_and_the_next_card_goes() {
+    // Two calls put the wires at rest, the fifth is in the middle of a pulse.
+    let (wiegand, moved, _) = start(5);
+    wiegand.send(card(1)).expect("queued");
+    wiegand.send(card(2)).expect("queued");
+    wiegand.stop().expect("rests");
+    let health = wiegand.health();
+    assert_eq!((health.sent, health.errors, health.healthy), (1, 1, true));
+    assert!(health.last_error.is_some_and(|error| error.contains("the wire is broken")));
+    let moved = moved.lock();
+    let whole = moved.iter().rposition(|edge| edge.at.as_millis() < 100).expect("the first card's");
+    assert!(!moved[whole].active, "at rest before the second card");
+}
+
+#[test]
+fn a_card_with_a_pause_in_it_is_told() {
+    for (late_us, stretched) in [(21_000, 1), (1_000, 0)] {
+        let pace: Arc<dyn Pace> = Arc::new(FakePace::late(vec![0, 0, 0, 0, late_us]));
+        let (lines, moved) = wires(&pace, usize::MAX);
+        let wiegand = Wiegand::with(&WiegandSettings::default(), lines, pace).expect("starts");
+        wiegand.send(card(1)).expect("queued");
+        wiegand.stop().expect("rests");
+        assert_eq!(cards(&moved), [card(1)], "to its end");
+        let health = wiegand.health();
+        assert_eq!((health.sent, health.stretched), (1, stretched), "{health:?}");
+        assert!(health.longest_pulse_us >= 50 && health.longest_interval_us >= 2_000 + late_us);
+    }
+}
+
+/// A wire that does not return until it is let go, and that panics on request.
+struct Stuck {
+    go: Receiver<bool>,
+    armed: bool,
+}
+
+impl Lock for Stuck {
+    fn set(&mut self, active: bool) -> Result<()> {
+        if self.armed && active && self.go.recv().unwrap_or_default() {
+            panic!("this wire panics");
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "stuck".into()
+    }
+}
+
+#[test]
+fn wires_that_hang_block_nobody_and_a_panic_does_not_end_the_thread() {
+    let (let_go, go) = bounded(64);
+    let line = |armed| -> Box<dyn Lock> { Box::new(Stuck { go: go.clone(), armed }) };
+    let pace = Arc::new(FakePace::default());
+    let wiegand = Wiegand::with(&WiegandSettings::default(), [line(true), line(false)], pace.clone()).expect("starts");
+    // One is with the thread, or will be; the queue takes the others.
+    let queued = (0..20).filter(|&number| wiegand.send(card(number)).is_ok()).count();
+    assert!((QUEUE..=QUEUE + 1).contains(&queued), "{queued}");
+    assert_eq!(wiegand.health().refused, 20 - queued as u64);
+    let_go.send(true).expect("heard");
+    drop(let_go);
+    wiegand.stop().expect("all sent");
+    let health = wiegand.health();
+    assert_eq!((health.errors, health.sent + health.dropped), (1, queued as u64 - 1));
+    assert!(health.last_error.is_some_and(|error| error.contains("panicked")));
+}
+
+#[test]
+fn settings_parse_and_refuse() {
+    let parse = |text: &str| toml::from_str::<WiegandSettings>(text);
+    assert_eq!(parse("").expect("all defaults"), WiegandSettings::default());
+    let settings = parse("bits = 34\npulse_us = 100\ninterval_us = 200").expect("parses");
+    settings.validate("door.lock").expect("in range");
+    assert_eq!(settings.bits, Format::Bits34);
+    assert_eq!(parse(&toml::to_string(&settings).expect("prints")).expect("its own print"), settings);
+    for (text, words) in [
+        ("pulse_us = 19", ["door.lock.pulse_us", "19", "20 to 100"]),
+        ("pulse_us = 101", ["door.lock.pulse_us", "101", "20 to 100"]),
+        ("interval_us = 199", ["door.lock.interval_us", "199", "200 to 20000"]),
+        ("interval_us = 20001", ["door.lock.interval_us", "20001", "200 to 20000"]),
+    ] {
+        let error = parse(text).expect(text).validate("door.lock").expect_err(text);
+        assert!(words.iter().all(|word| error.message().contains(word)), "{error}");
+    }
+    assert!(parse("bits = 30").expect_err("30").to_string().contains("only 26 and 34"));
+    assert!(parse("pulse = 50").is_err());
+}
