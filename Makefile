@@ -7,7 +7,7 @@ export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench mutants networks photos accuracy setup-build setup-test
+.PHONY: help demo test lint build bench mutants networks photos accuracy cross board setup-build setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -25,8 +25,9 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo deny --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
-	shellcheck cross/setup cross/faiss cross/one-build models/fetch tests/bench/run tests/bench/accuracy \
-		tests/bench/onnxruntime tests/mutants .ci/run
+	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/board/prepare cross/board/boot \
+		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants .ci/run
+	shellcheck --shell=sh cross/board/init cross/board/door cross/board/pi
 	cross/one-build
 
 build: setup-build ## the daemon
@@ -42,6 +43,12 @@ mutants: setup-build ## break the door's state machines on purpose, and see that
 
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(TARGET)/facegate
+
+cross: ## the daemon for 64-bit ARM boards, by Debian 13's own toolchain (needs root and mmdebstrap once)
+	cross/build aarch64
+
+board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip, a Raspberry Pi 3's pins
+	cross/board/test "$$(cross/build aarch64)"
 
 networks: ## the packs that can be had here
 	models/fetch --optional door starter door
