@@ -64,7 +64,8 @@ impl Watch {
                 told = hung;
                 if !hung && guard.say(ALIVE).is_err() {
                     tracing::error!("the guard is gone; another is started");
-                    thread::sleep(AGAIN);
+                    // Not longer than the daemon runs.
+                    thread::park_timeout(AGAIN);
                     // It has ended.
                     let _ = guard.process.wait();
                     match Guard::start(&orders) {
