@@ -54,6 +54,8 @@ kinds! {
     NotFound => "not_found", 404, 66;
     /// The path exists, the method does not.
     MethodNotAllowed => "method_not_allowed", 405, 64;
+    /// The door itself refuses: it is in lockdown, or another one of its airlock is open.
+    DoorRefused => "door_refused", 409, 75;
     /// What was to be changed is not what the client had read.
     PreconditionFailed => "precondition_failed", 412, 75;
     /// The rules contradict themselves; the message has the place, the help the cure.

@@ -30,6 +30,7 @@ pub mod gallery;
 pub mod guard;
 pub mod intake;
 pub mod journal;
+pub mod operator;
 pub mod recognition;
 pub mod rulebook;
 pub mod vision;

@@ -1,16 +1,22 @@
-//! Who is calling: the key in `Authorization: Bearer KEY` names the tenant.
+//! Who is calling: the key in `Authorization: Bearer KEY` names the tenant and what it may do. On the daemon's own socket,
+//! whoever sends no key is the user of this machine at its other end.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{Request, State as Shared},
-    http::{HeaderMap, header},
-    middleware::Next,
+    http::{HeaderMap, Method, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
+    routing::MethodRouter,
 };
 
-use super::{State, blocking, error::Failure};
-use crate::{error::Kind, gallery::TenantId};
+use super::{State, blocking, error::Failure, server::Peer};
+use crate::{
+    error::{Error, Kind},
+    gallery::{Caller, Right, TenantId},
+    operator::Operator,
+};
 
 /// Longest key that is looked at, in bytes; ours are far shorter.
 const LONGEST_KEY: usize = 256;
@@ -19,30 +25,68 @@ const LONGEST_KEY: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Tenant(pub(super) TenantId);
 
-/// Lets only requests with a valid key through, and hands the tenant on.
-///
-/// A request without a key takes the same way through the gallery as one with a wrong key, so that both take the same
-/// time.
-pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
-    if let Err(error) = state.readiness.api() {
-        return Failure(error).into_response();
-    }
-    let key = bearer(request.headers()).map(str::to_owned);
-    let given = key.is_some();
-    let gallery = Arc::clone(&state.gallery);
-    let tenant = match blocking(move || gallery.authenticate(key.as_deref().unwrap_or_default())).await {
-        Ok(tenant) if given => tenant,
-        Ok(_) => return missing().into_response(),
-        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey && !given => return missing().into_response(),
-        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => {
-            return Failure::new(Kind::InvalidApiKey, "the API key is unknown or revoked").into_response();
-        }
+/// Lets only requests with a valid key through, and hands on who calls, for which tenant.
+pub(super) async fn tenants(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
+    let caller = match caller(&state, request.headers()).await {
+        Ok(caller) => caller,
         Err(failure) => return failure.into_response(),
     };
-    request.extensions_mut().insert(Tenant(tenant.clone()));
+    let tenant = Tenant(caller.tenant.clone());
+    request.extensions_mut().insert(tenant.clone());
+    request.extensions_mut().insert(Operator::Key(caller));
     let mut response = next.run(request).await;
-    response.extensions_mut().insert(Tenant(tenant));
+    response.extensions_mut().insert(tenant);
     response
+}
+
+/// The same for calls about doors, which a user of this machine may make without a key.
+pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    match peer {
+        Some(Peer { user }) if !request.headers().contains_key(header::AUTHORIZATION) => {
+            if let Err(error) = state.readiness.api() {
+                return Failure(error).into_response();
+            }
+            request.extensions_mut().insert(Operator::Local { user });
+            next.run(request).await
+        }
+        _ => tenants(Shared(state), request, next).await,
+    }
+}
+
+/// Whose key it is. A request without one takes the same way through the gallery as one with a wrong key, so that both take
+/// the same time.
+async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
+    state.readiness.api()?;
+    let key = bearer(headers).map(str::to_owned);
+    let given = key.is_some();
+    let gallery = Arc::clone(&state.gallery);
+    match blocking(move || gallery.authenticate(key.as_deref().unwrap_or_default())).await {
+        Ok(caller) if given => Ok(caller),
+        Ok(_) => Err(missing()),
+        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey && !given => Err(missing()),
+        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => {
+            Err(Failure::new(Kind::InvalidApiKey, "the API key is unknown or revoked"))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A route for those alone who have this right. To be used within [`tenants`].
+pub(super) fn needs(right: Right, route: MethodRouter<Arc<State>>) -> MethodRouter<Arc<State>> {
+    route.route_layer(from_fn(move |request: Request, next: Next| async move { checked(right, request, next).await }))
+}
+
+/// Reading needs the right to read, everything else the right to administer. To be used within [`tenants`].
+pub(super) async fn reading_or_changing(request: Request, next: Next) -> Result<Response, Failure> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    checked(if reads { Right::Read } else { Right::Admin }, request, next).await
+}
+
+async fn checked(right: Right, request: Request, next: Next) -> Result<Response, Failure> {
+    let operator = request.extensions().get::<Operator>();
+    operator.ok_or_else(|| Error::new(Kind::Internal, "a call without its caller"))?.must_have(right)?;
+    Ok(next.run(request).await)
 }
 
 fn missing() -> Failure {

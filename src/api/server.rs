@@ -17,14 +17,15 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UnixListener},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::{Instant, Sleep, sleep, timeout},
 };
 use tower::Service;
 
-use super::settings::Settings;
+use super::{local::Socket, settings::Settings};
+use crate::error::{Context as _, Kind, Result};
 
 /// How long requests that are under way at a shutdown may take to end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -39,31 +40,110 @@ const LINGER_BYTES: usize = 64 << 20;
 /// Largest head of a request, in bytes.
 const LARGEST_HEAD: usize = 32 << 10;
 
-/// Serves `router` on `listener` until `shutdown` is ready; then requests under way get [`GRACE`].
+/// Where the API is reached.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address and port.
+    Tcp(std::net::TcpListener),
+    /// The daemon's socket in the file system.
+    Local(Socket),
+}
+
+/// The user of this machine at the other end of the daemon's socket: an extension of every request that comes by it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) user: u32,
+}
+
+/// What is accepted: a connection, and who is at its other end where the kernel knows.
+type Accepted = (Pin<Box<dyn Stream>>, Option<Peer>);
+
+/// Bytes in and out.
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+enum Accepting {
+    Tcp(TcpListener),
+    /// With its file, which goes when it does.
+    Local {
+        listener: UnixListener,
+        _file: Socket,
+    },
+}
+
+impl Accepting {
+    fn new(listener: Listener) -> io::Result<Self> {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Self::Tcp)
+            }
+            Listener::Local(socket) => {
+                socket.listener.set_nonblocking(true)?;
+                let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
+                Ok(Self::Local { listener, _file: socket })
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are small: none should wait for the next one. Fails where the client is gone already.
+                let _ = stream.set_nodelay(true);
+                Ok((Box::pin(stream), None))
+            }
+            Self::Local { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred()?.uid();
+                Ok((Box::pin(stream), Some(Peer { user })))
+            }
+        }
+    }
+}
+
+/// Serves `router` on all of `listeners` until `shutdown` is ready; then requests under way get [`GRACE`].
 pub(super) async fn run(
-    listener: TcpListener,
-    router: Router,
+    listeners: Vec<Listener>,
+    router: &Router,
     settings: &Settings,
     shutdown: impl Future<Output = ()> + Send,
-) {
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+) -> Result<()> {
     let (stop, stopping) = watch::channel(());
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let listener = Accepting::new(listener).context(Kind::Io, || "a socket of the API cannot be used")?;
+        accepting.spawn(serve(listener, router.clone(), settings.clone(), stopping.clone()));
+    }
+    shutdown.await;
+    drop(stop);
+    while accepting.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Serves `router` on one listener until `stopping` says so. Each listener has places of its own: whoever floods the address
+/// keeps no operator from the socket.
+async fn serve(listener: Accepting, router: Router, settings: Settings, stopping: watch::Receiver<()>) {
+    let places = Arc::new(Semaphore::new(settings.max_connections));
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let mut stop = stopping.clone();
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
-            () = &mut shutdown => break,
+            // An error says that the sender is gone, which is how a shutdown is told.
+            _ = stop.changed() => break,
             // Ended ones are taken out as they end, or the set would grow for ever.
             Some(_) = connections.join_next() => continue,
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), settings.clone(), stopping.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, router.clone(), settings.clone(), stopping.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -76,7 +156,6 @@ pub(super) async fn run(
         }
     }
     drop(listener);
-    drop(stop);
     let ended = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut at the shutdown");
@@ -84,22 +163,23 @@ pub(super) async fn run(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, settings: Settings, mut stopping: watch::Receiver<()>) {
-    // Answers are small: none should wait for the next one.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+async fn connection(
+    stream: Pin<Box<dyn Stream>>,
+    peer: Option<Peer>,
+    router: Router,
+    settings: Settings,
+    mut stopping: watch::Receiver<()>,
+) {
     let io = TokioIo::new(Lingering { stream, until: None, discarded: 0 });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout())
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(io, TowerToHyperService::new(service(router)));
+        .serve_connection(io, TowerToHyperService::new(service(router, peer)));
     let mut connection = pin!(connection);
 
     let last = tokio::select! {
         outcome = connection.as_mut() => return note(outcome),
-        // An error says that the sender is gone, which is how a shutdown is told.
         _ = stopping.changed() => GRACE,
         () = sleep(settings.max_connection_age()) => settings.request_timeout() + LINGER,
     };
@@ -111,9 +191,16 @@ async fn connection(stream: TcpStream, router: Router, settings: Settings, mut s
 
 fn service(
     router: Router,
+    peer: Option<Peer>,
 ) -> impl Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
-    tower::util::MapRequest::new(router, |request: Request<hyper::body::Incoming>| request.map(Body::new))
+    tower::util::MapRequest::new(router, move |request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        request
+    })
 }
 
 /// A client that goes away, is too slow or does not speak HTTP is nothing to wake anybody for.
@@ -129,20 +216,20 @@ fn note(outcome: Result<(), hyper::Error>) {
 /// 413 while it sent would only see a broken connection. So after the last answer the client is heard out, within
 /// bounds, and what it says is thrown away.
 struct Lingering {
-    stream: TcpStream,
+    stream: Pin<Box<dyn Stream>>,
     until: Option<Pin<Box<Sleep>>>,
     discarded: usize,
 }
 
 impl AsyncRead for Lingering {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.stream.as_mut().poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream.as_mut().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -150,7 +237,7 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream.as_mut().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -158,13 +245,13 @@ impl AsyncWrite for Lingering {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.until.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            ready!(this.stream.as_mut().poll_shutdown(cx))?;
         }
         let until = this.until.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + LINGER)));
         let mut scratch = [0; 16 << 10];
@@ -173,7 +260,7 @@ impl AsyncWrite for Lingering {
                 return Poll::Ready(Ok(()));
             }
             let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
+            match ready!(this.stream.as_mut().poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => this.discarded += buf.filled().len(),
                 // The client has closed its side, or is gone.
                 _ => return Poll::Ready(Ok(())),

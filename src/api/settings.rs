@@ -1,6 +1,10 @@
 //! The API's part of the configuration file, and its limits.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +20,9 @@ pub struct Settings {
     /// Address and port to listen on; port 0 takes any free one. In the file, `"off"` is `None`: no API.
     #[serde(with = "address_or_off")]
     pub listen: Option<SocketAddr>,
+    /// The socket in the file system by which the command line commands a running daemon: whoever may open it needs no key
+    /// for the doors. `off`: none.
+    pub socket: PathBuf,
     /// Largest body of a request, in bytes: 65,536 to 268,435,456. More than
     /// `recognition.max_image_bytes`.
     pub max_body_bytes: usize,
@@ -43,6 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            socket: "data/facegate.sock".into(),
             max_body_bytes: 12 << 20,
             max_fields: 32,
             max_field_bytes: 64 << 10,
@@ -87,6 +95,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Where the daemon's socket is; none where it is off.
+    pub fn socket(&self) -> Option<&Path> {
+        (self.socket.as_os_str() != OFF).then_some(&*self.socket)
+    }
+
     pub(super) fn header_timeout(&self) -> Duration {
         Duration::from_secs(self.header_timeout_s)
     }
@@ -100,13 +113,16 @@ impl Settings {
     }
 }
 
+/// The word for what is not wanted.
+const OFF: &str = "off";
+
 /// An address, or the word `off`.
 mod address_or_off {
     use std::net::SocketAddr;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    const OFF: &str = "off";
+    use super::OFF;
 
     pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
         match address {

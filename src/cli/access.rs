@@ -136,6 +136,15 @@ pub enum Way {
     Exit,
 }
 
+impl From<Way> for Passage {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Entry => Self::Entry,
+            Way::Exit => Self::Exit,
+        }
+    }
+}
+
 fn time(text: &str) -> std::result::Result<Timestamp, String> {
     let zoned = |_| text.parse::<Zoned>().map(|zoned| zoned.timestamp());
     text.parse::<Timestamp>().or_else(zoned).map_err(|_| "no time with its offset or zone".to_owned())
@@ -191,11 +200,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         }
         Command::Explain { subject, door, passage, at, tenant } => {
             let (gallery, tenant) = of(tenant)?;
-            let passage = match passage {
-                Way::Entry => Passage::Entry,
-                Way::Exit => Passage::Exit,
-            };
-            let explanation = explain(&gallery, &tenant, &subject, &door, passage, at)?;
+            let explanation = explain(&gallery, &tenant, &subject, &door, passage.into(), at)?;
             context.out.result(&explanation, told);
             return Ok(if explanation.allowed { Answer::Yes } else { Answer::No });
         }

@@ -76,6 +76,7 @@ fn describe(record: &Record) -> String {
             let style = if matches!(happening, Happening::Raised { .. }) { BAD } else { Style::new() };
             format!("{style}{}{style:#}{subject}", happening.describe())
         }
+        Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")

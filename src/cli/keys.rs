@@ -1,7 +1,10 @@
 //! `facegate keys`: who may use the REST API.
 
 use super::{Answer, Context, gallery::open};
-use crate::{error::Result, gallery::TenantId};
+use crate::{
+    error::Result,
+    gallery::{Right, Rights, TenantId},
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -12,6 +15,10 @@ pub enum Command {
         /// A note to tell keys apart by.
         #[arg(long)]
         label: Option<String>,
+        /// What it may do, once for each: enrol, match, read, delete, admin (change the rules), door (command the doors).
+        /// [default: all but door]
+        #[arg(long = "right", value_name = "RIGHT")]
+        rights: Vec<Right>,
     },
     /// List the keys: ids and labels, never the keys themselves.
     List,
@@ -25,11 +32,13 @@ pub enum Command {
 pub fn run(context: &Context, command: Command) -> Result<Answer> {
     let gallery = open(&context.load()?)?;
     match command {
-        Command::Add { tenant, label } => {
-            let key = gallery.add_key(&tenant, label.as_deref())?;
-            context.out.result(&serde_json::json!({ "id": key.id, "tenant": tenant, "key": key.secret }), |_| {
+        Command::Add { tenant, label, rights } => {
+            let rights = if rights.is_empty() { Rights::default() } else { rights.into_iter().collect() };
+            let key = gallery.add_key(&tenant, label.as_deref(), rights)?;
+            let made = serde_json::json!({ "id": key.id, "tenant": tenant, "rights": rights, "key": key.secret });
+            context.out.result(&made, |_| {
                 format!(
-                    "key {} of tenant {tenant}:\n\n  {}\n\nIt is shown this once. Send it as `Authorization: Bearer KEY`.",
+                    "key {} of tenant {tenant}, for {rights}:\n\n  {}\n\nIt is shown this once. Send it as `Authorization: Bearer KEY`.",
                     key.id, key.secret
                 )
             });
@@ -37,7 +46,8 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::List => {
             for key in gallery.keys()? {
                 context.out.result(&key, |key| {
-                    format!("{}  {}  {}  {}", key.id, key.created_at, key.tenant, key.label.as_deref().unwrap_or("-"))
+                    let label = key.label.as_deref().unwrap_or("-");
+                    format!("{}  {}  {}  {label}  ({})", key.id, key.created_at, key.tenant, key.rights)
                 });
             }
         }

@@ -6,8 +6,10 @@
 mod access;
 mod bench;
 mod check;
+mod client;
 mod config;
 mod demo;
+mod door;
 mod evaluate;
 mod gallery;
 mod gpio;
@@ -68,6 +70,9 @@ enum Command {
     /// Say who may pass which door and when, who is where, and why somebody would be let in.
     #[command(subcommand)]
     Access(access::Command),
+    /// Ask the running daemon how its doors are, and command them: unlock, hold, lock down, release.
+    #[command(subcommand)]
+    Door(door::Command),
     /// Make, list and revoke keys of the REST API.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => gallery::list(&context, args),
         Command::Delete(args) => gallery::delete(&context, args),
         Command::Access(command) => access::run(&context, command),
+        Command::Door(command) => door::run(&context, command),
         Command::Keys(command) => keys::run(&context, command),
         Command::Models(command) => models::run(&context, command),
         Command::Check(args) => check::run(&context, args),

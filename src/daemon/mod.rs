@@ -32,7 +32,7 @@ use self::{
     telling::Teller,
 };
 use crate::{
-    api,
+    api::{self, Listener, Socket},
     camera::Feed,
     clock::Clock,
     config::{self, Config},
@@ -41,6 +41,7 @@ use crate::{
     gallery::Gallery,
     guard::Watch,
     journal::Journal,
+    operator::{self, Desk, Post},
     recognition::Recognition,
     rulebook::Gate,
     vision::{engine::Engine, models::Pack},
@@ -83,7 +84,8 @@ struct Door {
 }
 
 struct ApiServer {
-    address: SocketAddr,
+    /// None where only the daemon's socket is served.
+    address: Option<SocketAddr>,
     stop: tokio::sync::oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -146,6 +148,7 @@ impl Daemon {
     ) -> Result<()> {
         let name: Arc<str> = config.name.as_str().into();
         let driver = Arc::new(Driver::start(&config.settings(), hardware, place, Arc::clone(clock))?);
+        operator::resume(&self.gallery, &name, &driver)?;
         let reports = driver.reports();
         let passers = Arc::new(Passers::default());
         let gate = Arc::new(Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)));
@@ -267,15 +270,24 @@ impl Daemon {
 
     fn start_api(&mut self) -> Result<Option<Arc<api::Readiness>>> {
         let settings = self.config.api.clone();
-        let Some(listen) = settings.listen else { return Ok(None) };
-        let listener = TcpListener::bind(listen).map_err(|error| {
-            Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
-                .source(error)
-                .help("is another facegate running? Choose another address in [api] listen")
-        })?;
-        let address = listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?;
-        let recognition = Recognition::start(Arc::clone(&self.engine), &self.config.api.recognition)?;
-        let state = api::State::new(settings, Arc::clone(&self.gallery), recognition);
+        let (mut listeners, mut address, mut recognition) = (Vec::new(), None, None);
+        if let Some(listen) = settings.listen {
+            let listener = TcpListener::bind(listen).map_err(|error| {
+                Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
+                    .source(error)
+                    .help("is another facegate running? Choose another address in [api] listen")
+            })?;
+            address = Some(listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?);
+            recognition = Some(Recognition::start(Arc::clone(&self.engine), &settings.recognition)?);
+            listeners.push(Listener::Tcp(listener));
+        }
+        if let Some(socket) = settings.socket() {
+            listeners.push(Listener::Local(Socket::bind(socket)?));
+        }
+        if listeners.is_empty() {
+            return Ok(None);
+        }
+        let state = api::State::new(settings, Arc::clone(&self.gallery), recognition, self.desk());
         let readiness = Arc::clone(state.readiness());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -285,7 +297,7 @@ impl Daemon {
             .context(Kind::Io, || "the API's threads cannot be started")?;
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = spawn("api-main", move || {
-            let served = runtime.block_on(api::serve(listener, state, async {
+            let served = runtime.block_on(api::serve(listeners, state, async {
                 // Sent, or dropped with the daemon: both mean stop.
                 let _ = stopped.await;
             }));
@@ -298,9 +310,22 @@ impl Daemon {
         Ok(Some(readiness))
     }
 
+    /// Where operators find the doors.
+    fn desk(&self) -> Desk {
+        let posts = self.config.doors.iter().zip(&self.doors).map(|(config, door)| Post {
+            name: Arc::clone(&door.name),
+            tenant: config.tenant.clone(),
+            driver: Arc::clone(&door.driver),
+            feeds: vec![Arc::clone(&door.feed)],
+            gallery: Arc::clone(&self.gallery),
+            journal: Arc::clone(&self.journal),
+        });
+        Desk::new(posts.collect())
+    }
+
     /// Where the API listens; none where it is off.
     pub fn api_address(&self) -> Option<SocketAddr> {
-        self.api.as_ref().map(|api| api.address)
+        self.api.as_ref().and_then(|api| api.address)
     }
 
     /// The store, for those who run the daemon within their own process.

@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use facegate_control::{
     Class, Passage,
-    door::{Command, Happening, Interlock, Mode},
+    door::{Command, Happening, Interlock, Mode, Refusal},
 };
 use parking_lot::Mutex;
 
@@ -49,10 +49,19 @@ pub struct Grant {
 }
 
 /// What somebody asks of a door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Order {
-    Command(Command),
+    Command(Command, Sender<Heard>),
     FreeAccess(bool),
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Why the door refused; none where it obeyed.
+    pub refused: Option<Refusal>,
+    /// What the door is like since.
+    pub mode: Mode,
 }
 
 /// A lock's relay has moved.
@@ -193,9 +202,12 @@ impl Driver {
         })
     }
 
-    /// Tells the door what an operator asks of it. Never waits; what comes of it is reported.
-    pub fn command(&self, command: Command) -> Result<()> {
-        self.order(Order::Command(command))
+    /// Tells the door what an operator asks of it. Never waits: what comes of it arrives in a moment, once the lines have
+    /// their new levels. Nothing arrives where the door is stopped meanwhile.
+    pub fn command(&self, command: Command) -> Result<Receiver<Heard>> {
+        let (answer, heard) = bounded(1);
+        self.order(Order::Command(command, answer))?;
+        Ok(heard)
     }
 
     /// Says whether a schedule has the door unlocked now. Saying it again does no harm.

@@ -36,7 +36,7 @@ use crate::{
     error::{Kind, Result},
 };
 
-pub use driver::{Driver, Edge, Grant, Health, Place, Report};
+pub use driver::{Driver, Edge, Grant, Health, Heard, Place, Report};
 pub use facegate_control::door::FailState;
 pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input};
 pub use output::Hardware;

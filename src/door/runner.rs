@@ -18,7 +18,7 @@ use facegate_control::{
 use parking_lot::Mutex;
 
 use super::{
-    Edge, Grant, Hardware, Health, Place, Report, Settings,
+    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings,
     driver::{Order, millis},
     feed::Sensed,
     output::Output,
@@ -78,6 +78,8 @@ pub(super) struct Runner {
     told: Vec<Happening>,
     /// The grants that opened the lanes, until their relays have moved.
     tags: [Option<u64>; 2],
+    /// Why the last command or grant was refused, if it was.
+    refused: Option<Refusal>,
     /// What a door that begins anew after a panic has to know.
     heard: [Option<Input>; Sensor::ALL.len()],
     free: bool,
@@ -107,6 +109,7 @@ impl Runner {
             clock,
             told: Vec::with_capacity(ROOM),
             tags: [None; 2],
+            refused: None,
             heard: [None; Sensor::ALL.len()],
             free: false,
             lockdown: false,
@@ -186,14 +189,7 @@ impl Runner {
                     return self.shut_down(ends);
                 }
                 Came::Sensed(sensed) => self.sensed(sensed, ends),
-                Came::Order(Order::Command(command)) => {
-                    match command {
-                        Command::Lockdown => self.lockdown = true,
-                        Command::Release => self.lockdown = false,
-                        _ => {}
-                    }
-                    self.step(Input::Command(command), ends);
-                }
+                Came::Order(Order::Command(command, answer)) => self.commanded(command, &answer, ends),
                 Came::Order(Order::FreeAccess(free)) => {
                     self.free = free;
                     self.step(Input::FreeAccess(free), ends);
@@ -202,6 +198,17 @@ impl Runner {
                 Came::Nothing => {}
             }
         }
+    }
+
+    fn commanded(&mut self, command: Command, answer: &Sender<Heard>, ends: &Ends) {
+        match command {
+            Command::Lockdown => self.lockdown = true,
+            Command::Release => self.lockdown = false,
+            _ => {}
+        }
+        self.step(Input::Command(command), ends);
+        // Whoever asked may have gone.
+        let _ = answer.try_send(Heard { refused: self.refused, mode: self.door.mode() });
     }
 
     fn granted(&mut self, grant: Grant, ends: &Ends) {
@@ -250,9 +257,12 @@ impl Runner {
         let step = self.decide(input, at);
         let now = self.clock.now();
         let happened = input != Input::Tick;
+        self.refused = None;
         for happening in &self.told {
-            if let Happening::Unlocked { lane, tag, .. } = happening {
-                self.tags[*lane as usize] = *tag;
+            match *happening {
+                Happening::Unlocked { lane, tag, .. } => self.tags[lane as usize] = tag,
+                Happening::Refused { by: Cause::Command | Cause::Grant, why, .. } => self.refused = Some(why),
+                _ => {}
             }
         }
         let outputs = step.outputs;

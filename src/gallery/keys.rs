@@ -1,13 +1,14 @@
 //! API keys: 256 random bits each, shown once, of which only a hash is kept.
 //!
 //! A row of `keys`: the hash 32 bytes, made at i64 in microseconds since 1970, length of the tenant u8, the tenant, the
-//! label (empty for none). The hash is BLAKE3 without salt or stretching: there is nothing to guess in 256 random bits.
+//! label (empty for none), a zero byte, the rights u8. A row without the last two is one of the first keys that were made,
+//! and has the usual rights. The hash is BLAKE3 without salt or stretching: there is nothing to guess in 256 random bits.
 
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::{
-    Gallery,
+    Gallery, Rights,
     ids::TenantId,
     record::{microseconds, timestamp},
     seal::new_secret,
@@ -27,7 +28,17 @@ const CONTEXT: &str = "facegate gallery 2026 hash of an API key";
 /// A key as `authenticate` needs it.
 pub(super) struct KnownKey {
     hash: [u8; 32],
-    tenant: TenantId,
+    caller: Caller,
+}
+
+/// Who calls, by their key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's public name.
+    pub key: String,
+    /// Whose gallery and whose doors.
+    pub tenant: TenantId,
+    pub rights: Rights,
 }
 
 impl Gallery {
@@ -35,7 +46,7 @@ impl Gallery {
     ///
     /// # Errors
     /// `InvalidField` for a label over 128 bytes or with control characters.
-    pub fn add_key(&self, tenant: &TenantId, label: Option<&str>) -> Result<NewKey> {
+    pub fn add_key(&self, tenant: &TenantId, label: Option<&str>, rights: Rights) -> Result<NewKey> {
         let label = label.unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
             let rule = format!("the label must be at most {MAX_LABEL_BYTES} bytes without control characters");
@@ -47,6 +58,8 @@ impl Gallery {
         row.push(tenant.as_str().len() as u8);
         row.extend(tenant.as_str().bytes());
         row.extend(label.bytes());
+        // A label has no control characters.
+        row.extend([0, rights.bits()]);
 
         let mut writer = self.write()?;
         let number = writer.tenant(tenant)?.number;
@@ -96,7 +109,7 @@ impl Gallery {
     ///
     /// # Errors
     /// `InvalidApiKey` for whatever is no valid key.
-    pub fn authenticate(&self, secret: &str) -> Result<TenantId> {
+    pub fn authenticate(&self, secret: &str) -> Result<Caller> {
         self.catch_up()?;
         let hash = hash(secret);
         let keys = self.keys.read();
@@ -107,7 +120,7 @@ impl Gallery {
         usize::try_from(found)
             .ok()
             .and_then(|index| keys.get(index))
-            .map(|key| key.tenant.clone())
+            .map(|key| key.caller.clone())
             .ok_or_else(|| Error::new(Kind::InvalidApiKey, "the API key is not valid"))
     }
 
@@ -116,7 +129,7 @@ impl Gallery {
         for row in self.store.keys.iter(txn)? {
             let (id, row) = row?;
             let (hash, info) = parse(id, row).ok_or_else(damaged)?;
-            keys.push(KnownKey { hash, tenant: info.tenant });
+            keys.push(KnownKey { hash, caller: Caller { key: info.id, tenant: info.tenant, rights: info.rights } });
         }
         *self.keys.write() = keys;
         Ok(())
@@ -127,13 +140,18 @@ fn parse(id: &[u8], row: &[u8]) -> Option<([u8; 32], KeyInfo)> {
     let (hash, rest) = row.split_first_chunk::<32>()?;
     let (created, rest) = rest.split_first_chunk::<8>()?;
     let (&length, rest) = rest.split_first()?;
-    let (tenant, label) = rest.split_at_checked(usize::from(length))?;
+    let (tenant, rest) = rest.split_at_checked(usize::from(length))?;
+    let (label, rights) = match rest {
+        [label @ .., 0, rights] => (label, Rights::from_bits(*rights)),
+        label => (label, Rights::default()),
+    };
     let label = std::str::from_utf8(label).ok()?;
     let info = KeyInfo {
         id: std::str::from_utf8(id).ok()?.to_owned(),
         tenant: std::str::from_utf8(tenant).ok()?.parse().ok()?,
         label: (!label.is_empty()).then(|| label.to_owned()),
         created_at: timestamp(i64::from_le_bytes(*created)),
+        rights,
     };
     Some((*hash, info))
 }

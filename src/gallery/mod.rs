@@ -3,7 +3,7 @@
 //! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
 //! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
 //! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
-//! [`query`] asks, [`keys`] says who may call, [`access`] who may pass, [`check`] proves that all of them agree.
+//! [`query`] asks, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`check`] proves that all of them agree.
 //!
 //! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,
 //! and [`Gallery::refresh`] takes in what others did; only [`Gallery::best_two`] does not look first, because the door
@@ -24,9 +24,11 @@ mod index;
 mod keys;
 mod query;
 mod record;
+mod rights;
 mod roster;
 mod seal;
 mod slots;
+mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,9 @@ use uuid::{ContextV7, Uuid};
 pub use self::{
     access::{Expected, StoredRules, changed_meanwhile},
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
+    keys::Caller,
+    rights::{Right, Rights},
+    standing::Standing,
     types::{CheckReport, Enrolment, Finding, KeyInfo, ListFilter, Match, NewEnrolment, NewKey, Page, Settings, Stats},
 };
 use self::{

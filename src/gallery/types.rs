@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ids::{EmbeddingId, SubjectId, TenantId};
+use super::{
+    Rights,
+    ids::{EmbeddingId, SubjectId, TenantId},
+};
 use crate::{
     error::{Error, Kind, Result},
     vision::Embedding,
@@ -157,6 +160,8 @@ pub struct KeyInfo {
     pub label: Option<String>,
     /// The wall clock when it was made.
     pub created_at: Timestamp,
+    /// What it may do.
+    pub rights: Rights,
 }
 
 /// How full the gallery is.

@@ -1,6 +1,6 @@
 //! What stands in the journal.
 
-use facegate_control::door::Happening;
+use facegate_control::door::{Command, Happening};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,13 @@ pub enum Event {
         /// Who was granted, where it is about a grant.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
+    },
+    /// An operator's, as it was given; what came of it follows.
+    Command {
+        #[serde(flatten)]
+        command: Command,
+        /// Who gave it: `key 1a2b3c4d`, `user 0` of this machine.
+        by: String,
     },
     /// The wall clock jumped by so many seconds, forward where positive: the times before and after do not compare.
     ClockJumped { seconds: i64 },

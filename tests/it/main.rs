@@ -8,4 +8,5 @@ mod controller;
 mod door;
 mod faults;
 mod guard;
+mod operator;
 mod support;

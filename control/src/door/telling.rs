@@ -1,6 +1,6 @@
 //! What happened at a door, in words.
 
-use super::{Alarm, Cause, Happening};
+use super::{Alarm, Cause, Command, Happening};
 use crate::Passage;
 
 impl Cause {
@@ -26,6 +26,23 @@ impl Alarm {
             Self::ForcedOpen => "forced open",
             Self::Tailgating => "tailgating",
             Self::Tamper => "tampered with",
+        }
+    }
+}
+
+impl Command {
+    /// The same in plain words, as somebody would say it to the door.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Unlock { passage: Passage::Entry } => "unlock for one pulse",
+            Self::Unlock { passage: Passage::Exit } => "unlock for one pulse, the way out",
+            Self::Hold => "hold unlocked",
+            Self::FreeAccess { on: true } => "free access",
+            Self::FreeAccess { on: false } => "end free access",
+            Self::Lockdown => "lock down",
+            Self::Release => "release",
+            Self::EndEmergency => "end the emergency",
+            Self::ResetAlarms => "reset the alarms",
         }
     }
 }

@@ -31,7 +31,7 @@ pub(in crate::api) async fn enroll(
     let metadata = form.values.metadata("metadata")?;
     let image = form.image()?;
 
-    let probe = state.recognition.enrolment(image).await?;
+    let probe = state.recognition()?.enrolment(image).await?;
     let enrolment = NewEnrolment {
         subject,
         embedding: probe.embedding,

@@ -26,8 +26,8 @@ pub(in crate::api) async fn search(
     let limit = form.values.count("limit", MOST)?.unwrap_or(DEFAULT_LIMIT);
     let image = form.image()?;
 
-    let probe = state.recognition.probe(image).await?;
-    let calibration = state.recognition.calibration();
+    let probe = state.recognition()?.probe(image).await?;
+    let calibration = state.recognition()?.calibration();
     let (gallery, least) = (Arc::clone(&state.gallery), threshold.least_cosine(calibration));
     let found = blocking(move || gallery.search(&tenant, &probe.embedding, limit, least)).await?;
     let matches: Vec<_> = found

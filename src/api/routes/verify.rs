@@ -44,8 +44,8 @@ pub(in crate::api) async fn verify(
         return Err(nobody().into());
     }
 
-    let probe = state.recognition.probe(image).await?;
-    let (gallery, calibration) = (Arc::clone(&state.gallery), state.recognition.calibration().clone());
+    let probe = state.recognition()?.probe(image).await?;
+    let (gallery, calibration) = (Arc::clone(&state.gallery), state.recognition()?.calibration().clone());
     let answer = blocking(move || {
         let best = gallery.compare(&tenant, &subject, &probe.embedding)?;
         let similarity = calibration.similarity(best.cosine);

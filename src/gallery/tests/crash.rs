@@ -131,7 +131,7 @@ fn child_that_obeys() {
                 say(found.first().map_or("nobody", |hit| hit.enrolment.subject.as_str()));
             }
             ["key"] => {
-                let key = gallery.add_key(&acme, None).unwrap();
+                let key = gallery.add_key(&acme, None, Default::default()).unwrap();
                 say(&format!("{} {}", key.id, key.secret));
             }
             ["revoke", id] => {
@@ -222,7 +222,7 @@ fn processes_see_what_each_other_does() {
 
     let answer = other.ask("key");
     let (id, secret) = answer.split_once(' ').unwrap();
-    assert_eq!(gallery.authenticate(secret).unwrap(), acme);
+    assert_eq!(gallery.authenticate(secret).unwrap().tenant, acme);
     other.ask(&format!("revoke {id}"));
     assert_eq!(gallery.authenticate(secret).unwrap_err().kind(), Kind::InvalidApiKey);
 }

@@ -59,7 +59,7 @@ fn ten_thousand_faces() {
         drop(gallery.compare(&acme, &subject(&format!("subject-{n}")), &probes[n as usize]).unwrap());
     });
     time("refresh with nothing new", &|_| assert!(!gallery.refresh().unwrap()));
-    let key = gallery.add_key(&acme, None).unwrap();
+    let key = gallery.add_key(&acme, None, Default::default()).unwrap();
     time("authenticate", &|_| drop(gallery.authenticate(&key.secret).unwrap()));
     time("enroll", &|n| drop(gallery.enroll(&acme, new("new", n)).unwrap()));
     let ids: Vec<_> = gallery.list(&acme, &ListFilter { limit: 200, ..ListFilter::default() }).unwrap().enrolments;

@@ -158,12 +158,12 @@ fn keys_open_their_tenant_until_they_are_revoked() {
     let dir = folder();
     let gallery = open(dir.path());
     let (acme, globex) = (tenant("acme"), tenant("globex"));
-    let first = gallery.add_key(&acme, Some("front desk")).unwrap();
-    let second = gallery.add_key(&globex, None).unwrap();
+    let first = gallery.add_key(&acme, Some("front desk"), Default::default()).unwrap();
+    let second = gallery.add_key(&globex, None, Default::default()).unwrap();
     assert!(first.secret.starts_with("fg_") && first.secret.len() == 67);
     assert!(!format!("{first:?}").contains(&first.secret), "a secret is not for logs");
-    assert_eq!(gallery.authenticate(&first.secret).unwrap(), acme);
-    assert_eq!(gallery.authenticate(&second.secret).unwrap(), globex);
+    assert_eq!(gallery.authenticate(&first.secret).unwrap().tenant, acme);
+    assert_eq!(gallery.authenticate(&second.secret).unwrap().tenant, globex);
     for wrong in ["", "fg_", &first.secret[1..], &format!("{} ", first.secret), &first.secret.to_uppercase(), &first.id]
     {
         assert_eq!(gallery.authenticate(wrong).unwrap_err().kind(), Kind::InvalidApiKey);
@@ -177,10 +177,10 @@ fn keys_open_their_tenant_until_they_are_revoked() {
     for unknown in [first.id.as_str(), "", &"x".repeat(1000)] {
         assert_eq!(gallery.revoke_key(unknown).unwrap_err().kind(), Kind::NotFound);
     }
-    assert_eq!(gallery.add_key(&acme, Some("a\nb")).unwrap_err().kind(), Kind::InvalidField);
+    assert_eq!(gallery.add_key(&acme, Some("a\nb"), Default::default()).unwrap_err().kind(), Kind::InvalidField);
     drop(gallery);
     let gallery = open(dir.path());
-    assert_eq!(gallery.authenticate(&second.secret).unwrap(), globex);
+    assert_eq!(gallery.authenticate(&second.secret).unwrap().tenant, globex);
     drop(gallery);
     let file = std::fs::read(settings(dir.path()).dir.join("data.mdb")).unwrap();
     assert!(!file.windows(64).any(|part| part == &second.secret.as_bytes()[3..]), "only a hash is stored");

@@ -134,7 +134,7 @@ fn a_call_without_a_valid_key_gets_nowhere() {
 
     // A revoked key ends at once.
     let tenant = "gamma".parse::<TenantId>().expect("a tenant's name");
-    let key = server.gallery.add_key(&tenant, Some("to be revoked")).expect("a key is added");
+    let key = server.gallery.add_key(&tenant, Some("to be revoked"), Default::default()).expect("a key is added");
     let authorization = format!("Bearer {}", key.secret);
     let path = "/v1/face-matching/embeddings";
     assert_eq!(call(server.address, "GET", path, &[("Authorization", &authorization)], None).status, 200);

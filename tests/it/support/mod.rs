@@ -12,9 +12,10 @@ use std::{
 };
 
 use facegate::{
-    api::{self, Readiness},
+    api::{self, Listener, Readiness},
     clock::{Clock, SystemClock},
-    gallery::{self, Gallery, TenantId},
+    gallery::{self, Gallery, Rights, TenantId},
+    operator::Desk,
     recognition::Recognition,
     vision::{engine::Engine, models::Pack},
 };
@@ -85,11 +86,11 @@ impl Server {
         let gallery = Arc::new(Gallery::open(&store, engine.model_id(), clock).expect("a new gallery opens"));
         let keys = ["acme", "beta"].map(|tenant| {
             let tenant = tenant.parse::<TenantId>().expect("a tenant's name");
-            gallery.add_key(&tenant, None).expect("a key is added").secret
+            gallery.add_key(&tenant, None, Rights::default()).expect("a key is added").secret
         });
         let recognition = Recognition::start(engine, &settings.recognition).expect("the recognition starts");
         settings.validate().expect("the settings are valid");
-        let state = api::State::new(settings, Arc::clone(&gallery), recognition);
+        let state = api::State::new(settings, Arc::clone(&gallery), Some(recognition), Desk::default());
         let readiness = Arc::clone(state.readiness());
 
         let (stop, stopped) = oneshot::channel::<()>();
@@ -102,7 +103,7 @@ impl Server {
                 // Dropping the sender stops it, too.
                 let _ = stopped.await;
             };
-            runtime.block_on(api::serve(listener, state, shutdown)).expect("it serves");
+            runtime.block_on(api::serve(vec![Listener::Tcp(listener)], state, shutdown)).expect("it serves");
         });
         Self { address, gallery, readiness, keys, stop: Some(stop), thread: Some(thread), _folder: folder }
     }

@@ -48,8 +48,8 @@ pub(in crate::api) fn router() -> Router<Arc<State>> {
 }
 
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
-type Name = Result<Path<String>, PathRejection>;
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// Reads a query, of which every parameter must be known: a misspelt `at` would ask about another time.
 fn query(query: Pairs, known: &[&str]) -> Result<Values> {
@@ -67,13 +67,13 @@ fn query(query: Pairs, known: &[&str]) -> Result<Values> {
 }
 
 /// The name at the end of a path.
-fn name(path: Name) -> Result<String> {
+pub(super) fn name(path: Name) -> Result<String> {
     path.map(|Path(name)| name)
         .map_err(|_| Error::new(Kind::InvalidField, "the name in the path must be percent-encoded UTF-8"))
 }
 
 /// A body of JSON, no longer than `most` bytes.
-fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
+pub(super) fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
     let bytes = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::TooLarge, "the body has too many bytes"),
         _ => Error::new(Kind::MalformedRequest, "the body cannot be read"),
@@ -158,4 +158,4 @@ fn deleted() -> Response {
     Json(json!({ "success": true })).into_response()
 }
 
-type Answered = Result<Response, Failure>;
+pub(super) type Answered = Result<Response, Failure>;

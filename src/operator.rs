@@ -1,0 +1,207 @@
+//! What an operator asks of the doors while the daemon runs: how they are, and commands. The API and the command line both
+//! come here; every command is recorded with whoever gave it.
+//!
+//! A lockdown outlasts the daemon: it is stored before the answer is given, and in force again before the door hears of
+//! anybody ([`resume`]). A hold, free access by command and an emergency that latches end with the daemon.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crossbeam_channel::RecvTimeoutError;
+use facegate_control::door::{Command, Mode, Refusal};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::{
+    camera::Feed,
+    door::Driver,
+    error::{Error, Kind, Result},
+    gallery::{Caller, Gallery, Right, Standing, TenantId},
+    journal::{Entry, Event, Journal},
+};
+
+/// A door's thread answers in a moment. One that has not after this time does not work.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Whoever has this API key: the doors of its tenant are theirs.
+    Key(Caller),
+    /// A user of this machine whom the daemon's socket lets in: root, or the daemon's own. All doors are theirs.
+    Local { user: u32 },
+}
+
+impl Operator {
+    /// Refuses whoever has not this right.
+    ///
+    /// # Errors
+    /// `Forbidden`, saying which rights there are.
+    pub fn must_have(&self, right: Right) -> Result<()> {
+        match self {
+            Self::Key(caller) if !caller.rights.has(right) => {
+                let message = format!("this key has no right to '{}'; it has: {}", right.name(), caller.rights);
+                Err(Error::new(Kind::Forbidden, message).help("`facegate keys add --right` makes one that has"))
+            }
+            Self::Key(_) | Self::Local { .. } => Ok(()),
+        }
+    }
+
+    fn owns(&self, tenant: &TenantId) -> bool {
+        match self {
+            Self::Key(caller) => caller.tenant == *tenant,
+            Self::Local { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Operator {
+    /// As it stands in the journal: `key 1a2b3c4d`, `user 0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(caller) => write!(f, "key {}", caller.key),
+            Self::Local { user } => write!(f, "user {user}"),
+        }
+    }
+}
+
+/// A door that takes commands.
+pub struct Post {
+    pub name: Arc<str>,
+    pub tenant: TenantId,
+    pub driver: Arc<Driver>,
+    /// What its cameras show.
+    pub feeds: Vec<Arc<Feed>>,
+    pub gallery: Arc<Gallery>,
+    pub journal: Arc<Journal>,
+}
+
+/// How a door is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    pub door: String,
+    pub tenant: TenantId,
+    /// The first that applies of `emergency`, `lockdown`, `forced`, `held_open`, `held`, `free_access`, `unlocked`, `locked`.
+    pub mode: Mode,
+    /// Whether a lock has let go.
+    pub unlocked: bool,
+    /// Who ordered the lockdown and when, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockdown: Option<Standing>,
+    /// Whether the locks take the levels that they are given.
+    pub lock_works: bool,
+    /// Whether the lamps, the buzzer and the alarm relay do.
+    pub signals_work: bool,
+    /// Whether every input can be read.
+    pub inputs_work: bool,
+    /// Whether every camera gives frames.
+    pub cameras_work: bool,
+    /// What a line said when it failed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Why the door itself refused; none where it obeyed.
+    pub refused: Option<Refusal>,
+    pub mode: Mode,
+}
+
+/// Where operators find the doors of this board.
+#[derive(Default)]
+pub struct Desk {
+    posts: Vec<Post>,
+    /// One command at a time: what is stored of a lockdown is what the door was told last.
+    turn: Mutex<()>,
+}
+
+impl Desk {
+    /// The desk of these doors.
+    pub fn new(posts: Vec<Post>) -> Self {
+        Self { posts, turn: Mutex::new(()) }
+    }
+
+    /// How all the doors of this operator are.
+    ///
+    /// # Errors
+    /// `Forbidden` without the right to read; `Store` where it cannot be read which of them are in lockdown.
+    pub fn doors(&self, operator: &Operator) -> Result<Vec<Status>> {
+        operator.must_have(Right::Read)?;
+        self.posts.iter().filter(|post| operator.owns(&post.tenant)).map(Post::status).collect()
+    }
+
+    /// How one door is.
+    ///
+    /// # Errors
+    /// As [`Desk::doors`]; `NotFound` where this operator has no such door.
+    pub fn door(&self, operator: &Operator, door: &str) -> Result<Status> {
+        operator.must_have(Right::Read)?;
+        self.post(operator, door)?.status()
+    }
+
+    /// Has a door obey, and tells what came of it. A lockdown and its end are stored when this returns. May wait for the disk.
+    ///
+    /// # Errors
+    /// `Forbidden` without the right to command doors; `NotFound` where this operator has no such door; `Lock` where it does
+    /// not answer; `Store` where it obeyed, but a restart will not know.
+    pub fn command(&self, operator: &Operator, door: &str, command: Command) -> Result<Done> {
+        operator.must_have(Right::Door)?;
+        let post = self.post(operator, door)?;
+        let by = operator.to_string();
+        let _turn = self.turn.lock();
+        tracing::info!(door, %by, "command: {}", command.describe());
+        post.journal.append(Entry { door: Some(door.into()), event: Event::Command { command, by: by.clone() } });
+        let heard = post.driver.command(command);
+        // While the door obeys; and where it does not answer, all the more.
+        let stored = match command {
+            Command::Lockdown => post.gallery.set_lockdown(door, Some(&by)),
+            Command::Release => post.gallery.set_lockdown(door, None),
+            _ => Ok(()),
+        };
+        let heard = heard?.recv_timeout(ANSWER).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Error::new(Kind::Lock, format!("door '{door}' does not answer"))
+                .help("see the log for what its lock said last, and check its wiring"),
+            RecvTimeoutError::Disconnected => Error::new(Kind::NotReady, format!("door '{door}' has been stopped")),
+        })?;
+        stored.map_err(|error| error.within("the door obeyed, but this will not outlast a restart"))?;
+        Ok(Done { refused: heard.refused, mode: heard.mode })
+    }
+
+    /// A door of somebody else is none: that it is there is nobody's business.
+    fn post(&self, operator: &Operator, door: &str) -> Result<&Post> {
+        self.posts
+            .iter()
+            .find(|post| *post.name == *door && operator.owns(&post.tenant))
+            .ok_or_else(|| Error::new(Kind::NotFound, "there is no door of this name").help("`facegate door status`"))
+    }
+}
+
+impl Post {
+    fn status(&self) -> Result<Status> {
+        let health = self.driver.health();
+        Ok(Status {
+            door: self.name.to_string(),
+            tenant: self.tenant.clone(),
+            mode: health.mode,
+            unlocked: health.open,
+            lockdown: self.gallery.lockdown(&self.name)?,
+            lock_works: health.healthy,
+            signals_work: health.signals_healthy,
+            inputs_work: health.inputs_healthy,
+            cameras_work: self.feeds.iter().all(|feed| feed.stats().healthy),
+            last_error: health.last_error,
+        })
+    }
+}
+
+/// Puts a door that was in lockdown when the daemon ended in lockdown again, before anything else is asked of it.
+///
+/// # Errors
+/// `Store` where it cannot be read whether it was; `Lock` where the door does not take it.
+pub fn resume(gallery: &Gallery, door: &str, driver: &Driver) -> Result<()> {
+    let Some(standing) = gallery.lockdown(door)? else { return Ok(()) };
+    let by = standing.by.unwrap_or_else(|| "an order that cannot be read any more".into());
+    tracing::warn!(door, %by, "in lockdown, as before the restart; `facegate door release` ends it");
+    driver.command(Command::Lockdown).map(drop)
+}
