@@ -9,4 +9,6 @@ mod door;
 mod faults;
 mod guard;
 mod operator;
+mod reader;
+mod sides;
 mod support;
