@@ -192,10 +192,8 @@ impl DoorRules {
             Happening::Refused { by: Cause::Grant, tag: Some(other), why } if *other == tag => Some(*why),
             _ => None,
         });
-        let mut expected = self.refusal(false);
-        if expected.is_none() && self.tags.iter().rev().take(8).any(|&other| other == tag) {
-            expected = Some(Refusal::Repeated);
-        }
+        let repeated = self.tags.iter().rev().take(8).any(|&other| other == tag);
+        let mut expected = if repeated { Some(Refusal::Repeated) } else { self.refusal(false) };
         let contact = self.wires.of(Sensor::Contact);
         let sees = self.setup.wiring.has(Sensor::Contact) && !contact.lost;
         let waits = sees && !contact.steady;
@@ -279,7 +277,8 @@ impl DoorRules {
     fn contact_opened(&mut self, from: Micros, now: Micros) {
         self.opened += 1;
         // Where a pulse ends in the same moment, the opening was first.
-        let by_right = self.by_right(if from < now { now - 1 } else { now });
+        let moment = if from < now { now - 1 } else { now };
+        let by_right = self.by_right(moment);
         let by_right = by_right || self.opening_by_right.take().unwrap_or(false);
         self.opening_by_right = None;
         if !by_right && self.setup.settings.forced_open_alarm {
@@ -290,7 +289,7 @@ impl DoorRules {
         self.allowance = if extended { self.setup.settings.extended_held_open_s * S } else { 0 };
         self.open_since = (!self.stands_open()).then_some(now);
         self.passed_seen.extend(self.awaited.iter().map(|awaited| awaited.tag));
-        if now < self.until {
+        if moment < self.until {
             self.opened_since_granted = true;
             match self.setup.settings.relock {
                 Relock::OnOpen => self.until = now,
