@@ -1,7 +1,13 @@
 //! Seeds into days at doors, on every core. The same seed is the same days, whatever the machine.
 
+mod access;
 mod acts;
+mod agenda;
+mod house;
+mod ledger;
+mod people;
 mod random;
+mod reception;
 mod rules;
 mod setups;
 mod site;

@@ -40,8 +40,9 @@ pub struct TurnstileRules {
     rested_at: Option<Micros>,
     /// When a relay went off that was on for one person.
     pulse_ended_at: Option<Micros>,
-    /// When somebody passed by right, by way.
+    /// When somebody passed by right, by way: for certain, and perhaps.
     passed_at: [Option<Micros>; 2],
+    passed_perhaps_at: [Option<Micros>; 2],
     /// Somebody came into the sensor without having been let in, the last time then: for certain, and perhaps.
     alarm_from: Option<Micros>,
     alarm_perhaps_from: Option<Micros>,
@@ -72,6 +73,7 @@ impl TurnstileRules {
             rested_at: None,
             pulse_ended_at: None,
             passed_at: [None; 2],
+            passed_perhaps_at: [None; 2],
             alarm_from: None,
             alarm_perhaps_from: None,
             occupied_since: None,
@@ -219,6 +221,12 @@ impl TurnstileRules {
                 self.let_in(None, Class::Standard, Passage::Exit, now);
             }
         }
+        let by_right = |way: usize| {
+            let passed = |told: &&Happening| matches!(told, Happening::Passed { passage, seen: true, .. } if *passage as usize == way);
+            told.iter().filter(passed).count() as u32
+        };
+        // Whoever passes by right is not the one whom an alarm is about, though it be in the same moment.
+        let without = [0, 1].map(|way| self.passages[way] > by_right(way));
         let mut seen = [0; 2];
         for happening in told {
             match *happening {
@@ -246,12 +254,17 @@ impl TurnstileRules {
                 }
                 Happening::NobodyPassed { tag, passage } => self.resolve(tag, passage, now),
                 Happening::Raised { alarm: alarm @ (Alarm::Tailgating | Alarm::ForcedOpen) } => {
-                    assert!(self.passages.contains(&1) && !self.stands_open(), "an alarm, and nobody passed");
+                    assert!(without.contains(&true) && !self.stands_open(), "an alarm, and nobody passed");
                     let window = self.setup.settings.turnstile.as_ref().expect("a turnstile").tailgating_window_ms * MS;
-                    let follows = (0..2)
-                        .any(|way| self.passages[way] > 0 && self.passed_at[way].is_some_and(|at| now < at + window));
-                    assert!(follows || alarm != Alarm::Tailgating, "nobody was followed");
-                    assert!(!follows || alarm == Alarm::Tailgating || self.assumed_any(), "followed, not forced");
+                    let recent = |at: Option<Micros>| at.is_some_and(|at| now < at + window);
+                    let one = |is: &dyn Fn(usize) -> bool| (0..2).any(|way| without[way] && is(way));
+                    if alarm == Alarm::Tailgating {
+                        let followed = |way: usize| recent(self.passed_at[way]) || recent(self.passed_perhaps_at[way]);
+                        assert!(one(&followed), "nobody was followed");
+                    } else {
+                        let alone = |way: usize| !recent(self.passed_at[way]);
+                        assert!(one(&alone) || self.assumed_any(), "followed, not forced");
+                    }
                 }
                 _ => {}
             }
@@ -299,8 +312,10 @@ impl TurnstileRules {
     fn count_passages(&mut self, seen: [u32; 2], now: Micros) {
         for (way, passages) in std::mem::take(&mut self.passages).into_iter().enumerate() {
             assert!(seen[way] <= passages, "somebody was seen to pass whom no sensor saw");
-            if passages > 0 && (self.stands_open() || self.assumed_any()) {
+            if passages > 0 && self.stands_open() {
                 self.passed_at[way] = Some(now);
+            } else if passages > 0 && self.assumed_any() {
+                self.passed_perhaps_at[way] = Some(now);
             }
             if seen[way] == passages || self.stands_open() || self.ended {
                 continue;

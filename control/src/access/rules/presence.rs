@@ -198,8 +198,10 @@ impl Presence {
     /// Nobody went through the door that was opened by this grant. Gives what is known from now on; none where nothing is.
     pub fn unused(&mut self, subject: &str, tag: u64) -> Option<&Whereabouts> {
         let known = self.people.get_mut(subject)?;
-        known.open.retain(|open| open.tag != Some(tag));
-        known.sum_up();
+        if let Some(place) = known.open.iter().position(|open| open.tag == Some(tag)) {
+            known.open.remove(place);
+            known.sum_up();
+        }
         if known.place.is_none() && known.pending.is_none() {
             self.people.remove(subject);
         }
