@@ -13,7 +13,7 @@ use super::{
     people::People,
     random::Random,
     reception::{Clocks, Reception},
-    site::Totals,
+    totals::Totals,
 };
 
 /// Somebody wants to pass.

@@ -3,6 +3,8 @@
 mod access;
 mod acts;
 mod agenda;
+mod common;
+mod door_rules;
 mod house;
 mod ledger;
 mod people;
@@ -11,6 +13,7 @@ mod reception;
 mod rules;
 mod setups;
 mod site;
+mod totals;
 mod turnstile_rules;
 mod wires;
 
@@ -20,8 +23,8 @@ use std::{
     thread,
 };
 
-pub use site::Totals;
 use site::{DOORS, Site};
+pub use totals::Totals;
 
 /// Time in the simulation, in microseconds.
 type Micros = u64;

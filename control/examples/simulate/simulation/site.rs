@@ -16,9 +16,9 @@ use super::{
     agenda::{Act, Agenda},
     random::Random,
     reception::Clocks,
-    rules::DoorRules,
+    rules::Rules,
     setups,
-    turnstile_rules::TurnstileRules,
+    totals::Totals,
 };
 
 pub const DOORS: usize = 3;
@@ -28,21 +28,6 @@ pub const DAY: Micros = 24 * HOUR;
 
 /// What the wall clock shows at first, in seconds since 1970: a day in November 2026.
 const FIRST_DAY: i64 = 1_795_392_000;
-
-/// The rules of whichever kind of door it is.
-enum Rules {
-    Door(DoorRules),
-    Turnstile(TurnstileRules),
-}
-
-impl Rules {
-    fn new(setup: &Setup) -> Self {
-        match setup.settings.turnstile {
-            None => Self::Door(DoorRules::new(setup)),
-            Some(_) => Self::Turnstile(TurnstileRules::new(setup)),
-        }
-    }
-}
 
 struct Place {
     setup: Setup,
@@ -56,34 +41,6 @@ struct Place {
     lost: [bool; Sensor::ALL.len()],
     interlock_free: bool,
     free: bool,
-}
-
-/// What was simulated.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    pub door_days: u64,
-    /// Inputs that the doors were told, ticks included.
-    pub events: u64,
-    pub unlocked: u64,
-    pub alarms: u64,
-    pub restarts: u64,
-    /// How often the rules were asked, where there are any, and what they said.
-    pub asked: u64,
-    pub denied: u64,
-    pub flagged: u64,
-}
-
-impl Totals {
-    pub fn add(&mut self, other: Self) {
-        self.door_days += other.door_days;
-        self.events += other.events;
-        self.unlocked += other.unlocked;
-        self.alarms += other.alarms;
-        self.restarts += other.restarts;
-        self.asked += other.asked;
-        self.denied += other.denied;
-        self.flagged += other.flagged;
-    }
 }
 
 pub struct Site {
@@ -199,10 +156,7 @@ impl Site {
                 self.plan(door, next, Act::Next);
             }
             Act::Wire(sensor, active) => self.wire(door, sensor, active),
-            Act::Resync(sensor) => {
-                let active = self.places[door].levels[sensor.index()];
-                self.tell(door, Input::Level { sensor, active });
-            }
+            Act::Resync(sensor) => self.resync(door, sensor),
             Act::Input(input) => {
                 match input {
                     Input::SensorLost(sensor) => self.places[door].lost[sensor.index()] = true,
@@ -214,7 +168,7 @@ impl Site {
                     self.tell(door, input);
                 }
                 if let Input::SensorFound(sensor) = input {
-                    self.act(door, Act::Resync(sensor));
+                    self.resync(door, sensor);
                 }
             }
             Act::Ask(ask) => self.ask(ask),
@@ -297,7 +251,7 @@ impl Site {
                 if self.places[door].lost[sensor.index()] {
                     self.tell(door, Input::SensorLost(sensor));
                 } else {
-                    self.act_resync(door, sensor);
+                    self.resync(door, sensor);
                 }
             }
             if self.places[door].free {
@@ -330,7 +284,7 @@ impl Site {
         (self.now, Clocks { process, wall })
     }
 
-    fn act_resync(&mut self, door: usize, sensor: Sensor) {
+    fn resync(&mut self, door: usize, sensor: Sensor) {
         let active = self.places[door].levels[sensor.index()];
         self.tell(door, Input::Level { sensor, active });
     }
@@ -368,10 +322,8 @@ impl Site {
         if self.trace {
             println!("{:>14.6} s  door {door}  {input:?}", self.now as f64 / 1e6);
         }
-        match &mut place.rules {
-            Some(Rules::Door(rules)) => rules.before(now, &place.door),
-            Some(Rules::Turnstile(rules)) => rules.before(now, &place.door),
-            None => {}
+        if let Some(rules) = &mut place.rules {
+            rules.before(now, &place.door);
         }
         self.told.clear();
         place.step = place.door.on(input, Moment::from_start(Duration::from_micros(now)), &mut self.told);
@@ -383,16 +335,8 @@ impl Site {
         if self.trace {
             println!("                  door {door}  {:?}  {:?}", self.told, place.step);
         }
-        match &mut place.rules {
-            Some(Rules::Door(rules)) => {
-                rules.heard(input, &self.told, now);
-                rules.after(place.step, &self.told, &place.door, now);
-            }
-            Some(Rules::Turnstile(rules)) => {
-                rules.heard(input, &self.told, now);
-                rules.after(place.step, &self.told, &place.door, now);
-            }
-            None => {}
+        if let Some(rules) = &mut place.rules {
+            rules.after(input, place.step, &self.told, &place.door, now);
         }
         if self.access.is_some() && !self.told.is_empty() {
             let (now, clocks) = self.times();
