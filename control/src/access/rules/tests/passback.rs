@@ -167,7 +167,9 @@ fn timed_denies_for_its_minutes_by_the_monotonic_clock_alone() {
     doors.seconds += 590;
     doors.restart();
     assert_eq!(doors.enter("ann", "front"), ("too_soon", None), "after a restart the minutes begin anew");
-    doors.seconds += 600;
+    doors.seconds += 599;
+    assert_eq!(doors.enter("ann", "front"), ("too_soon", None), "when it is over, not when the clock began");
+    doors.seconds += 1;
     assert_eq!(doors.enter("ann", "front"), YES);
 }
 
