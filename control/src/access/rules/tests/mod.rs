@@ -4,6 +4,7 @@ mod passback;
 mod refusals;
 mod schedules;
 mod speed;
+mod unsettled;
 
 use std::time::Duration;
 
