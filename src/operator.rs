@@ -149,7 +149,7 @@ impl Desk {
     ///
     /// # Errors
     /// `Forbidden` without the right to command doors; `NotFound` where this operator has no such door; `Lock` where it does
-    /// not answer; `Store` where it obeyed, but a restart will not know.
+    /// not answer, or its relay does not follow; `Store` where it obeyed, but a restart will not know.
     pub fn command(&self, operator: &Operator, door: &str, command: Command) -> Result<Done> {
         operator.must_have(Right::Door)?;
         let post = self.post(operator, door)?;
@@ -170,6 +170,13 @@ impl Desk {
             RecvTimeoutError::Disconnected => Error::new(Kind::NotReady, format!("door '{door}' has been stopped")),
         })?;
         stored.map_err(|error| error.within("the door obeyed, but this will not outlast a restart"))?;
+        if !heard.works {
+            return Err(Error::new(
+                Kind::Lock,
+                format!("door '{door}' heard it, but its lock does not take its level"),
+            )
+            .help("see the log for what the lock said last, and check its wiring"));
+        }
         Ok(Done { refused: heard.refused, mode: heard.mode })
     }
 

@@ -64,6 +64,8 @@ pub struct Heard {
     pub refused: Option<Refusal>,
     /// What the door is like since.
     pub mode: Mode,
+    /// Whether the locks have taken their levels.
+    pub works: bool,
 }
 
 /// A lock's relay has moved.

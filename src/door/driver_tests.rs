@@ -168,6 +168,21 @@ fn a_lock_that_fails_is_asked_again_and_reported() {
 }
 
 #[test]
+fn a_command_is_answered_with_what_came_of_it() {
+    let (clock, lock) = (system(), Bad::default());
+    let driver = start_bad(&lock, &clock);
+    let ask = |command| {
+        let heard = driver.command(command).expect("heard").recv_timeout(Duration::from_secs(10)).expect("answered");
+        (heard.refused, heard.mode, heard.works)
+    };
+    assert_eq!(ask(Command::Lockdown), (None, Mode::Lockdown, true));
+    assert_eq!(ask(Command::Hold), (Some(Refusal::Lockdown), Mode::Lockdown, true));
+    assert_eq!(ask(Command::Release), (None, Mode::Locked, true));
+    lock.failures.store(u64::MAX, Ordering::SeqCst);
+    assert_eq!(ask(Command::Hold), (None, Mode::Held, false), "the relay has not followed");
+}
+
+#[test]
 fn a_pulse_that_a_broken_lock_missed_does_not_come_late() {
     let (clock, lock) = (system(), Bad::default());
     let driver = start_bad(&lock, &clock);

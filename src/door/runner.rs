@@ -211,7 +211,8 @@ impl Runner {
         }
         self.step(Input::Command(command), ends);
         // Whoever asked may have gone.
-        let _ = answer.try_send(Heard { refused: self.refused, mode: self.door.mode() });
+        let works = self.locks.iter().flatten().all(|lock| lock.level.is_some());
+        let _ = answer.try_send(Heard { refused: self.refused, mode: self.door.mode(), works });
     }
 
     fn granted(&mut self, grant: Grant, ends: &Ends) {
@@ -226,7 +227,7 @@ impl Runner {
         if let (Some(wiegand), Some(card), None) = (&self.wiegand, card, self.refused) {
             let sent = wiegand.send(card);
             if let Err(error) = &sent {
-                self.failed(&error.to_string(), false, ends);
+                tracing::error!(door = self.name, %error, help = error.advice(), "a card was not sent");
             }
             let report = Report::Card { tag, sent: sent.is_ok(), at: self.clock.now() };
             ends.health.lock().unread += u64::from(ends.report.try_send(report).is_err());
