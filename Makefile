@@ -38,7 +38,7 @@ bench: build networks photos ## speed of every stage, against the networks and o
 	cargo build $(CARGO_FLAGS) --example simulate --quiet
 	$(TARGET)/examples/simulate --bench
 
-mutants: setup-build ## break the door's state machines on purpose, and see that the tests notice
+mutants: setup-build ## break the door and anti-passback on purpose, and see that the tests notice
 	tests/mutants
 
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)

@@ -7,7 +7,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
-use facegate_control::door::{Command, Mode, Refusal};
+use facegate_control::{
+    CardFormat,
+    door::{Command, Mode, Refusal},
+};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -69,6 +72,8 @@ pub struct Post {
     pub name: Arc<str>,
     pub tenant: TenantId,
     pub driver: Arc<Driver>,
+    /// How it sends cards, where it is the reader of a panel.
+    pub reader: Option<CardFormat>,
     /// What its cameras show.
     pub feeds: Vec<Arc<Feed>>,
     pub gallery: Arc<Gallery>,
@@ -166,6 +171,11 @@ impl Desk {
         })?;
         stored.map_err(|error| error.within("the door obeyed, but this will not outlast a restart"))?;
         Ok(Done { refused: heard.refused, mode: heard.mode })
+    }
+
+    /// How a tenant's door sends cards, where it is the reader of a panel.
+    pub fn reader(&self, tenant: &TenantId, door: &str) -> Option<CardFormat> {
+        self.posts.iter().find(|post| *post.name == *door && post.tenant == *tenant)?.reader
     }
 
     /// A door of somebody else is none: that it is there is nobody's business.

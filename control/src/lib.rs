@@ -8,11 +8,13 @@
 //! what runs in the simulation is what runs behind the door.
 
 pub mod access;
+mod card;
 pub mod door;
 mod fault;
 mod moment;
 mod passage;
 
+pub use card::{Card, CardFormat, Frame};
 pub use fault::Fault;
 pub use moment::Moment;
 pub use passage::{Class, Passage};

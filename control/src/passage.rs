@@ -21,3 +21,14 @@ pub enum Passage {
     /// Out of it.
     Exit,
 }
+
+impl Passage {
+    /// The opposite way.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Entry => Self::Exit,
+            Self::Exit => Self::Entry,
+        }
+    }
+}

@@ -25,6 +25,10 @@ fn every_rule_holds_on_100_000_door_days() {
     let days = totals.door_days;
     assert!(totals.events > 20 * days && totals.unlocked > 2 * days && totals.alarms > days, "{totals:?}");
     assert!(totals.restarts * 20 > days, "{totals:?}");
+    // The rules let people in, deny and flag, each often enough.
+    let let_in = totals.asked - totals.denied;
+    assert!(totals.asked > 3 * days && let_in * 3 > totals.asked && totals.denied * 5 > totals.asked, "{totals:?}");
+    assert!(totals.flagged * 50 > totals.asked, "{totals:?}");
 }
 
 #[test]

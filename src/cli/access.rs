@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use facegate_control::Passage;
+use facegate_control::{CardFormat, Passage};
 use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -26,6 +26,7 @@ use crate::{
         Area, Calendar, Door, Explanation, Group, Interlock, Place, Presence, Request, Rules, Schedule, SubjectRules,
     },
     clock::Moment,
+    config::Doorway,
     error::{Context as _, Error, Kind, Result},
     gallery::{Expected, Gallery, SubjectId, TenantId},
     rulebook::{self, Item},
@@ -200,7 +201,10 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         }
         Command::Explain { subject, door, passage, at, tenant } => {
             let (gallery, tenant) = of(tenant)?;
-            let explanation = explain(&gallery, &tenant, &subject, &door, passage.into(), at)?;
+            let reader = config.doors.iter().find(|other| other.name == door && other.tenant == tenant);
+            let reader = reader.and_then(Doorway::reader);
+            let asked = Asked { subject: &subject, door: &door, passage: passage.into(), at, reader };
+            let explanation = explain(&gallery, &tenant, asked)?;
             context.out.result(&explanation, told);
             return Ok(if explanation.allowed { Answer::Yes } else { Answer::No });
         }
@@ -323,16 +327,20 @@ fn remove(gallery: &Gallery, tenant: &TenantId, kind: Thing, name: &str) -> Resu
     gallery.change_rules(tenant, change).map(drop)
 }
 
-/// Decides as the door would: the same rules, the same code. What only a running daemon knows, how long ago by its own clock
-/// somebody came in, is told by the wall clock here.
-fn explain(
-    gallery: &Gallery,
-    tenant: &TenantId,
-    subject: &SubjectId,
-    door: &str,
+/// What is asked of the rules.
+struct Asked<'a> {
+    subject: &'a SubjectId,
+    door: &'a str,
     passage: Passage,
     at: Option<Timestamp>,
-) -> Result<Explanation> {
+    /// How the door sends cards, by its configuration.
+    reader: Option<CardFormat>,
+}
+
+/// Decides as the door would: the same rules, the same code. What only a running daemon knows, how long ago by its own clock
+/// somebody came in, is told by the wall clock here.
+fn explain(gallery: &Gallery, tenant: &TenantId, asked: Asked<'_>) -> Result<Explanation> {
+    let Asked { subject, door, passage, at, reader } = asked;
     let wall = gallery.clock().wall();
     // Far enough from the clock's start for everything that is not long past.
     let now = Moment::from_start(Duration::from_hours(24 * 365));
@@ -345,7 +353,7 @@ fn explain(
     if access.is_unreadable(subject.as_str()) {
         presence.set_unreadable(subject.as_str().into());
     }
-    let request = Request { subject: subject.as_str(), door, passage, at: at.unwrap_or(wall), now };
+    let request = Request { subject: subject.as_str(), door, passage, at: at.unwrap_or(wall), now, reader };
     Ok(access.book().explain(&request, &presence))
 }
 

@@ -104,23 +104,24 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
     }
     let running = journal::in_use(&config.journal.dir);
     for door in &config.doors {
-        let (camera, lock) = (format!("door '{}', camera", door.name), format!("door '{}', lock", door.name));
+        let lock = format!("door '{}', lock", door.name);
         // A device that streams cannot be set up by a second process, nor a line be claimed by one.
-        findings.either(
-            camera,
-            camera::probe(&door.camera).or_else(|error| {
+        for (side, (_, camera, _)) in ["camera", "camera of the other side"].iter().zip(door.sides()) {
+            let probed = camera::probe(camera).or_else(|error| {
                 if running && is_busy(&error) {
                     Ok("in use, by the running facegate it is to be hoped".into())
                 } else {
                     Err(error)
                 }
-            }),
-        );
+            });
+            findings.either(format!("door '{}', {side}", door.name), probed);
+        }
         if running {
             findings.well(lock, "not looked at: a running facegate has it");
         } else {
             findings.either(lock, door::probe(&door.lock));
-            for (key, output) in door.outputs.wired() {
+            let wires = door.wiegand.iter().flat_map(door::WiegandSettings::wired);
+            for (key, output) in door.outputs.wired().chain(wires) {
                 findings.either(format!("door '{}', {key}", door.name), door::probe(output));
             }
             for (sensor, input) in door.inputs.wired() {

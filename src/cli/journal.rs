@@ -76,6 +76,13 @@ fn describe(record: &Record) -> String {
             let style = if matches!(happening, Happening::Raised { .. }) { BAD } else { Style::new() };
             format!("{style}{}{style:#}{subject}", happening.describe())
         }
+        Event::Card { sent, subject, latency_ms } => {
+            let subject = subject.as_deref().unwrap_or("somebody");
+            match sent {
+                true => format!("{GOOD}card sent{GOOD:#} for {subject}, {latency_ms:.0} ms after the frame"),
+                false => format!("{BAD}card not sent{BAD:#} for {subject}"),
+            }
+        }
         Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use facegate_control::{Passage, door::Interlock};
+use facegate_control::{CardFormat, Passage, door::Interlock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{self, TenantId},
     guard,
-    vision::quality,
+    vision::{quality, region::Region},
 };
 
 /// A commented example with every key at its default; `facegate config example` prints it.
@@ -95,7 +95,8 @@ pub struct Doorway {
     pub name: String,
     /// The tenant whose subjects may pass.
     pub tenant: TenantId,
-    /// Which way people go whom the camera sees: the rules of access tell entry from exit.
+    /// Which way people go whom the camera sees; those before the camera of the other side go the other way. The rules of
+    /// access tell entry from exit.
     #[serde(default)]
     pub passage: Passage,
     /// For how long a grant unlocks the door, 100 to 60,000 ms.
@@ -105,6 +106,12 @@ pub struct Doorway {
     #[serde(default)]
     pub fail: door::FailState,
     pub camera: camera::Settings,
+    /// Where people stand in its picture who want to pass.
+    #[serde(default)]
+    pub region: Region,
+    /// A second camera, on the door's other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_side: Option<OtherSide>,
     #[serde(default)]
     pub lock: door::LockSettings,
     /// How the door behaves.
@@ -116,6 +123,9 @@ pub struct Doorway {
     /// What it drives beside the lock.
     #[serde(default)]
     pub outputs: door::OutputsSettings,
+    /// The output to the panel of which this door is the reader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiegand: Option<door::WiegandSettings>,
     /// When a face is let in.
     #[serde(default)]
     pub access: access::Policy,
@@ -137,8 +147,30 @@ impl Doorway {
             controller: self.controller.clone(),
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
+            wiegand: self.wiegand.clone(),
         }
     }
+
+    /// How it sends cards, where it is the reader of a panel.
+    pub fn reader(&self) -> Option<CardFormat> {
+        self.wiegand.as_ref().map(|wiegand| wiegand.bits)
+    }
+
+    /// Its cameras: which way people go whom each sees, and where they stand in its picture.
+    pub fn sides(&self) -> impl Iterator<Item = (Passage, &camera::Settings, Region)> {
+        let other = self.other_side.as_ref().map(|side| (self.passage.other(), &side.camera, side.region));
+        std::iter::once((self.passage, &self.camera, self.region)).chain(other)
+    }
+}
+
+/// The camera on the other side of a door: of a turnstile, or where people are recognised both ways.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherSide {
+    pub camera: camera::Settings,
+    /// Where people stand in its picture who want to pass.
+    #[serde(default)]
+    pub region: Region,
 }
 
 fn default_pulse_ms() -> u64 {
@@ -213,7 +245,13 @@ impl Config {
                 }
             }
             door.settings().validate().map_err(place)?;
-            door.camera.validate().map_err(place)?;
+            for (_, camera, _) in door.sides() {
+                camera.validate().map_err(place)?;
+            }
+            door.region.validate("region").map_err(place)?;
+            if let Some(side) = &door.other_side {
+                side.region.validate("other_side.region").map_err(place)?;
+            }
             door.access.validate().map_err(|fault| place(fault.into()))?;
             door.quality.validate().map_err(place)?;
         }
@@ -238,7 +276,9 @@ fn lines_of(door: &Doorway) -> Vec<(String, String)> {
     let outputs = door.outputs.wired().filter_map(|(key, output)| Some((format!("outputs.{key}"), output.line()?)));
     let inputs =
         door.inputs.wired().filter_map(|(sensor, input)| Some((format!("inputs.{}", sensor.key()), input.line()?)));
-    lock.into_iter().chain(outputs).chain(inputs).collect()
+    let wires = door.wiegand.iter().flat_map(door::WiegandSettings::wired);
+    let wires = wires.filter_map(|(key, wire)| Some((key.to_owned(), wire.line()?)));
+    lock.into_iter().chain(outputs).chain(inputs).chain(wires).collect()
 }
 
 #[cfg(test)]

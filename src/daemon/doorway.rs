@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use facegate_control::{Class, Passage};
+use facegate_control::Passage;
 use image::RgbImage;
 
 use super::{
@@ -36,6 +36,7 @@ use crate::{
         engine::{Engine, Session},
         motion,
         quality::{self, Limits},
+        region::Region,
         track::Tracker,
     },
 };
@@ -50,7 +51,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const WITHIN_A_FRAME: u64 = 0xff;
 
 /// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there, and by its
-/// number, since one frame may show two people who are granted.
+/// number, since one frame may show two people who are granted, and a door may have two cameras.
 fn tag_of(frame_at: Moment, number: u64) -> u64 {
     let nanos = u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX);
     (nanos & !WITHIN_A_FRAME) | (number & WITHIN_A_FRAME)
@@ -67,11 +68,15 @@ pub struct Tuning {
     pub access: Policy,
     pub quality: Limits,
     pub motion_gate: bool,
+    /// Where people stand in the picture who want to pass.
+    pub region: Region,
 }
 
-impl From<&Config> for Tuning {
-    fn from(config: &Config) -> Self {
-        Self { access: config.access.clone(), quality: config.quality.clone(), motion_gate: config.motion.gate }
+impl Tuning {
+    /// That of a door's camera whose people stand there.
+    pub fn new(config: &Config, region: Region) -> Self {
+        let (access, quality) = (config.access.clone(), config.quality.clone());
+        Self { access, quality, motion_gate: config.motion.gate, region }
     }
 }
 
@@ -81,6 +86,8 @@ pub struct Parts {
     pub tenant: TenantId,
     /// Which way they pass whom the camera sees.
     pub passage: Passage,
+    /// Tells the door's cameras apart: 0 or 1.
+    pub side: u64,
     /// Who was granted.
     pub passers: Arc<Passers>,
     pub engine: Arc<Engine>,
@@ -166,7 +173,10 @@ impl Doorway {
             self.gate.keep_open(frame.at);
         }
         let mut recognised = 0;
-        for (face, track) in faces.iter().zip(tracks).take(FACES_PER_FRAME) {
+        let (width, height) = frame.image.dimensions();
+        let region = self.tuning.region;
+        let before_the_door = faces.iter().zip(tracks).filter(|(face, _)| region.takes(&face.area, width, height));
+        for (face, track) in before_the_door.take(FACES_PER_FRAME) {
             let sighting = self.recognise(&frame.image, face)?;
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
@@ -202,10 +212,10 @@ impl Doorway {
     fn act(&mut self, frame_at: Moment, decision: Decision) {
         let now = self.parts.clock.now();
         self.grants += 1;
-        let tag = tag_of(frame_at, self.grants);
+        let tag = tag_of(frame_at, self.grants << 1 | self.parts.side);
         let Some((decision, allowed)) = self.ask_the_rules(tag, decision, now) else { return };
         if let (Some(allowed), Outcome::Granted { subject, .. }) = (&allowed, &decision.outcome) {
-            self.open(tag, subject, allowed.class, now);
+            self.open(tag, subject, allowed, now);
         }
         let flag = allowed.and_then(|allowed| allowed.flag).map(|flag| flag.code());
         let latency = now.since(frame_at);
@@ -232,9 +242,10 @@ impl Doorway {
     }
 
     /// Whether somebody goes through is told by the door later: see [`super::telling`].
-    fn open(&self, tag: u64, subject: &Subject, class: Class, now: Moment) {
+    fn open(&self, tag: u64, subject: &Subject, allowed: &Allowed, now: Moment) {
         self.parts.passers.remember(tag, subject);
-        let grant = Grant { tag, class, passage: self.parts.passage, at: now };
+        let (class, card) = (allowed.class, allowed.card);
+        let grant = Grant { tag, class, passage: self.parts.passage, card, at: now };
         if let Err(error) = self.parts.driver.grant(grant) {
             self.parts.gate.unused(tag);
             tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");

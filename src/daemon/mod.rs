@@ -1,6 +1,6 @@
 //! The only wiring: it starts the threads of every door and the REST API, joins them by channels, and ends them in order.
 //!
-//! Threads of one door: the camera's (newest frame), the loop's (vision and decision), the driver's (the lock). The journal
+//! Threads of one door: each camera's (newest frame), a loop for each (vision and decision), the driver's (the lock). The journal
 //! has one, the API has tokio's and its vision workers. Nothing on a door's way waits for another door or for the API.
 
 pub mod doorway;
@@ -76,11 +76,22 @@ pub struct Daemon {
 
 struct Door {
     name: Arc<str>,
-    tuning: Arc<ArcSwap<Tuning>>,
+    /// A camera each.
+    sides: Vec<Side>,
     driver: Arc<Driver>,
-    feed: Arc<Feed>,
     gate: Arc<Gate>,
     threads: Vec<JoinHandle<()>>,
+}
+
+struct Side {
+    tuning: Arc<ArcSwap<Tuning>>,
+    feed: Arc<Feed>,
+}
+
+impl Door {
+    fn feeds(&self) -> Vec<Arc<Feed>> {
+        self.sides.iter().map(|side| Arc::clone(&side.feed)).collect()
+    }
 }
 
 struct ApiServer {
@@ -151,35 +162,41 @@ impl Daemon {
         operator::resume(&self.gallery, &name, &driver)?;
         let reports = driver.reports();
         let passers = Arc::new(Passers::default());
-        let gate = Arc::new(Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)));
-        let tuning = Arc::new(ArcSwap::from_pointee(Tuning::from(config)));
-        let feed = Arc::new(Feed::start(config.camera.clone(), Arc::clone(clock))?);
+        let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)).sending(config.reader());
+        let gate = Arc::new(gate);
         // From here on the door is ours to stop, whatever fails.
+        let at = self.doors.len();
         self.doors.push(Door {
             name: Arc::clone(&name),
-            tuning: Arc::clone(&tuning),
+            sides: Vec::new(),
             driver: Arc::clone(&driver),
-            feed: Arc::clone(&feed),
             gate: Arc::clone(&gate),
             threads: Vec::new(),
         });
 
-        let doorway = Doorway::new(Parts {
-            name: Arc::clone(&name),
-            tenant: config.tenant.clone(),
-            passage: config.passage,
-            passers: Arc::clone(&passers),
-            engine: Arc::clone(&self.engine),
-            gallery: Arc::clone(&self.gallery),
-            driver,
-            gate: Arc::clone(&gate),
-            journal: Arc::clone(&self.journal),
-            tuning,
-            clock: Arc::clone(clock),
-            listeners: self.listeners.clone(),
-        })?;
-        let stop = Arc::clone(&self.stop);
-        let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
+        for (side, (passage, camera, region)) in (0..).zip(config.sides()) {
+            let tuning = Arc::new(ArcSwap::from_pointee(Tuning::new(config, region)));
+            let feed = Arc::new(Feed::start(camera.clone(), Arc::clone(clock))?);
+            self.doors[at].sides.push(Side { tuning: Arc::clone(&tuning), feed: Arc::clone(&feed) });
+            let doorway = Doorway::new(Parts {
+                name: Arc::clone(&name),
+                tenant: config.tenant.clone(),
+                passage,
+                side,
+                passers: Arc::clone(&passers),
+                engine: Arc::clone(&self.engine),
+                gallery: Arc::clone(&self.gallery),
+                driver: Arc::clone(&driver),
+                gate: Arc::clone(&gate),
+                journal: Arc::clone(&self.journal),
+                tuning,
+                clock: Arc::clone(clock),
+                listeners: self.listeners.clone(),
+            })?;
+            let stop = Arc::clone(&self.stop);
+            let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
+            self.doors[at].threads.push(looking);
+        }
 
         let teller = Teller {
             name: Arc::clone(&name),
@@ -192,9 +209,7 @@ impl Daemon {
         // Ends when the driver does.
         let telling =
             spawn(&format!("tell-{name}"), move || reports.into_iter().for_each(|report| teller.tell(report)))?;
-        if let Some(door) = self.doors.last_mut() {
-            door.threads.extend([looking, telling]);
-        }
+        self.doors[at].threads.push(telling);
         Ok(())
     }
 
@@ -227,7 +242,7 @@ impl Daemon {
         }
         // Before the daemon is ready: a door that starts within its office hours is open from the start.
         hours.keep();
-        let doors: Vec<_> = self.doors.iter().map(|door| (Arc::clone(&door.feed), Arc::clone(&door.driver))).collect();
+        let doors: Vec<_> = self.doors.iter().map(|door| (door.feeds(), Arc::clone(&door.driver))).collect();
         self.keeper = Some(spawn("keeper", move || {
             while !stop.load(Ordering::Relaxed) {
                 if let Err(error) = gallery.refresh() {
@@ -235,8 +250,8 @@ impl Daemon {
                 }
                 hours.keep();
                 if let Some(readiness) = &readiness {
-                    readiness
-                        .set_door(doors.iter().all(|(feed, driver)| feed.stats().healthy && driver.health().healthy));
+                    let sees = |feeds: &[Arc<Feed>]| feeds.iter().all(|feed| feed.stats().healthy);
+                    readiness.set_door(doors.iter().all(|(feeds, driver)| sees(feeds) && driver.health().healthy));
                 }
                 thread::park_timeout(REFRESH);
             }
@@ -316,7 +331,8 @@ impl Daemon {
             name: Arc::clone(&door.name),
             tenant: config.tenant.clone(),
             driver: Arc::clone(&door.driver),
-            feeds: vec![Arc::clone(&door.feed)],
+            reader: config.reader(),
+            feeds: door.feeds(),
             gallery: Arc::clone(&self.gallery),
             journal: Arc::clone(&self.journal),
         });
@@ -343,7 +359,7 @@ impl Daemon {
         self.listeners.listen()
     }
 
-    /// Takes over what can change while the doors are in use: each door's `[access]`, `[quality]` and `[motion]`. Gives the
+    /// Takes over what can change while the doors are in use: each door's `[access]`, `[quality]`, `[motion]` and regions. Gives the
     /// names of the sections that differ and need a restart.
     pub fn reload(&mut self, new: &Config) -> Vec<String> {
         for (door, config) in self
@@ -351,7 +367,9 @@ impl Daemon {
             .iter()
             .filter_map(|door| new.doors.iter().find(|config| *config.name == *door.name).map(|config| (door, config)))
         {
-            door.tuning.store(Arc::new(Tuning::from(config)));
+            for (side, (_, _, region)) in door.sides.iter().zip(config.sides()) {
+                side.tuning.store(Arc::new(Tuning::new(config, region)));
+            }
         }
         let needing = needing_restart(&self.config, new);
         for (old, new) in self
@@ -361,6 +379,10 @@ impl Daemon {
             .filter_map(|old| new.doors.iter().find(|new| new.name == old.name).map(|new| (old, new)))
         {
             (old.access, old.quality, old.motion) = (new.access.clone(), new.quality.clone(), new.motion.clone());
+            old.region = new.region;
+            if let (Some(old), Some(new)) = (&mut old.other_side, &new.other_side) {
+                old.region = new.region;
+            }
         }
         needing
     }
@@ -389,7 +411,7 @@ impl Daemon {
             join_until(api.thread, begun + STOP_PATIENCE);
         }
         for door in self.doors.drain(..) {
-            door.feed.stop();
+            door.sides.iter().for_each(|side| side.feed.stop());
             drop(door.driver);
             for thread in door.threads {
                 join_until(thread, begun + STOP_PATIENCE);
@@ -456,6 +478,10 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<String> {
         let mut config = config.clone();
         for door in &mut config.doors {
             (door.access, door.quality, door.motion) = Default::default();
+            door.region = Default::default();
+            if let Some(side) = &mut door.other_side {
+                side.region = Default::default();
+            }
         }
         serde_json::to_value(config).unwrap_or_default()
     };

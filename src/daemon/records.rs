@@ -57,6 +57,12 @@ pub fn edge(door: &str, edge: &Edge, latency: Option<Duration>) -> Entry {
     }
 }
 
+/// `latency` is from the capture of the frame that was granted until the card was handed to the wires.
+pub fn card(door: &str, sent: bool, subject: Option<&Subject>, latency: Duration) -> Entry {
+    let subject = subject.map(|subject| subject.as_str().to_owned());
+    Entry { door: Some(door.into()), event: Event::Card { sent, subject, latency_ms: latency.as_secs_f32() * 1e3 } }
+}
+
 /// What happened at the door itself; `subject` is who was granted, where it is about a grant.
 pub fn happening(door: &str, happening: &Happening, subject: Option<&Subject>) -> Entry {
     let subject = subject.map(|subject| subject.as_str().to_owned());

@@ -33,7 +33,15 @@ impl Teller {
         match report {
             Report::Happened { happening, at } => self.happened(happening, at),
             Report::Edge(edge) => self.moved(edge),
+            Report::Card { tag, sent, at } => self.presented(tag, sent, at),
         }
+    }
+
+    fn presented(&self, tag: u64, sent: bool, at: Moment) {
+        let (subject, latency) = (self.passers.who(tag), at.since(doorway::frame_of(tag)));
+        self.journal.append(records::card(&self.name, sent, subject.as_ref(), latency));
+        let latency_ms = latency.as_secs_f64() * 1e3;
+        tracing::info!(door = %self.name, sent, latency_ms, "a card for the panel");
     }
 
     fn happened(&self, happening: Happening, at: Moment) {

@@ -11,12 +11,12 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use facegate_control::{
-    Class, Passage,
+    Card, Class, Passage,
     door::{Command, Happening, Interlock, Mode, Refusal},
 };
 use parking_lot::Mutex;
 
-use super::{Hardware, Settings, feed, lock_error, runner::Runner};
+use super::{Hardware, Settings, Wiegand, feed, lock_error, runner::Runner};
 use crate::{
     clock::{Clock, Moment},
     error::{Context, Error, Kind, Result},
@@ -44,6 +44,8 @@ pub struct Grant {
     pub tag: u64,
     pub class: Class,
     pub passage: Passage,
+    /// What a panel is sent, where the door is the reader of one.
+    pub card: Option<Card>,
     /// When it was decided.
     pub at: Moment,
 }
@@ -88,12 +90,18 @@ pub enum Report {
     },
     /// Follows what moved it.
     Edge(Edge),
+    /// The card of a grant goes to the panel, or could not be sent.
+    Card {
+        tag: u64,
+        sent: bool,
+        at: Moment,
+    },
 }
 
 /// How a door does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the locks took the last level that they were given.
+    /// Whether the locks took the last level that they were given, and the wires to a panel the last card.
     pub healthy: bool,
     /// Whether the lamps, the buzzer and the alarm relay did.
     pub signals_healthy: bool,
@@ -129,6 +137,7 @@ pub struct Driver {
     ended: Receiver<()>,
     reports: Receiver<Report>,
     health: Arc<Mutex<Health>>,
+    wiegand: Option<Arc<Wiegand>>,
     /// Ends the threads that read the inputs.
     deaf: Arc<AtomicBool>,
     /// When the thread last came round, by the clock, in milliseconds.
@@ -146,7 +155,7 @@ impl Driver {
     ) -> Result<Self> {
         settings.validate()?;
         let rest = settings.fail.rest_energised();
-        for lock in [Some(&mut hardware.lock), hardware.exit_lock.as_mut()].into_iter().flatten() {
+        for lock in [&mut hardware.lock, &mut hardware.exit_lock].into_iter().flatten() {
             lock.set(rest).context(Kind::Lock, || {
                 format!("the lock of door `{}` ({}) cannot be put at rest", settings.name, lock.describe())
             })?;
@@ -162,6 +171,7 @@ impl Driver {
         let beat = Arc::new(AtomicU64::new(millis(clock.now())));
         let deaf = Arc::new(AtomicBool::new(false));
         let sources = std::mem::take(&mut hardware.inputs);
+        let wiegand = hardware.wiegand.clone();
         let mut runner = Runner::new(settings, hardware, place, Arc::clone(&clock))?;
         let body = {
             let (health, beat, keep_open) = (Arc::clone(&health), Arc::clone(&beat), sense.clone());
@@ -186,7 +196,8 @@ impl Driver {
             .context(Kind::Lock, || "the door's thread cannot be started")?;
         let name = settings.name.clone();
         // From here on the door is stopped where anything fails.
-        let driver = Self { name, grants, orders, stop, ended, reports, health, deaf: Arc::clone(&deaf), beat, clock };
+        let driver =
+            Self { name, grants, orders, stop, ended, reports, health, wiegand, deaf: Arc::clone(&deaf), beat, clock };
         for source in sources {
             feed::start(&settings.name, source, sense.clone(), Arc::clone(&deaf))?;
         }
@@ -235,7 +246,12 @@ impl Driver {
 
     /// How the door does.
     pub fn health(&self) -> Health {
-        self.health.lock().clone()
+        let mut health = self.health.lock().clone();
+        if let Some(wires) = self.wiegand.as_ref().map(|wiegand| wiegand.health()).filter(|wires| !wires.healthy) {
+            (health.healthy, health.errors) = (false, health.errors + wires.errors);
+            health.last_error = wires.last_error.or(health.last_error);
+        }
+        health
     }
 
     /// For how long the thread has not come round: never more than a quarter of a second while all is well.
@@ -244,13 +260,18 @@ impl Driver {
         self.clock.now().since(Moment::from_start(beat))
     }
 
-    /// Puts the relays at rest and ends the threads. Waits for at most 200 ms; an error says that the lock did not answer.
+    /// Puts the relays at rest and ends the threads. Waits for at most 200 ms, and for a second where cards are under way to a
+    /// panel; an error says that the lock did not answer.
     /// Stopping twice does no harm.
     pub fn stop(&self) -> Result<()> {
         self.deaf.store(true, Ordering::Relaxed);
         // Full means that it was asked to stop already, disconnected that it has ended.
         let _ = self.stop.try_send(());
-        match self.ended.recv_timeout(STOP) {
+        let ended = self.ended.recv_timeout(STOP);
+        if let Some(wiegand) = &self.wiegand {
+            wiegand.stop()?;
+        }
+        match ended {
             Err(RecvTimeoutError::Disconnected) if self.health.lock().healthy => Ok(()),
             Err(RecvTimeoutError::Disconnected) => {
                 let last = self.health.lock().last_error.clone().unwrap_or_default();

@@ -24,7 +24,7 @@ fn start(fail: FailState, clock: &Arc<dyn Clock>) -> (Driver, SimulatedEdges) {
 }
 
 fn grant(tag: u64, at: Moment) -> Grant {
-    Grant { tag, class: Class::Standard, passage: Passage::Entry, at }
+    Grant { tag, class: Class::Standard, passage: Passage::Entry, card: None, at }
 }
 
 fn next(driver: &Driver) -> Edge {
@@ -297,7 +297,7 @@ impl Wired {
         loop {
             match self.driver.reports().recv_timeout(Duration::from_secs(10)) {
                 Ok(Report::Happened { happening, .. }) => seen.push(happening),
-                Ok(Report::Edge(_)) => continue,
+                Ok(Report::Edge(_) | Report::Card { .. }) => continue,
                 Err(_) => panic!("never: {awaited:?}, but {seen:?}"),
             }
             if seen.last() == Some(&awaited) {

@@ -6,6 +6,7 @@
 //!
 //! - `gpiochip`: a line of a GPIO character device; the kernel releases it when the process dies. The default on a board.
 //! - `rppal`: a pin of a Raspberry Pi, by its registers. **Nothing resets it when the process is killed.**
+//! - `none`: a panel keeps the relay, and is sent a card for each grant by [`Wiegand`].
 //! - `simulated`: no hardware; edges are kept, logged, and written to a file on request.
 //!
 //! The relay rests *de-energised* where the door is fail-secure (it stays locked without power), *energised* where it is
@@ -42,7 +43,7 @@ pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input
 pub use output::Hardware;
 pub use settings::{Bias, Drive, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings};
 pub use simulated::{Simulated, SimulatedEdges};
-pub use wiegand::{Card, Format, Frame, Wiegand, WiegandHealth, WiegandSettings};
+pub use wiegand::{Wiegand, WiegandHealth, WiegandSettings};
 pub use wiring::{GpiochipInput, InputSettings, InputsSettings, OutputsSettings, RppalInput, SimulatedInput};
 
 /// Something that can energise a relay.
@@ -71,6 +72,7 @@ pub fn put_at_rest(relay: &Relay, clock: Arc<dyn Clock>) -> Result<String> {
 /// Claims a line at the level `rest` in the same step. The errors say what to do.
 pub fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Lock>> {
     Ok(match lock {
+        LockSettings::None => return Err(lock_error("there is no lock: a panel keeps the relay")),
         LockSettings::Simulated(simulated) => Box::new(Simulated::open(simulated, rest, clock)?),
         LockSettings::Gpiochip(line) => Box::new(gpiochip::GpioLine::open(line, rest)?),
         LockSettings::Rppal(pin) => Box::new(rppal::Pin::open(pin, rest)?),
@@ -80,6 +82,7 @@ pub fn open(lock: &LockSettings, rest: bool, clock: Arc<dyn Clock>) -> Result<Bo
 /// Says whether the lock could be opened, and what it is, without claiming or driving its line.
 pub fn probe(settings: &LockSettings) -> Result<String> {
     match settings {
+        LockSettings::None => Ok("none: a panel keeps the relay".into()),
         LockSettings::Simulated(simulated) => Ok(simulated.describe()),
         LockSettings::Gpiochip(line) => gpiochip::probe(line),
         LockSettings::Rppal(pin) => rppal::probe(pin),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Lock, LockSettings, Settings, Source, open, open_inputs};
+use super::{Lock, LockSettings, Settings, Source, Wiegand, WiegandSettings, open, open_inputs};
 use crate::{
     clock::{Clock, Moment},
     error::Result,
@@ -13,7 +13,8 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Everything that a door reads and drives, claimed, with every relay at rest.
 pub struct Hardware {
-    pub lock: Box<dyn Lock>,
+    /// None where a panel keeps the relay.
+    pub lock: Option<Box<dyn Lock>>,
     /// A turnstile's relay for people who go out.
     pub exit_lock: Option<Box<dyn Lock>>,
     pub green: Option<Box<dyn Lock>>,
@@ -21,6 +22,8 @@ pub struct Hardware {
     pub buzzer: Option<Box<dyn Lock>>,
     pub alarm: Option<Box<dyn Lock>>,
     pub inputs: Vec<Source>,
+    /// The output to a panel.
+    pub wiegand: Option<Arc<Wiegand>>,
 }
 
 impl Hardware {
@@ -34,13 +37,17 @@ impl Hardware {
             opened.transpose().map_err(|error| error.within(key))
         };
         Ok(Self {
-            lock: open(&settings.lock, rest, Arc::clone(clock))?,
+            lock: match &settings.lock {
+                LockSettings::None => None,
+                lock => Some(open(lock, rest, Arc::clone(clock))?),
+            },
             exit_lock: line("exit_lock", &outputs.exit_lock, rest)?,
             green: line("green", &outputs.green, false)?,
             red: line("red", &outputs.red, false)?,
             buzzer: line("buzzer", &outputs.buzzer, false)?,
             alarm: line("alarm", &outputs.alarm, false)?,
             inputs: Vec::new(),
+            wiegand: settings.wiegand.as_ref().map(|wiegand| panel(wiegand, clock)).transpose()?,
         })
     }
 
@@ -52,8 +59,23 @@ impl Hardware {
 
     /// A lock, and nothing else.
     pub fn only(lock: Box<dyn Lock>) -> Self {
-        Self { lock, exit_lock: None, green: None, red: None, buzzer: None, alarm: None, inputs: Vec::new() }
+        Self {
+            lock: Some(lock),
+            exit_lock: None,
+            green: None,
+            red: None,
+            buzzer: None,
+            alarm: None,
+            inputs: Vec::new(),
+            wiegand: None,
+        }
     }
+}
+
+fn panel(settings: &WiegandSettings, clock: &Arc<dyn Clock>) -> Result<Arc<Wiegand>> {
+    let wire = |(key, wire): (&str, _)| open(wire, false, Arc::clone(clock)).map_err(|error| error.within(key));
+    let [d0, d1] = settings.wired().map(wire);
+    Wiegand::start(settings, [d0?, d1?]).map(Arc::new)
 }
 
 /// A line, and the level that it has taken.

@@ -18,7 +18,7 @@ use facegate_control::{
 use parking_lot::Mutex;
 
 use super::{
-    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings,
+    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand,
     driver::{Order, millis},
     feed::Sensed,
     output::Output,
@@ -72,6 +72,8 @@ pub(super) struct Runner {
     locks: [Option<Output>; 2],
     /// Green, red, buzzer, alarm.
     signals: [Option<Output>; 4],
+    /// The output to a panel.
+    wiegand: Option<Arc<Wiegand>>,
     place: Option<Place>,
     interlock_free: bool,
     clock: Arc<dyn Clock>,
@@ -102,7 +104,8 @@ impl Runner {
             name: settings.name.clone(),
             door: Controller::new(&setup)?,
             setup,
-            locks: [Some(Output::new(hardware.lock, rest)), hardware.exit_lock.map(|line| Output::new(line, rest))],
+            locks: [hardware.lock, hardware.exit_lock].map(|line| line.map(|line| Output::new(line, rest))),
+            wiegand: hardware.wiegand,
             signals: [hardware.green, hardware.red, hardware.buzzer, hardware.alarm].map(signal),
             place,
             interlock_free: true,
@@ -212,7 +215,7 @@ impl Runner {
     }
 
     fn granted(&mut self, grant: Grant, ends: &Ends) {
-        let Grant { tag, class, passage, at } = grant;
+        let Grant { tag, class, passage, card, at } = grant;
         if self.clock.now().since(at) > MAX_GRANT_AGE {
             ends.health.lock().refused += 1;
             self.told.push(Happening::Refused { by: Cause::Grant, tag: Some(tag), why: Refusal::Late });
@@ -220,6 +223,14 @@ impl Runner {
             return;
         }
         self.step(Input::Grant { tag, class, passage }, ends);
+        if let (Some(wiegand), Some(card), None) = (&self.wiegand, card, self.refused) {
+            let sent = wiegand.send(card);
+            if let Err(error) = &sent {
+                self.failed(&error.to_string(), false, ends);
+            }
+            let report = Report::Card { tag, sent: sent.is_ok(), at: self.clock.now() };
+            ends.health.lock().unread += u64::from(ends.report.try_send(report).is_err());
+        }
     }
 
     fn sensed(&mut self, sensed: Sensed, ends: &Ends) {

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use facegate_control::door::{Controller, FailState, Setup};
 use serde::{Deserialize, Serialize};
 
-use super::{InputsSettings, OutputsSettings, Relay};
+use super::{InputsSettings, OutputsSettings, Relay, WiegandSettings};
 use crate::error::{Error, Kind, Result};
 
 /// A door and its lock.
@@ -27,6 +27,9 @@ pub struct Settings {
     pub inputs: InputsSettings,
     /// What it drives beside the lock: lamps, a buzzer, an alarm.
     pub outputs: OutputsSettings,
+    /// The output to the panel of which this door is the reader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wiegand: Option<WiegandSettings>,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             controller: Default::default(),
             inputs: InputsSettings::default(),
             outputs: OutputsSettings::default(),
+            wiegand: None,
         }
     }
 }
@@ -53,8 +57,20 @@ impl Settings {
         if !(1..=64).contains(&self.name.len()) || self.name.chars().any(char::is_control) {
             return refuse("name", format!("{:?}", self.name), "1 to 64 bytes without control characters");
         }
-        for (key, line) in [("lock", &self.lock)].into_iter().chain(self.outputs.wired()) {
-            let key = if key == "lock" { key.to_owned() } else { format!("outputs.{key}") };
+        if self.lock == LockSettings::None && self.wiegand.is_none() {
+            return Err(Error::new(Kind::Config, "door.lock is none, but the door has no [door.wiegand] either")
+                .help("name the lock's line; or, where a panel keeps the relay, the wires to that panel"));
+        }
+        let outputs = self.outputs.wired().map(|(key, line)| (format!("outputs.{key}"), line));
+        let wires = self.wiegand.iter().flat_map(WiegandSettings::wired).map(|(key, line)| (key.to_owned(), line));
+        let others: Vec<_> = outputs.chain(wires).collect();
+        if let Some((key, _)) = others.iter().find(|(_, line)| **line == LockSettings::None) {
+            return Err(Error::new(Kind::Config, format!("door.{key} is none")).help("leave out what is not wired"));
+        }
+        if let Some(wiegand) = &self.wiegand {
+            wiegand.validate("door.wiegand")?;
+        }
+        for (key, line) in [("lock".to_owned(), &self.lock)].into_iter().chain(others) {
             let LockSettings::Gpiochip(GpiochipSettings { chip, line, .. }) = line else { continue };
             if chip.is_empty() {
                 let range = "a chip's label, such as \"pinctrl-bcm2711\", name or path";
@@ -81,8 +97,11 @@ impl Settings {
     pub fn relays(&self) -> impl Iterator<Item = (&'static str, Relay)> {
         let rest = self.fail.rest_energised() && self.inputs.fire.is_none();
         let outputs = self.outputs.wired().map(move |(key, lock)| (key, lock, rest && key == "exit_lock"));
-        let all = [("lock", &self.lock, rest)].into_iter().chain(outputs);
-        all.map(|(key, lock, rest)| (key, Relay { lock: lock.clone(), rest }))
+        // A wire that is left within a pulse is not at rest.
+        let wires = self.wiegand.iter().flat_map(WiegandSettings::wired).map(|(key, wire)| (key, wire, false));
+        let all = [("lock", &self.lock, rest)].into_iter().chain(outputs).chain(wires);
+        all.filter(|(_, lock, _)| **lock != LockSettings::None)
+            .map(|(key, lock, rest)| (key, Relay { lock: lock.clone(), rest }))
     }
 
     /// What the state machine is made of.
@@ -100,6 +119,8 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LockSettings {
+    /// None: a panel keeps the relay, and the door sends it cards (`[door.wiegand]`).
+    None,
     Simulated(SimulatedSettings),
     Gpiochip(GpiochipSettings),
     Rppal(RppalSettings),
@@ -125,7 +146,7 @@ impl LockSettings {
     /// What it drives, where that is hardware.
     pub fn line(&self) -> Option<String> {
         match self {
-            Self::Simulated(_) => None,
+            Self::None | Self::Simulated(_) => None,
             Self::Gpiochip(line) => Some(format!("{} {}", line.chip, line.line)),
             Self::Rppal(pin) => Some(format!("BCM {}", pin.pin)),
         }
@@ -133,7 +154,7 @@ impl LockSettings {
 
     /// Whether something of it outlives the process: hardware, or a file of edges.
     pub fn leaves_traces(&self) -> bool {
-        !matches!(self, Self::Simulated(SimulatedSettings { edges: None }))
+        !matches!(self, Self::None | Self::Simulated(SimulatedSettings { edges: None }))
     }
 }
 
@@ -233,6 +254,7 @@ mod tests {
             "[lock]\nkind = \"gpiochip\"\nchip = \"gpiochip0\"\nline = 17\nactive_low = true\ndrive = \"open_drain\"",
             "name = \"yard\"\npulse_ms = 500\n[lock]\nkind = \"rppal\"\npin = 17",
             "[controller]\nrelock = \"on_close\"\n[controller.turnstile]\nqueue = 0\n[outputs]\nexit_lock = { kind = \"simulated\" }",
+            "[lock]\nkind = \"none\"\n[wiegand]\nbits = 34\nd0 = { kind = \"rppal\", pin = 5 }\nd1 = { kind = \"simulated\" }",
             "[inputs]\nrex = { kind = \"gpiochip\", chip = \"c\", line = 5, active_low = true, bias = \"pull_up\" }\n\
              contact = { kind = \"rppal\", pin = 22, debounce_ms = 0 }\nfire = { kind = \"simulated\", level = \"fire\" }",
         ] {
@@ -288,6 +310,12 @@ mod tests {
             ),
             ("[controller]\nheld_open_alarm_s = 3601", ["door.controller.held_open_alarm_s", "3601", "0 to 3600"]),
             ("[outputs]\nexit_lock = { kind = \"simulated\" }", ["door.outputs.exit_lock", "turnstile", "door"]),
+            ("[lock]\nkind = \"none\"", ["door.lock", "none", "[door.wiegand]"]),
+            ("[outputs]\ngreen = { kind = \"none\" }", ["door.outputs.green", "is", "none"]),
+            (
+                "[wiegand]\nd0 = { kind = \"none\" }\nd1 = { kind = \"rppal\", pin = 4 }",
+                ["door.wiegand.d0", "is", "none"],
+            ),
         ] {
             let error = parse(text).expect(text).validate().expect_err(text);
             assert!(words.iter().all(|word| error.message().contains(word)), "{error}");

@@ -19,7 +19,6 @@
 //! Whoever sends never waits: a card that cannot be queued is refused, and one that has waited for more than a second is
 //! dropped, since whoever it was for has gone.
 
-mod code;
 mod line;
 
 use std::{
@@ -33,10 +32,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-pub use code::{Card, Format, Frame};
+use facegate_control::{Card, CardFormat, Frame};
 use line::{Pace, RealPace, Sent, Timing, Wires};
 
-use super::{Lock, lock_error};
+use super::{Lock, LockSettings, lock_error};
 use crate::error::{Context, Error, Kind, Result};
 
 /// As many cards may wait.
@@ -54,26 +53,40 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// For how long [`Wiegand::stop`] waits: the longest frame, and some.
 const STOP: Duration = Duration::from_secs(1);
 
-/// How cards are sent. The keys of the two wires are beside these.
+/// The output to a panel: its wires, and how cards are sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct WiegandSettings {
+    /// The wire whose pulses are zeros: a line as for a lock. "Energised" is the pulse.
+    pub d0: LockSettings,
+    /// The wire whose pulses are ones.
+    pub d1: LockSettings,
     /// How many bits a card has, 26 or 34. Default 26.
-    pub bits: Format,
+    #[serde(default)]
+    pub bits: CardFormat,
     /// How long a pulse lasts, 20 to 100 µs. Default 50.
+    #[serde(default = "default_pulse_us")]
     pub pulse_us: u32,
     /// How long it is from one pulse to the next, 200 to 20,000 µs. Default 2,000.
+    #[serde(default = "default_interval_us")]
     pub interval_us: u32,
 }
 
-impl Default for WiegandSettings {
-    fn default() -> Self {
-        Self { bits: Format::default(), pulse_us: 50, interval_us: 2_000 }
-    }
+fn default_pulse_us() -> u32 {
+    50
+}
+
+fn default_interval_us() -> u32 {
+    2_000
 }
 
 impl WiegandSettings {
-    /// Refuses values out of their range. `key` is the place: `door.lock`.
+    /// The two wires, by key.
+    pub fn wired(&self) -> [(&'static str, &LockSettings); 2] {
+        [("wiegand.d0", &self.d0), ("wiegand.d1", &self.d1)]
+    }
+
+    /// Refuses values out of their range. `key` is the place: `door.wiegand`.
     pub fn validate(&self, key: &str) -> Result<()> {
         for (name, value, least, most) in
             [("pulse_us", self.pulse_us, 20, 100), ("interval_us", self.interval_us, 200, 20_000)]
@@ -126,7 +139,7 @@ struct Waiting {
 
 /// Sends cards on a thread of its own. Dropping it puts the wires at rest.
 pub struct Wiegand {
-    format: Format,
+    format: CardFormat,
     queue: Mutex<Option<Sender<Waiting>>>,
     ended: Receiver<()>,
     health: Arc<Mutex<WiegandHealth>>,
@@ -140,7 +153,7 @@ impl Wiegand {
     }
 
     fn with(settings: &WiegandSettings, lines: [Box<dyn Lock>; 2], pace: Arc<dyn Pace>) -> Result<Self> {
-        settings.validate("door.lock")?;
+        settings.validate("door.wiegand")?;
         let mut wires = Wires::new(lines);
         wires
             .rest()
@@ -175,7 +188,8 @@ impl Wiegand {
     /// [`Kind::InvalidField`]: the facility does not fit. [`Kind::Lock`]: too many cards are waiting. [`Kind::NotReady`]: it
     /// has been stopped.
     pub fn send(&self, card: Card) -> Result<()> {
-        let frame = self.format.encode(card)?;
+        let frame =
+            self.format.encode(card).map_err(|fault| Error::new(Kind::InvalidField, fault.message).help(fault.help))?;
         let waiting = Waiting { card, frame, since: self.pace.now() };
         let queued = self.queue.lock().as_ref().map(|queue| queue.try_send(waiting));
         match queued {

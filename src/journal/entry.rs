@@ -57,6 +57,15 @@ pub enum Event {
         /// From the frame that opened the door to the edge, in milliseconds; none where the door locks.
         latency_ms: Option<f32>,
     },
+    /// A grant's card goes to the panel that keeps the relay, or could not be sent (the log says why).
+    Card {
+        sent: bool,
+        /// Whose it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// From the frame that was granted to the first bit's turn, in milliseconds.
+        latency_ms: f32,
+    },
     /// Something happened at the door itself: it opened, somebody passed, an alarm was raised.
     Door {
         #[serde(flatten)]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use facegate_control::Passage;
+use facegate_control::{CardFormat, Passage};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -33,20 +33,28 @@ pub struct Pass<'a> {
 pub struct Gate {
     access: Arc<TenantAccess>,
     door: Arc<str>,
+    /// How it sends cards, where it is the reader of a panel.
+    reader: Option<CardFormat>,
     open: Mutex<VecDeque<Movement>>,
 }
 
 impl Gate {
-    /// A gate for the door of this name.
+    /// A gate for the door of this name, which has a lock of its own.
     pub fn new(access: Arc<TenantAccess>, door: Arc<str>) -> Self {
-        Self { access, door, open: Mutex::default() }
+        Self { access, door, reader: None, open: Mutex::default() }
+    }
+
+    /// The same for a door that, where there is a `reader`, sends cards to a panel.
+    #[must_use]
+    pub fn sending(self, reader: Option<CardFormat>) -> Self {
+        Self { reader, ..self }
     }
 
     /// Asks the rules. Where the answer is yes, it is noted that the door opens for the subject, until it is said that they
     /// [`passed`](Self::passed) or that the grant was [`unused`](Self::unused). Waits for no disk.
     pub fn admit(&self, pass: Pass<'_>) -> Ruling {
         let Pass { subject, passage, tag, at, now } = pass;
-        let request = Request { subject, door: &self.door, passage, at, now };
+        let request = Request { subject, door: &self.door, passage, at, now, reader: self.reader };
         let (ruling, movement) = self.access.admit(&request, tag);
         if let Some(movement) = movement {
             let mut open = self.open.lock();

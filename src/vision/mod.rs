@@ -16,6 +16,7 @@ pub mod models;
 pub mod motion;
 pub mod picture;
 pub mod quality;
+pub mod region;
 pub mod track;
 
 use serde::{Deserialize, Serialize};

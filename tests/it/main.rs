@@ -10,4 +10,6 @@ mod faults;
 mod gpio;
 mod guard;
 mod operator;
+mod reader;
+mod sides;
 mod support;

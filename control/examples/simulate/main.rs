@@ -4,8 +4,9 @@
 //! cargo run --release -p facegate-control --example simulate -- [--door-days N] [--seed S] [--trace] [--bench]
 //! ```
 //!
-//! Each seed is three doors (two of them an airlock, the third a turnstile in half of the cases) for ten days. A seed that
-//! breaks a rule is printed, with the command that shows every step of it. `--bench` measures the state machines.
+//! Each seed is three doors (two of them an airlock, the third a turnstile in half of the cases) for ten days. In three of
+//! five, people ask the rule book before a door opens, and areas count who is inside (anti-passback). A seed that breaks a
+//! rule is printed, with the command that shows every step of it. `--bench` measures the state machines and the rules.
 
 mod simulation;
 
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The state machines alone, on one core, with whatever it takes to make up the events.
+/// The state machines and the rules alone, on one core, with whatever it takes to make up the events.
 fn bench(door_days: u64) {
     let begun = Instant::now();
     let mut totals = Totals::default();

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::access::{Answered, Body, Name, body, name};
 use crate::{
     api::{State, blocking, error::Failure},
-    error::Kind,
+    error::{Error, Kind},
     operator::Operator,
 };
 
@@ -45,7 +45,11 @@ async fn command(
     sent: Body,
 ) -> Answered {
     let door = name(path)?;
-    let command: Command = body(sent, LONGEST)?;
+    let command: Command = body(sent, LONGEST).map_err(|error| match error.kind() {
+        // It is no rules that are wrong here.
+        Kind::InvalidRules => Error::new(Kind::InvalidField, error.message()),
+        _ => error,
+    })?;
     let done = blocking(move || state.desk.command(&operator, &door, command)).await?;
     match done.refused {
         Some(why) => Err(Failure::new(Kind::DoorRefused, format!("the door refuses: {}", why.sentence()))),

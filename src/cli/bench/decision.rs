@@ -87,7 +87,7 @@ pub fn measure(clock: &Arc<dyn Clock>) -> Result<Report> {
         if !gate.admit(Pass { subject: &subject, passage, tag, at, now }).allowed() {
             return Err(broken("its rules deny"));
         }
-        driver.grant(Grant { tag, class: Default::default(), passage, at: now })?;
+        driver.grant(Grant { tag, class: Default::default(), passage, card: None, at: now })?;
         took.push(edge(true)?.since(now));
         gate.passed(tag, at, now);
         edge(false)?;

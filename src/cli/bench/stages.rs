@@ -150,18 +150,19 @@ fn through_the_door(
     let next_edge = || loop {
         match reports.recv_timeout(Duration::from_secs(1)) {
             Ok(door::Report::Edge(edge)) => return Some(edge),
-            Ok(door::Report::Happened { .. }) => {}
+            Ok(door::Report::Happened { .. } | door::Report::Card { .. }) => {}
             Err(_) => return None,
         }
     };
     // One frame decides, and nobody is asked to wait: every frame must open the door.
     let access = Policy { votes: 1, window: 1, cooldown_ms: 0, ..Policy::default() };
-    let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true };
+    let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true, region: Default::default() };
     let gate = Arc::new(Gate::new(gallery.access(&tenant), "bench".into()));
     let mut doorway = Doorway::new(Parts {
         name: "bench".into(),
         tenant,
         passage: Passage::Entry,
+        side: 0,
         passers: Arc::default(),
         engine: Arc::clone(engine),
         gallery,

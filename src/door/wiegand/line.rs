@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::code::Frame;
+use facegate_control::Frame;
+
 use crate::{door::Lock, error::Result};
 
 /// Sleeping can take this much longer than it was asked to; the rest is spun.

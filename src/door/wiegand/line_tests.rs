@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
+use facegate_control::{Card, CardFormat};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::{
-    super::code::{Card, Format},
-    *,
-};
+use super::*;
 use crate::door::lock_error;
 
 const US: Duration = Duration::from_micros(1);
@@ -109,7 +107,7 @@ pub(in super::super) fn read(moved: &[Moved]) -> (Vec<bool>, Vec<(Duration, Dura
 }
 
 fn frame(facility: u16, number: u16) -> Frame {
-    Format::Bits34.encode(Card { facility, number }).expect("fits")
+    CardFormat::Bits34.encode(Card { facility, number }).expect("fits")
 }
 
 proptest! {

@@ -3,6 +3,15 @@ use super::{
     *,
 };
 
+fn settings() -> WiegandSettings {
+    parse("").expect("all defaults")
+}
+
+/// Settings with simulated wires, and what else is said.
+fn parse(text: &str) -> Result<WiegandSettings, toml::de::Error> {
+    toml::from_str(&format!("d0 = {{ kind = \"simulated\" }}\nd1 = {{ kind = \"simulated\" }}\n{text}"))
+}
+
 fn card(number: u16) -> Card {
     Card { facility: 7, number }
 }
@@ -11,7 +20,7 @@ fn start(good: usize) -> (Wiegand, line::tests::Record, Arc<FakePace>) {
     let pace = Arc::new(FakePace::default());
     let shared: Arc<dyn Pace> = pace.clone();
     let (lines, moved) = wires(&shared, good);
-    (Wiegand::with(&WiegandSettings::default(), lines, shared).expect("starts"), moved, pace)
+    (Wiegand::with(&settings(), lines, shared).expect("starts"), moved, pace)
 }
 
 /// What a panel reads of the frames on the wires.
@@ -19,7 +28,7 @@ fn cards(moved: &line::tests::Record) -> Vec<Card> {
     let (bits, _) = read(&moved.lock());
     let frame = |bits: &[bool]| Frame {
         bits: bits.iter().fold(0, |all, &bit| all << 1 | u64::from(bit)),
-        format: Format::Bits26,
+        format: CardFormat::Bits26,
     };
     bits.chunks(26).map(|bits| frame(bits).decode().expect("a whole frame")).collect()
 }
@@ -47,7 +56,7 @@ fn both_wires_rest_from_the_start_and_a_wire_that_cannot_does_not_start() {
     drop(wiegand);
     assert_eq!(moved.lock().len(), 4, "and again at the end");
     let pace: Arc<dyn Pace> = Arc::new(FakePace::default());
-    let error = Wiegand::with(&WiegandSettings::default(), wires(&pace, 1).0, pace).err().expect("D1 fails");
+    let error = Wiegand::with(&settings(), wires(&pace, 1).0, pace).err().expect("D1 fails");
     assert!(error.message().contains("cannot be put at rest"), "{error}");
 }
 
@@ -57,7 +66,7 @@ fn a_card_that_waited_for_more_than_a_second_is_dropped() {
     let shared: Arc<dyn Pace> = pace.clone();
     let (lines, moved) = wires(&shared, usize::MAX);
     let health = Arc::new(Mutex::new(WiegandHealth::default()));
-    let (settings, wires) = (WiegandSettings::default(), Wires::new(lines));
+    let (settings, wires) = (settings(), Wires::new(lines));
     let mut courier = Courier {
         wires,
         timing: settings.timing(),
@@ -67,7 +76,7 @@ fn a_card_that_waited_for_more_than_a_second_is_dropped() {
     };
     let waiting = |number| Waiting {
         card: card(number),
-        frame: Format::Bits26.encode(card(number)).expect("fits"),
+        frame: CardFormat::Bits26.encode(card(number)).expect("fits"),
         since: pace.now(),
     };
     let (in_time, late) = (waiting(1), waiting(2));
@@ -99,7 +108,7 @@ fn a_card_with_a_pause_in_it_is_told() {
     for (late_us, stretched) in [(21_000, 1), (1_000, 0)] {
         let pace: Arc<dyn Pace> = Arc::new(FakePace::late(vec![0, 0, 0, 0, late_us]));
         let (lines, moved) = wires(&pace, usize::MAX);
-        let wiegand = Wiegand::with(&WiegandSettings::default(), lines, pace).expect("starts");
+        let wiegand = Wiegand::with(&settings(), lines, pace).expect("starts");
         wiegand.send(card(1)).expect("queued");
         wiegand.stop().expect("rests");
         assert_eq!(cards(&moved), [card(1)], "to its end");
@@ -133,7 +142,7 @@ fn wires_that_hang_block_nobody_and_a_panic_does_not_end_the_thread() {
     let (let_go, go) = bounded(64);
     let line = |armed| -> Box<dyn Lock> { Box::new(Stuck { go: go.clone(), armed }) };
     let pace = Arc::new(FakePace::default());
-    let wiegand = Wiegand::with(&WiegandSettings::default(), [line(true), line(false)], pace.clone()).expect("starts");
+    let wiegand = Wiegand::with(&settings(), [line(true), line(false)], pace.clone()).expect("starts");
     // One is with the thread, or will be; the queue takes the others.
     let queued = (0..20).filter(|&number| wiegand.send(card(number)).is_ok()).count();
     assert!((QUEUE..=QUEUE + 1).contains(&queued), "{queued}");
@@ -148,21 +157,21 @@ fn wires_that_hang_block_nobody_and_a_panic_does_not_end_the_thread() {
 
 #[test]
 fn settings_parse_and_refuse() {
-    let parse = |text: &str| toml::from_str::<WiegandSettings>(text);
-    assert_eq!(parse("").expect("all defaults"), WiegandSettings::default());
+    assert_eq!((settings().bits, settings().pulse_us, settings().interval_us), (CardFormat::Bits26, 50, 2_000));
     let settings = parse("bits = 34\npulse_us = 100\ninterval_us = 200").expect("parses");
-    settings.validate("door.lock").expect("in range");
-    assert_eq!(settings.bits, Format::Bits34);
-    assert_eq!(parse(&toml::to_string(&settings).expect("prints")).expect("its own print"), settings);
+    settings.validate("door.wiegand").expect("in range");
+    assert_eq!(settings.bits, CardFormat::Bits34);
+    let printed = toml::to_string(&settings).expect("prints");
+    assert_eq!(toml::from_str::<WiegandSettings>(&printed).expect("its own print"), settings);
     for (text, words) in [
-        ("pulse_us = 19", ["door.lock.pulse_us", "19", "20 to 100"]),
-        ("pulse_us = 101", ["door.lock.pulse_us", "101", "20 to 100"]),
-        ("interval_us = 199", ["door.lock.interval_us", "199", "200 to 20000"]),
-        ("interval_us = 20001", ["door.lock.interval_us", "20001", "200 to 20000"]),
+        ("pulse_us = 19", ["door.wiegand.pulse_us", "19", "20 to 100"]),
+        ("pulse_us = 101", ["door.wiegand.pulse_us", "101", "20 to 100"]),
+        ("interval_us = 199", ["door.wiegand.interval_us", "199", "200 to 20000"]),
+        ("interval_us = 20001", ["door.wiegand.interval_us", "20001", "200 to 20000"]),
     ] {
-        let error = parse(text).expect(text).validate("door.lock").expect_err(text);
+        let error = parse(text).expect(text).validate("door.wiegand").expect_err(text);
         assert!(words.iter().all(|word| error.message().contains(word)), "{error}");
     }
     assert!(parse("bits = 30").expect_err("30").to_string().contains("only 26 and 34"));
-    assert!(parse("pulse = 50").is_err());
+    assert!(parse("pulse = 50").is_err() && toml::from_str::<WiegandSettings>("bits = 26").is_err(), "no wires");
 }

@@ -7,7 +7,9 @@ use facegate_control::{
 
 use super::{
     Micros,
-    site::{Act, DAY, Site},
+    access::Ask,
+    agenda::Act,
+    site::{DAY, DOORS, Site},
 };
 
 const MS: Micros = 1_000;
@@ -63,17 +65,45 @@ fn crowd(site: &mut Site, door: usize) {
     }
 }
 
+/// Somebody is recognised: where nobody has written any rules, that is a grant.
 fn grant(site: &mut Site, door: usize, after: Micros) {
+    let passage = if site.random().percent(60) { Passage::Entry } else { Passage::Exit };
+    if site.has_rules() {
+        site.plan(door, after, Act::Ask(Ask { door, passage, who: None }));
+        return;
+    }
     let tag = site.tag();
     let class = if site.random().percent(12) { Class::Extended } else { Class::Standard };
-    let passage = if site.random().percent(60) { Passage::Entry } else { Passage::Exit };
     let grant = Act::Input(Input::Grant { tag, class, passage });
     site.plan(door, after, grant);
+    again(site, door, after, grant);
+}
+
+/// Now and then a grant is delivered again, later.
+pub fn again(site: &mut Site, door: usize, after: Micros, grant: Act) {
     if site.random().percent(8) {
-        // Delivered again, later.
         let again = site.random().within(0, 8 * S);
         site.plan(door, after + again, grant);
     }
+}
+
+/// What somebody does whom the rules answered: tries again or elsewhere, asks to be forgiven, or shows up twice.
+pub fn answered(site: &mut Site, ask: Ask, who: usize, allowed: bool) {
+    let door = if site.random().percent(60) { ask.door } else { site.random().within(0, DOORS as u64) as usize };
+    let passage = if site.random().percent(80) { ask.passage } else { opposite(ask.passage) };
+    if site.random().percent(if allowed { 8 } else { 50 }) {
+        let after = site.random().within(0, 20 * S);
+        site.plan(door, after, Act::Ask(Ask { door, passage, who: Some(who) }));
+    }
+    if !allowed && site.random().percent(10) {
+        let after = site.random().within(0, 600 * S);
+        let who = if site.random().percent(5) { None } else { Some(who) };
+        site.plan(door, after, Act::Forgive(who));
+    }
+}
+
+fn opposite(passage: Passage) -> Passage {
+    if passage == Passage::Entry { Passage::Exit } else { Passage::Entry }
 }
 
 /// Somebody wants out, and mostly goes.

@@ -1,10 +1,19 @@
 //! Seeds into days at doors, on every core. The same seed is the same days, whatever the machine.
 
+mod access;
 mod acts;
+mod agenda;
+mod common;
+mod door_rules;
+mod house;
+mod ledger;
+mod people;
 mod random;
+mod reception;
 mod rules;
 mod setups;
 mod site;
+mod totals;
 mod turnstile_rules;
 mod wires;
 
@@ -14,8 +23,8 @@ use std::{
     thread,
 };
 
-pub use site::Totals;
 use site::{DOORS, Site};
+pub use totals::Totals;
 
 /// Time in the simulation, in microseconds.
 type Micros = u64;

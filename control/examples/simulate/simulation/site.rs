@@ -1,53 +1,33 @@
 //! Three doors of one building for some days: people, operators, faults, and a clock on the wall that jumps.
 
-use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+use std::time::Duration;
 
 use facegate_control::{
     Moment,
     door::{Controller, Happening, Input, Interlock, Sensor, Setup, Step},
 };
 
-use super::{Micros, acts, random::Random, rules::DoorRules, setups, turnstile_rules::TurnstileRules};
+use jiff::Timestamp;
+
+use super::{
+    Micros,
+    access::{Access, Ask},
+    acts,
+    agenda::{Act, Agenda},
+    random::Random,
+    reception::Clocks,
+    rules::Rules,
+    setups,
+    totals::Totals,
+};
 
 pub const DOORS: usize = 3;
 
 const HOUR: Micros = 3_600 * 1_000_000;
 pub const DAY: Micros = 24 * HOUR;
 
-/// What comes next, and when.
-#[derive(Clone, Copy, Debug)]
-pub enum Act {
-    /// An input changes its level; the edge may get lost, or arrive twice.
-    Wire(Sensor, bool),
-    /// The level as it is, told again.
-    Resync(Sensor),
-    Input(Input),
-    /// The process ends, in order or not, and another begins.
-    Restart {
-        in_order: bool,
-    },
-    /// The wall clock is set, by so many hours.
-    WallJump(i64),
-    /// Somebody looks at the wall clock and the schedule.
-    Schedule,
-    /// The next thing that people or faults do at this door.
-    Next,
-}
-
-/// The rules of whichever kind of door it is.
-enum Rules {
-    Door(DoorRules),
-    Turnstile(TurnstileRules),
-}
-
-impl Rules {
-    fn new(setup: &Setup) -> Self {
-        match setup.settings.turnstile {
-            None => Self::Door(DoorRules::new(setup)),
-            Some(_) => Self::Turnstile(TurnstileRules::new(setup)),
-        }
-    }
-}
+/// What the wall clock shows at first, in seconds since 1970: a day in November 2026.
+const FIRST_DAY: i64 = 1_795_392_000;
 
 struct Place {
     setup: Setup,
@@ -63,34 +43,13 @@ struct Place {
     free: bool,
 }
 
-/// What was simulated.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    pub door_days: u64,
-    /// Inputs that the doors were told, ticks included.
-    pub events: u64,
-    pub unlocked: u64,
-    pub alarms: u64,
-    pub restarts: u64,
-}
-
-impl Totals {
-    pub fn add(&mut self, other: Self) {
-        self.door_days += other.door_days;
-        self.events += other.events;
-        self.unlocked += other.unlocked;
-        self.alarms += other.alarms;
-        self.restarts += other.restarts;
-    }
-}
-
 pub struct Site {
     random: Random,
     places: [Place; DOORS],
     interlock: Interlock,
-    /// By time, then in the order in which they were made.
-    agenda: BinaryHeap<Reverse<(Micros, u64, usize, Slot)>>,
-    sequence: u64,
+    /// None where nobody has written any rules of access.
+    access: Option<Access>,
+    agenda: Agenda,
     now: Micros,
     /// By how many hours the wall clock is wrong.
     wall_hours: i64,
@@ -98,30 +57,6 @@ pub struct Site {
     told: Vec<Happening>,
     totals: Totals,
     trace: bool,
-}
-
-/// An act in the agenda, which is ordered by the time alone.
-#[derive(Clone, Copy)]
-struct Slot(Act);
-
-impl PartialEq for Slot {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Slot {}
-
-impl PartialOrd for Slot {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Slot {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
-    }
 }
 
 impl Site {
@@ -138,12 +73,13 @@ impl Site {
         let airlock = ["outer".to_owned(), "inner".to_owned()];
         let interlock =
             Interlock::new(&["outer", "inner", "gate"], &[("airlock", &airlock)]).expect("a valid interlock");
+        let access = random.percent(60).then(|| Access::new(&mut random, checked));
         let mut site = Self {
+            access,
             random,
             places,
             interlock,
-            agenda: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             now: 0,
             wall_hours: 0,
             next_tag: 1,
@@ -151,6 +87,9 @@ impl Site {
             totals: Totals::default(),
             trace,
         };
+        if let Some(access) = site.access.as_ref().filter(|_| trace) {
+            println!("{:?}", access.house());
+        }
         for door in 0..DOORS {
             if trace {
                 println!("door {door}: {:?}", site.places[door].setup);
@@ -165,8 +104,7 @@ impl Site {
     /// Runs for so many days. Panics where a rule is broken.
     pub fn run(&mut self, days: u64) -> Totals {
         let end = days * DAY;
-        while let Some(Reverse((at, ..))) = self.agenda.peek() {
-            let at = *at;
+        while let Some(at) = self.agenda.next_at() {
             let (due, door) = (0..DOORS).map(|door| (self.due(door), door)).min().unwrap_or((at, 0));
             if at.min(due) > end {
                 break;
@@ -174,7 +112,7 @@ impl Site {
             if due <= at {
                 self.now = self.now.max(due);
                 self.tell(door, Input::Tick);
-            } else if let Some(Reverse((_, _, door, Slot(act)))) = self.agenda.pop() {
+            } else if let Some((door, act)) = self.agenda.pop() {
                 self.now = at;
                 self.act(door, act);
             }
@@ -190,8 +128,7 @@ impl Site {
     }
 
     pub fn plan(&mut self, door: usize, after: Micros, act: Act) {
-        self.sequence += 1;
-        self.agenda.push(Reverse((self.now + after, self.sequence, door, Slot(act))));
+        self.agenda.add(self.now + after, door, act);
     }
 
     pub fn random(&mut self) -> &mut Random {
@@ -201,6 +138,10 @@ impl Site {
     pub fn tag(&mut self) -> u64 {
         self.next_tag += 1;
         self.next_tag
+    }
+
+    pub fn has_rules(&self) -> bool {
+        self.access.is_some()
     }
 
     pub fn is_turnstile(&self, door: usize) -> bool {
@@ -215,10 +156,7 @@ impl Site {
                 self.plan(door, next, Act::Next);
             }
             Act::Wire(sensor, active) => self.wire(door, sensor, active),
-            Act::Resync(sensor) => {
-                let active = self.places[door].levels[sensor.index()];
-                self.tell(door, Input::Level { sensor, active });
-            }
+            Act::Resync(sensor) => self.resync(door, sensor),
             Act::Input(input) => {
                 match input {
                     Input::SensorLost(sensor) => self.places[door].lost[sensor.index()] = true,
@@ -230,7 +168,15 @@ impl Site {
                     self.tell(door, input);
                 }
                 if let Input::SensorFound(sensor) = input {
-                    self.act(door, Act::Resync(sensor));
+                    self.resync(door, sensor);
+                }
+            }
+            Act::Ask(ask) => self.ask(ask),
+            Act::Forgive(who) => {
+                let now = self.now;
+                self.access.iter_mut().for_each(|access| access.forgive(who, now));
+                if self.trace {
+                    println!("{:>14.6} s  forgiven {who:?}", now as f64 / 1e6);
                 }
             }
             Act::Restart { in_order } => self.restart(door, in_order),
@@ -275,36 +221,70 @@ impl Site {
         }
     }
 
+    /// A site that goes by rules is one process; else each door is one.
     fn restart(&mut self, door: usize, in_order: bool) {
         self.totals.restarts += 1;
+        let doors = if self.access.is_some() { 0..DOORS } else { door..door + 1 };
         if in_order {
-            self.tell(door, Input::Shutdown);
+            for door in doors.clone() {
+                self.tell(door, Input::Shutdown);
+                for sensor in Sensor::ALL {
+                    // A last edge, too late for all but fire.
+                    let active = self.random.coin();
+                    self.tell(door, Input::Level { sensor, active });
+                }
+            }
+        }
+        if let Some(access) = &mut self.access {
+            access.restart(in_order, self.now);
+        }
+        for place in &mut self.places[doors.clone()] {
+            place.door = Controller::new(&place.setup).expect("the simulator makes valid settings");
+            place.rules = place.rules.is_some().then(|| Rules::new(&place.setup));
+            (place.started, place.interlock_free) = (self.now, true);
+            place.step = place.door.on(Input::Tick, Moment::default(), &mut Vec::new());
+            assert!(!place.door.is_unlocked(), "it comes up locked");
+            assert_eq!(place.step.outputs.strike, place.setup.fail.rest_energised());
+        }
+        for door in doors {
             for sensor in Sensor::ALL {
-                // A last edge, too late for all but fire.
-                let active = self.random.coin();
-                self.tell(door, Input::Level { sensor, active });
+                if self.places[door].lost[sensor.index()] {
+                    self.tell(door, Input::SensorLost(sensor));
+                } else {
+                    self.resync(door, sensor);
+                }
             }
-        }
-        let place = &mut self.places[door];
-        place.door = Controller::new(&place.setup).expect("the simulator makes valid settings");
-        place.rules = place.rules.is_some().then(|| Rules::new(&place.setup));
-        (place.started, place.interlock_free) = (self.now, true);
-        place.step = place.door.on(Input::Tick, Moment::default(), &mut Vec::new());
-        assert!(!place.door.is_unlocked(), "it comes up locked");
-        assert_eq!(place.step.outputs.strike, place.setup.fail.rest_energised());
-        for sensor in Sensor::ALL {
-            if self.places[door].lost[sensor.index()] {
-                self.tell(door, Input::SensorLost(sensor));
-            } else {
-                self.act_resync(door, sensor);
+            if self.places[door].free {
+                self.tell(door, Input::FreeAccess(true));
             }
-        }
-        if self.places[door].free {
-            self.tell(door, Input::FreeAccess(true));
         }
     }
 
-    fn act_resync(&mut self, door: usize, sensor: Sensor) {
+    /// Somebody asks the rules, and the door opens where they say yes.
+    fn ask(&mut self, ask: Ask) {
+        let (tag, times) = (self.tag(), self.times());
+        let Some(access) = &mut self.access else { return };
+        let (who, class) = access.ask(ask, tag, times, &mut self.random, &mut self.totals);
+        if self.trace {
+            println!("{:>14.6} s  door {}  {who} asks: {class:?}", self.now as f64 / 1e6, ask.door);
+        }
+        if let Some(class) = class {
+            let grant = Input::Grant { tag, class, passage: ask.passage };
+            acts::again(self, ask.door, 0, Act::Input(grant));
+            self.act(ask.door, Act::Input(grant));
+        }
+        acts::answered(self, ask, who, class.is_some());
+    }
+
+    /// Now, and what the process and the wall show then.
+    fn times(&self) -> (Micros, Clocks) {
+        let process = Moment::from_start(Duration::from_micros(self.now - self.places[0].started));
+        let hours = i64::try_from(self.now / HOUR).unwrap_or_default() + self.wall_hours;
+        let wall = Timestamp::from_second(FIRST_DAY + hours * 3_600).expect("a few centuries");
+        (self.now, Clocks { process, wall })
+    }
+
+    fn resync(&mut self, door: usize, sensor: Sensor) {
         let active = self.places[door].levels[sensor.index()];
         self.tell(door, Input::Level { sensor, active });
     }
@@ -324,13 +304,14 @@ impl Site {
             return;
         }
         self.interlock.note(door, self.places[door].door.is_secure());
-        let other = 1 - door;
-        if self.interlock.is_free(other) != self.places[other].interlock_free {
-            // The other one looks, too; what it does can concern nobody else.
-            let free = self.interlock.reserve(other);
-            self.places[other].interlock_free = free;
-            self.hear(other, Input::InterlockFree(free));
-            self.interlock.note(other, self.places[other].door.is_secure());
+        // The other one looks, too, and this one again: in the same moment there may have been fire at the other.
+        for door in [1 - door, door] {
+            if self.interlock.is_free(door) != self.places[door].interlock_free {
+                let free = self.interlock.reserve(door);
+                self.places[door].interlock_free = free;
+                self.hear(door, Input::InterlockFree(free));
+                self.interlock.note(door, self.places[door].door.is_secure());
+            }
         }
         self.check_interlock();
     }
@@ -341,10 +322,8 @@ impl Site {
         if self.trace {
             println!("{:>14.6} s  door {door}  {input:?}", self.now as f64 / 1e6);
         }
-        match &mut place.rules {
-            Some(Rules::Door(rules)) => rules.before(now, &place.door),
-            Some(Rules::Turnstile(rules)) => rules.before(now, &place.door),
-            None => {}
+        if let Some(rules) = &mut place.rules {
+            rules.before(now, &place.door);
         }
         self.told.clear();
         place.step = place.door.on(input, Moment::from_start(Duration::from_micros(now)), &mut self.told);
@@ -356,16 +335,14 @@ impl Site {
         if self.trace {
             println!("                  door {door}  {:?}  {:?}", self.told, place.step);
         }
-        match &mut place.rules {
-            Some(Rules::Door(rules)) => {
-                rules.heard(input, &self.told, now);
-                rules.after(place.step, &self.told, &place.door, now);
+        if let Some(rules) = &mut place.rules {
+            rules.after(input, place.step, &self.told, &place.door, now);
+        }
+        if self.access.is_some() && !self.told.is_empty() {
+            let (now, clocks) = self.times();
+            if let Some(access) = &mut self.access {
+                access.hear(door, &self.told, now, clocks, &mut self.random);
             }
-            Some(Rules::Turnstile(rules)) => {
-                rules.heard(input, &self.told, now);
-                rules.after(place.step, &self.told, &place.door, now);
-            }
-            None => {}
         }
     }
 

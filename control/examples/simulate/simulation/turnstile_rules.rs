@@ -2,10 +2,10 @@
 
 use facegate_control::{
     Class, Passage,
-    door::{Alarm, Cause, Command, Controller, FailState, Happening, Input, Sensor, Setup, Step},
+    door::{Alarm, Cause, Command, Controller, Happening, Input, Sensor, Setup, Step},
 };
 
-use super::{Micros, wires::Wires};
+use super::{Micros, common::Common};
 
 const MS: Micros = 1_000;
 const S: Micros = 1_000_000;
@@ -24,24 +24,16 @@ struct Person {
 }
 
 pub struct TurnstileRules {
-    setup: Setup,
-    wires: Wires,
-    hold: bool,
-    free: [bool; 2],
-    lockdown: bool,
-    interlock_free: bool,
-    ended: bool,
-    released: bool,
+    common: Common,
     people: Vec<Person>,
-    /// Every tag that was heard.
-    tags: Vec<u64>,
     lanes: [bool; 2],
     /// When a relay went off, or somebody's turn was over.
     rested_at: Option<Micros>,
     /// When a relay went off that was on for one person.
     pulse_ended_at: Option<Micros>,
-    /// When somebody passed by right, by way.
+    /// When somebody passed by right, by way: for certain, and perhaps.
     passed_at: [Option<Micros>; 2],
+    passed_perhaps_at: [Option<Micros>; 2],
     /// Somebody came into the sensor without having been let in, the last time then: for certain, and perhaps.
     alarm_from: Option<Micros>,
     alarm_perhaps_from: Option<Micros>,
@@ -58,20 +50,13 @@ pub struct TurnstileRules {
 impl TurnstileRules {
     pub fn new(setup: &Setup) -> Self {
         Self {
-            setup: setup.clone(),
-            wires: Wires::new(setup),
-            hold: false,
-            free: [false; 2],
-            lockdown: false,
-            interlock_free: true,
-            ended: false,
-            released: false,
+            common: Common::new(setup),
             people: Vec::new(),
-            tags: Vec::new(),
             lanes: [false; 2],
             rested_at: None,
             pulse_ended_at: None,
             passed_at: [None; 2],
+            passed_perhaps_at: [None; 2],
             alarm_from: None,
             alarm_perhaps_from: None,
             occupied_since: None,
@@ -83,18 +68,8 @@ impl TurnstileRules {
         }
     }
 
-    fn releases(&self) -> bool {
-        self.setup.fail == FailState::Safe || self.setup.settings.release_on_fire == Some(true)
-    }
-
-    fn stands_open(&self) -> bool {
-        let operated = (self.hold || self.free[0] || self.free[1]) && !self.lockdown && self.interlock_free;
-        let by_fire = self.released && !(self.ended && self.setup.fail == FailState::Secure);
-        by_fire || (operated && !self.ended)
-    }
-
     fn occupied(&self) -> bool {
-        self.wires.of(Sensor::PassageEntry).steady || self.wires.of(Sensor::PassageExit).steady
+        self.common.wires.of(Sensor::PassageEntry).steady || self.common.wires.of(Sensor::PassageExit).steady
     }
 
     pub fn before(&mut self, now: Micros, door: &Controller) {
@@ -107,25 +82,24 @@ impl TurnstileRules {
 
     pub fn heard(&mut self, input: Input, told: &[Happening], now: Micros) {
         self.settle(now);
-        self.wires.hear(input, now);
+        self.common.wires.hear(input, now);
+        let refused = told.iter().any(|happening| matches!(happening, Happening::Refused { by: Cause::Command, .. }));
         match input {
             Input::Grant { tag, class, passage } => self.granted(tag, class, passage, told, now),
-            Input::Command(command) if !self.ended => self.command(command, told, now),
-            Input::FreeAccess(on) if !self.ended => self.free[0] = on,
-            Input::InterlockFree(free) => self.interlock_free = free,
-            Input::Shutdown => self.ended = true,
+            Input::Command(command) if !self.common.ended => self.command(command, refused, told, now),
             _ => {}
         }
+        self.common.hear(input, refused);
         self.stand(now);
         self.settle(now);
     }
 
     /// Whoever is let in has their outcome told once everybody before them had all the time that there is.
     fn let_in(&mut self, tag: Option<u64>, class: Class, passage: Passage, now: Micros) {
-        let turnstile = self.setup.settings.turnstile.as_ref().expect("a turnstile");
-        let longest = self.setup.settings.extended_pulse_ms.max(self.setup.pulse_ms);
+        let turnstile = self.common.setup.settings.turnstile.as_ref().expect("a turnstile");
+        let longest = self.common.setup.settings.extended_pulse_ms.max(self.common.setup.pulse_ms);
         let turn = longest.max(turnstile.passage_timeout_ms) + turnstile.gap_ms;
-        let pulse = if class == Class::Extended { longest } else { self.setup.pulse_ms } * MS;
+        let pulse = if class == Class::Extended { longest } else { self.common.setup.pulse_ms } * MS;
         let until = now + (u64::from(turnstile.queue) + 2) * turn * MS + 10 * S;
         self.people.push(Person { tag, passage, pulse, pulsed: None, assumed: false, until });
     }
@@ -134,38 +108,33 @@ impl TurnstileRules {
         let refused = told.iter().any(
             |happening| matches!(happening, Happening::Refused { by: Cause::Grant, tag: Some(other), .. } if *other == tag),
         );
-        let known = self.tags.iter().rev().take(8).any(|&other| other == tag);
-        if self.ended || self.lockdown || !self.interlock_free || known {
+        let known = self.common.repeated(tag);
+        if self.common.ended || self.common.lockdown || !self.common.interlock_free || known {
             assert!(refused, "the grant {tag} was heard");
             return;
         }
         let idle = self.people.is_empty() && self.quiet_since(now);
         assert!(!refused || !idle, "the grant {tag} was refused, and nobody else is there");
         if !refused {
-            self.tags.push(tag);
+            self.common.tags.push(tag);
             self.let_in(Some(tag), class, passage, now);
             let on = told.contains(&Happening::Unlocked { lane: passage, by: Cause::Grant, tag: Some(tag) });
-            assert!(on || !idle || self.stands_open(), "the grant {tag} gave no pulse");
+            assert!(on || !idle || self.common.stands_open(), "the grant {tag} gave no pulse");
         }
     }
 
     /// Whether the last pulse was long enough ago.
     fn quiet_since(&self, now: Micros) -> bool {
-        let turnstile = self.setup.settings.turnstile.as_ref().expect("a turnstile");
+        let turnstile = self.common.setup.settings.turnstile.as_ref().expect("a turnstile");
         self.rested_at.is_none_or(|at| at + (turnstile.gap_ms + turnstile.passage_timeout_ms) * MS <= now)
     }
 
-    fn command(&mut self, command: Command, told: &[Happening], now: Micros) {
-        let refused = told.iter().any(|happening| matches!(happening, Happening::Refused { by: Cause::Command, .. }));
+    fn command(&mut self, command: Command, refused: bool, told: &[Happening], now: Micros) {
         match command {
             Command::Unlock { passage } if !refused => self.let_in(None, Class::Standard, passage, now),
-            Command::Hold => self.hold |= !refused,
-            Command::FreeAccess { on } => self.free[1] = on && !self.lockdown,
-            Command::Lockdown => (self.lockdown, self.hold, self.free[1]) = (true, false, false),
-            Command::Release => (self.lockdown, self.hold, self.free[1]) = (false, false, false),
             Command::ResetAlarms => {
                 let stood = |happening: &Happening| matches!(happening, Happening::Cleared { alarm } if *alarm != Alarm::Tamper);
-                if self.occupied() && !self.stands_open() && told.iter().any(stood) {
+                if self.occupied() && !self.common.stands_open() && told.iter().any(stood) {
                     self.occupied_since = Some(now);
                 }
                 (self.alarm_from, self.alarm_perhaps_from) = (None, None);
@@ -175,15 +144,15 @@ impl TurnstileRules {
     }
 
     fn held_open(&self, now: Micros) -> bool {
-        let settings = &self.setup.settings;
+        let settings = &self.common.setup.settings;
         [settings.held_open_warning_s, settings.held_open_alarm_s]
             .into_iter()
             .any(|after| after > 0 && self.occupied_since.is_some_and(|since| since + after * S <= now))
     }
 
     fn settle(&mut self, now: Micros) {
-        while let Some(settled) = self.wires.settle(now) {
-            if !self.ended {
+        while let Some(settled) = self.common.wires.settle(now) {
+            if !self.common.ended {
                 match (settled.sensor, settled.active) {
                     (Sensor::PassageEntry, true) => self.passages[0] += 1,
                     (Sensor::PassageExit, true) => self.passages[1] += 1,
@@ -192,7 +161,7 @@ impl TurnstileRules {
                 }
                 if !self.occupied() {
                     self.occupied_since = None;
-                } else if !self.stands_open() {
+                } else if !self.common.stands_open() {
                     self.occupied_since.get_or_insert(settled.at);
                 }
             }
@@ -201,7 +170,7 @@ impl TurnstileRules {
     }
 
     fn stand(&mut self, now: Micros) {
-        let stands = self.stands_open();
+        let stands = self.common.stands_open();
         if stands {
             (self.occupied_since, self.alarm_from, self.alarm_perhaps_from) = (None, None, None);
         } else if self.stood && self.occupied() {
@@ -211,22 +180,26 @@ impl TurnstileRules {
     }
 
     pub fn after(&mut self, step: Step, told: &[Happening], door: &Controller, now: Micros) {
-        if std::mem::take(&mut self.requests) > 0 && self.setup.settings.rex_unlocks {
+        if std::mem::take(&mut self.requests) > 0 && self.common.setup.settings.rex_unlocks {
             let refused = told.iter().any(|h| matches!(h, Happening::Refused { by: Cause::Rex, .. }));
-            let out = self.lockdown && !self.setup.settings.rex_in_lockdown;
+            let out = self.common.lockdown && !self.common.setup.settings.rex_in_lockdown;
             assert!(!out || refused, "a request to exit was heard in lockdown");
             if !refused {
                 self.let_in(None, Class::Standard, Passage::Exit, now);
             }
         }
+        let by_right = |way: usize| {
+            let passed = |told: &&Happening| matches!(told, Happening::Passed { passage, seen: true, .. } if *passage as usize == way);
+            told.iter().filter(passed).count() as u32
+        };
+        // Whoever passes by right is not the one whom an alarm is about, though it be in the same moment.
+        let without = [0, 1].map(|way| self.passages[way] > by_right(way));
         let mut seen = [0; 2];
         for happening in told {
             match *happening {
-                Happening::EmergencyBegan { .. } => {
-                    assert!(self.wires.may_be_fire(self.setup.fail, now), "an emergency without fire");
-                    self.released = self.releases();
+                Happening::EmergencyBegan { .. } | Happening::EmergencyEnded => {
+                    self.common.told_of_fire(*happening, now);
                 }
-                Happening::EmergencyEnded => self.released = false,
                 Happening::Unlocked { lane, by, tag } => self.unlocks(lane, by, tag, now),
                 Happening::Locked { lane } => {
                     assert!(std::mem::replace(&mut self.lanes[lane as usize], false));
@@ -246,19 +219,25 @@ impl TurnstileRules {
                 }
                 Happening::NobodyPassed { tag, passage } => self.resolve(tag, passage, now),
                 Happening::Raised { alarm: alarm @ (Alarm::Tailgating | Alarm::ForcedOpen) } => {
-                    assert!(self.passages.contains(&1) && !self.stands_open(), "an alarm, and nobody passed");
-                    let window = self.setup.settings.turnstile.as_ref().expect("a turnstile").tailgating_window_ms * MS;
-                    let follows = (0..2)
-                        .any(|way| self.passages[way] > 0 && self.passed_at[way].is_some_and(|at| now < at + window));
-                    assert!(follows || alarm != Alarm::Tailgating, "nobody was followed");
-                    assert!(!follows || alarm == Alarm::Tailgating || self.assumed_any(), "followed, not forced");
+                    assert!(without.contains(&true) && !self.common.stands_open(), "an alarm, and nobody passed");
+                    let window =
+                        self.common.setup.settings.turnstile.as_ref().expect("a turnstile").tailgating_window_ms * MS;
+                    let recent = |at: Option<Micros>| at.is_some_and(|at| now < at + window);
+                    let one = |is: &dyn Fn(usize) -> bool| (0..2).any(|way| without[way] && is(way));
+                    if alarm == Alarm::Tailgating {
+                        let followed = |way: usize| recent(self.passed_at[way]) || recent(self.passed_perhaps_at[way]);
+                        assert!(one(&followed), "nobody was followed");
+                    } else {
+                        let alone = |way: usize| !recent(self.passed_at[way]);
+                        assert!(one(&alone) || self.assumed_any(), "followed, not forced");
+                    }
                 }
                 _ => {}
             }
         }
         self.stand(now);
         self.count_passages(seen, now);
-        self.check_fire(now);
+        self.common.check_fire(now);
         self.check_levels(step, door, now);
         // Those who were assumed to pass have no end that is told.
         self.people.retain(|person| !person.assumed || now + 10 * S < person.until);
@@ -270,14 +249,14 @@ impl TurnstileRules {
         assert!(!std::mem::replace(&mut self.lanes[lane as usize], true));
         let waiting = |person: &&mut Person| person.tag == tag && person.passage == lane && person.pulsed.is_none();
         match by {
-            Cause::Emergency => assert!(self.released),
+            Cause::Emergency => assert!(self.common.released),
             Cause::Hold | Cause::FreeAccess => {}
             Cause::Grant | Cause::Rex | Cause::Command => {
                 // Whoever's turn has come has it, if their relay was not on already.
                 let person = self.people.iter_mut().find(waiting);
                 let person = person.unwrap_or_else(|| panic!("a pulse for {tag:?}, who was not let in, or had theirs"));
                 person.pulsed = Some(now);
-                let gap = self.setup.settings.turnstile.as_ref().expect("a turnstile").gap_ms * MS;
+                let gap = self.common.setup.settings.turnstile.as_ref().expect("a turnstile").gap_ms * MS;
                 assert!(self.pulse_ended_at.is_none_or(|at| at + gap <= now), "two pulses in one");
             }
         }
@@ -299,10 +278,12 @@ impl TurnstileRules {
     fn count_passages(&mut self, seen: [u32; 2], now: Micros) {
         for (way, passages) in std::mem::take(&mut self.passages).into_iter().enumerate() {
             assert!(seen[way] <= passages, "somebody was seen to pass whom no sensor saw");
-            if passages > 0 && (self.stands_open() || self.assumed_any()) {
+            if passages > 0 && self.common.stands_open() {
                 self.passed_at[way] = Some(now);
+            } else if passages > 0 && self.assumed_any() {
+                self.passed_perhaps_at[way] = Some(now);
             }
-            if seen[way] == passages || self.stands_open() || self.ended {
+            if seen[way] == passages || self.common.stands_open() || self.common.ended {
                 continue;
             }
             self.alarm_perhaps_from = Some(now);
@@ -318,18 +299,12 @@ impl TurnstileRules {
         self.people.iter().any(|person| person.assumed)
     }
 
-    fn check_fire(&self, now: Micros) {
-        if self.releases() {
-            assert!(self.released || !self.wires.must_be_fire(self.setup.fail, now), "fire, and not released");
-        }
-    }
-
     fn check_levels(&self, step: Step, door: &Controller, now: Micros) {
-        let (outputs, settings) = (step.outputs, &self.setup.settings);
-        let rest = self.setup.fail.rest_energised();
+        let (outputs, settings) = (step.outputs, &self.common.setup.settings);
+        let rest = self.common.setup.fail.rest_energised();
         let lanes = [outputs.strike != rest, outputs.exit_strike != rest];
         assert_eq!(lanes, self.lanes, "the relays and what was told of them differ");
-        if self.stands_open() {
+        if self.common.stands_open() {
             assert_eq!(lanes, [true, true]);
         } else {
             assert_ne!(lanes, [true, true], "two ways at once");
@@ -340,13 +315,13 @@ impl TurnstileRules {
                         && person.pulsed.map_or(now < person.until, |from| now < from + person.pulse)
                 };
                 assert!(self.people.iter().any(by_right), "unlocked for nobody");
-                assert!(!self.ended && (!self.lockdown || way == Passage::Exit as usize));
+                assert!(!self.common.ended && (!self.common.lockdown || way == Passage::Exit as usize));
             }
         }
         assert!(self.people.iter().all(|person| person.assumed || now < person.until), "nobody said who passed");
         let turnstile = settings.turnstile.as_ref().expect("a turnstile");
         let sounding = door.stands(Alarm::ForcedOpen) || door.stands(Alarm::Tailgating);
-        if !self.ended {
+        if !self.common.ended {
             let within = self.alarm_from.is_some_and(|from| now < from + turnstile.alarm_s * S);
             let perhaps = self.alarm_perhaps_from.is_some_and(|from| now < from + turnstile.alarm_s * S);
             let may = self.alarm_perhaps_from.is_some() && (perhaps || self.occupied());

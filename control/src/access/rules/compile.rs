@@ -173,6 +173,7 @@ pub(super) fn person(subject: &SubjectRules, plan: &Plan) -> Result<Person> {
         class: subject.class,
         active: subject.active,
         exempt: subject.anti_passback_exempt,
+        card: subject.card,
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
     plan::{AreaPlan, DoorPlan, Person},
     presence::{Place, Way, Whereabouts},
 };
-use crate::{Class, Passage};
+use crate::{Card, Class, Passage};
 
 impl Rulebook {
     /// Whether somebody may pass. Takes as long as they have groups, whatever the number of rules and subjects.
@@ -20,9 +20,14 @@ impl Rulebook {
     /// The one way to a ruling; `trace` is told every step.
     pub(super) fn decide(&self, request: &Request<'_>, presence: &Presence, trace: &mut impl Trace) -> Ruling {
         match &self.state {
+            State::None if request.reader.is_some() => {
+                trace
+                    .step(|| Step::new("card", Finding::No, "there are no rules, so nobody has a card number to send"));
+                Ruling::Denied(RuleReason::NoCard)
+            }
             State::None => {
                 trace.step(|| Step::new("rules", Finding::Yes, "there are no rules: whoever is enrolled may pass"));
-                Ruling::Allowed(Allowed { class: Class::Standard, by: None, flag: None, way: None })
+                Ruling::Allowed(Allowed { class: Class::Standard, by: None, flag: None, card: None, way: None })
             }
             State::Unreadable => {
                 trace.step(|| Step::new("rules", Finding::No, "the rules cannot be read; run facegate check"));
@@ -50,8 +55,9 @@ impl InForce {
             RuleReason::NoDoor
         })?;
         let by = self.grant(person, door, request, trace)?;
+        let card = card(person, request, trace)?;
         let (flag, way) = self.movement(person, door, request, presence, trace)?;
-        Ok(Allowed { class: person.class, by: Some(by), flag, way })
+        Ok(Allowed { class: person.class, by: Some(by), flag, card, way })
     }
 
     fn known(&self, request: &Request<'_>, trace: &mut impl Trace) -> Result<&Person, RuleReason> {
@@ -246,6 +252,21 @@ impl InForce {
     fn known_place<'k>(&self, place: Option<&'k Place>) -> Option<&'k Place> {
         place.filter(|place| place.area().is_none_or(|name| self.plan.area(name).is_some()))
     }
+}
+
+/// What is to be sent to the panel, where the door is the reader of one.
+fn card(person: &Person, request: &Request<'_>, trace: &mut impl Trace) -> Result<Option<Card>, RuleReason> {
+    let Some(format) = request.reader else { return Ok(None) };
+    let card = person.card.filter(|&card| format.fits(card));
+    trace.step(|| {
+        let bits = format.bits();
+        match (card, person.card) {
+            (Some(card), _) => Step::new("card", Finding::Yes, format!("the panel is sent card {card} in {bits} bits")),
+            (None, Some(card)) => Step::new("card", Finding::No, format!("card {card} does not fit into {bits} bits")),
+            (None, None) => Step::new("card", Finding::No, "the subject has no card number to send to the panel"),
+        }
+    });
+    card.map(Some).ok_or(RuleReason::NoCard)
 }
 
 fn valid(person: &Person, request: &Request<'_>, trace: &mut impl Trace) -> Result<(), RuleReason> {

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Passage};
+use crate::{Card, Class, Passage};
 
 /// Everything that says who may pass where and when. Names are 1 to 64 bytes; no list holds a name twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,6 +341,9 @@ pub struct SubjectRules {
     /// False: let in nowhere, as if suspended.
     #[serde(default = "yes")]
     pub active: bool,
+    /// What a panel is sent in their place by a door that is the reader of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
     /// Let in again although inside, as a guard may be. Where they are is noted all the same.
     #[serde(default)]
     pub anti_passback_exempt: bool,

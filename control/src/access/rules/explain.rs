@@ -23,7 +23,7 @@ pub enum Finding {
 /// One thing that was looked at on the way to a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What was looked at: `subject`, `validity`, `door`, `group`, `schedule`, `area`.
+    /// What was looked at: `subject`, `validity`, `door`, `group`, `schedule`, `card`, `area`.
     pub check: &'static str,
     pub finding: Finding,
     /// In words.

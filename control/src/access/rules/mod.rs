@@ -44,7 +44,7 @@ use self::{
     hours::Hours,
     plan::{People, Plan},
 };
-use crate::{Fault, Moment, Passage};
+use crate::{CardFormat, Fault, Moment, Passage};
 
 /// Somebody wants to pass.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct Request<'a> {
     pub at: Timestamp,
     /// The monotonic clock, for timed anti-passback.
     pub now: Moment,
+    /// How the door sends cards to a panel, where it is the reader of one: nobody passes there without a card.
+    pub reader: Option<CardFormat>,
 }
 
 /// The rules of a tenant, compiled. It never changes while it decides: a change makes another one, which shares with this

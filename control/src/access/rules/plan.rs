@@ -13,7 +13,7 @@ use super::{
     document::{AntiPassback, Strictness},
     hours::Hours,
 };
-use crate::{Class, Passage};
+use crate::{Card, Class, Passage};
 
 /// Everything but the subjects.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ pub(super) struct Person {
     pub class: Class,
     pub active: bool,
     pub exempt: bool,
+    pub card: Option<Card>,
 }
 
 type Shard = HashMap<Arc<str>, Person>;

@@ -4,6 +4,10 @@
 //! second entry already then, so that two doors never let the same subject in at once. A grant that nobody used is taken
 //! back. After a restart what was pending stays so, which denies the place that was left and the one that was to be reached,
 //! and every timed denial begins anew: what is not known for sure is taken for what denies.
+//!
+//! Several grants may be pending for one subject, for doors tell late. None of them is proof that the subject has left: that
+//! a face was seen at another door is what anti-passback does not go by. Only a passage is, and it ends what was pending
+//! before it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -47,28 +51,70 @@ pub struct Way {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Whereabouts {
-    /// Where the last confirmed passage led; none before the first.
+    /// Where the last confirmed passage led; none before the first. Where that is no area, and doors to two areas are
+    /// pending, it is the one that is not in `pending`.
     pub place: Option<Place>,
     /// The door of the last grant or passage.
     #[serde(with = "text")]
     pub door: Arc<str>,
     /// The wall clock then, for people to read. Nothing is decided by it.
     pub at: Timestamp,
-    /// Where an open door would lead.
+    /// Where an open door would lead. Of several, the newest that leads to an area: outside denies nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Place>,
-    /// The grant that is pending; none after a restart: nothing more will be heard of it.
-    #[serde(skip)]
-    tag: Option<u64>,
     /// When `place` was reached, or counts as reached.
     #[serde(skip)]
     since: Moment,
     /// When the grant that is pending was given.
     #[serde(skip)]
     granted: Moment,
+    /// Where the last confirmed passage led, and when.
+    #[serde(skip)]
+    confirmed: Option<(Place, Moment)>,
+    /// Every grant that is pending, oldest first.
+    #[serde(skip)]
+    open: Vec<Open>,
+}
+
+/// A door that was opened, and has not told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    /// None after a restart: nothing more will be heard of it.
+    tag: Option<u64>,
+    to: Place,
+    at: Moment,
 }
 
 impl Whereabouts {
+    /// As many grants are pending for one subject at most; the oldest go first. Doors tell within seconds.
+    const MOST_OPEN: usize = 16;
+
+    fn open(&mut self, open: Open) {
+        if self.open.len() == Self::MOST_OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(open);
+        self.sum_up();
+    }
+
+    /// Says in two places where the subject may be, so that whatever denies is among them. Three areas, one behind the
+    /// other within the seconds until a door tells, are more than two places hold: then the one in the middle is left out.
+    fn sum_up(&mut self) {
+        let confirmed = self.confirmed.clone();
+        let area = confirmed.clone().map(|(place, _)| place).filter(|place| *place != Place::Outside);
+        let areas =
+            || self.open.iter().rev().filter(|open| open.to != Place::Outside && area.as_ref() != Some(&open.to));
+        let pending = areas().next().or(self.open.last()).cloned();
+        let other = areas().find(|open| area.is_none() && pending.as_ref().is_some_and(|newest| newest.to != open.to));
+        let place = other.map(|open| (open.to.clone(), open.at)).or(confirmed);
+        // What is timed counts from the newest grant that leads there.
+        let again = |place: &Place| self.open.iter().rev().find(|open| open.to == *place).map(|open| open.at);
+        self.since = place.as_ref().map_or(self.since, |(place, since)| again(place).unwrap_or(*since));
+        self.place = place.map(|(place, _)| place);
+        self.granted = pending.as_ref().map_or(self.granted, |newest| newest.at);
+        self.pending = pending.map(|newest| newest.to);
+    }
+
     /// How long ago `place` was reached.
     pub fn age(&self, now: Moment) -> Duration {
         now.since(self.since)
@@ -120,7 +166,9 @@ impl Presence {
     ) -> Self {
         let people = stored.into_iter().map(|(subject, mut known)| {
             let since = since(&known);
-            (known.since, known.granted, known.tag) = (since, since, None);
+            (known.since, known.granted) = (since, since);
+            known.confirmed = known.place.clone().map(|place| (place, since));
+            known.open = known.pending.iter().map(|to| Open { tag: None, to: to.clone(), at: since }).collect();
             (subject, known)
         });
         Self { people: people.collect(), unreadable: HashSet::new() }
@@ -129,33 +177,30 @@ impl Presence {
     /// A door opens for somebody; whether they go through is not known yet.
     pub fn granted(&mut self, movement: Movement) -> &Whereabouts {
         let known = self.entry(&movement);
-        if known.pending.as_ref() == Some(&movement.way.from) {
-            // They stand where another door led that has not told yet: so they went through it.
-            (known.place, known.since) = (known.pending.take(), known.granted);
-        }
-        known.pending = Some(movement.way.to);
-        (known.tag, known.granted) = (Some(movement.tag), movement.now);
         (known.door, known.at) = (movement.door, movement.at);
+        known.open(Open { tag: Some(movement.tag), to: movement.way.to, at: movement.now });
         known
     }
 
     /// Somebody went through a door.
     pub fn passed(&mut self, movement: Movement) -> &Whereabouts {
         let known = self.entry(&movement);
-        // A grant from before a restart ends with whatever passage is seen first.
-        if known.tag.is_none_or(|tag| tag == movement.tag) {
-            known.pending = None;
-        }
-        (known.place, known.since) = (Some(movement.way.to), movement.now);
+        // Whatever was granted before has come to its end with it, and from before a restart nothing else is heard.
+        let until = known.open.iter().position(|open| open.tag == Some(movement.tag)).map_or(0, |place| place + 1);
+        known.open.drain(..until);
+        known.open.retain(|open| open.tag.is_some());
         (known.door, known.at) = (movement.door, movement.at);
+        known.confirmed = Some((movement.way.to, movement.now));
+        known.sum_up();
         known
     }
 
     /// Nobody went through the door that was opened by this grant. Gives what is known from now on; none where nothing is.
     pub fn unused(&mut self, subject: &str, tag: u64) -> Option<&Whereabouts> {
         let known = self.people.get_mut(subject)?;
-        if known.tag == Some(tag) {
-            known.pending = None;
+        if let Some(place) = known.open.iter().position(|open| open.tag == Some(tag)) {
+            known.open.remove(place);
+            known.sum_up();
         }
         if known.place.is_none() && known.pending.is_none() {
             self.people.remove(subject);
@@ -215,9 +260,10 @@ impl Presence {
             door: Arc::clone(&movement.door),
             at: movement.at,
             pending: None,
-            tag: Some(movement.tag),
             since: movement.now,
             granted: movement.now,
+            confirmed: None,
+            open: Vec::new(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::presence::Way;
-use crate::Class;
+use crate::{Card, Class};
 
 /// What the rules say to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Allowed {
     pub by: Option<By>,
     /// What was against the rules of an area that only flags it.
     pub flag: Option<RuleReason>,
+    /// What is to be sent, where the door is the reader of a panel.
+    pub card: Option<Card>,
     /// From where to where it leads; none where the door has an area on neither side.
     pub way: Option<Way>,
 }
@@ -98,6 +100,8 @@ reasons! {
     OutsideHours => "outside_hours", "this person may pass this door at other hours";
     /// Some group may pass, but today is a holiday.
     Holiday => "closed_for_holiday", "this person may pass this door, but not now: it is a holiday";
+    /// The door is the reader of a panel, and the subject has no card, or none that fits into its bits.
+    NoCard => "no_card", "this person has no card number that this door could send to its panel";
     /// Hard or soft anti-passback: inside already.
     AlreadyInside => "already_inside", "this person is inside already and has not left";
     /// Timed anti-passback: came in too short a while ago.

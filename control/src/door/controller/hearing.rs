@@ -126,10 +126,11 @@ impl Controller {
 
     fn admit(&mut self, ticket: Ticket, now: Moment, told: &mut Vec<Happening>) {
         let rex = ticket.by == Cause::Rex;
-        let refused = self
-            .common
-            .refusal(rex && self.rex_in_lockdown, rex && self.rex_ignores_interlock)
-            .or_else(|| ticket.tag.filter(|&tag| self.tags.contains(&Some(tag))).map(|_| Refusal::Repeated));
+        // First of all: whatever else refuses a grant ends it, and the first of two may still be waited for.
+        let repeated = ticket.tag.is_some_and(|tag| self.tags.contains(&Some(tag)));
+        let refused = repeated
+            .then_some(Refusal::Repeated)
+            .or_else(|| self.common.refusal(rex && self.rex_in_lockdown, rex && self.rex_ignores_interlock));
         let admitted = refused.map_or_else(
             || match &mut self.body {
                 Body::Door(leaf) => leaf.admit(ticket, now, &mut self.common, told),

@@ -42,7 +42,15 @@ pub(in crate::api) async fn explain(
         gallery.refresh()?;
         let clock = gallery.clock();
         let (at, now) = (at.unwrap_or_else(|| clock.wall()), clock.now());
-        Ok(gallery.access(&tenant).explain(&Request { subject: subject.as_str(), door: &door, passage, at, now }))
+        let reader = state.desk.reader(&tenant, &door);
+        Ok(gallery.access(&tenant).explain(&Request {
+            subject: subject.as_str(),
+            door: &door,
+            passage,
+            at,
+            now,
+            reader,
+        }))
     })
     .await?;
     Ok(Json(json!({ "success": true, "explanation": explanation })).into_response())

@@ -45,7 +45,10 @@ fn the_ruling_names_class_group_and_schedule() {
     let book = book(&rules(OFFICE));
     let ruling = book.rule(&request("bob", "front", Passage::Entry, "2026-11-23T10:00:00Z"), &Presence::default());
     let by = By { group: "staff".into(), schedule: Some("office".into()) };
-    assert_eq!(ruling, Ruling::Allowed(Allowed { class: Class::Extended, by: Some(by), flag: None, way: None }));
+    assert_eq!(
+        ruling,
+        Ruling::Allowed(Allowed { class: Class::Extended, by: Some(by), flag: None, card: None, way: None })
+    );
 }
 
 #[test]
@@ -75,6 +78,35 @@ fn what_cannot_be_read_denies_and_says_so() {
     assert!(book.rule(&request, &Presence::default()).allowed(), "her own rules can be read");
     let lost = Request { subject: "lost", ..request };
     assert_eq!(book.rule(&lost, &Presence::default()).code(), "rule_unreadable");
+}
+
+#[test]
+fn a_reader_s_door_lets_nobody_pass_without_a_card_that_fits() {
+    let mut rules = rules(OFFICE);
+    rules.subjects[0].card = Some(Card { facility: 300, number: 7 });
+    rules.subjects[1].card = Some(Card { facility: 12, number: 65_535 });
+    let book = book(&rules);
+    let monday = "2026-11-23T09:00:00+01:00";
+    let ask = |subject, reader| {
+        let request = Request { reader, ..request(subject, "front", Passage::Entry, monday) };
+        let (ruling, explained) =
+            (book.rule(&request, &Presence::default()), book.explain(&request, &Presence::default()));
+        assert_eq!(explained.code, ruling.code());
+        match ruling {
+            Ruling::Allowed(allowed) => Ok(allowed.card),
+            Ruling::Denied(reason) => Err((reason, explained.steps.last().expect("a step").text.clone())),
+        }
+    };
+    assert_eq!(ask("bob", Some(CardFormat::Bits26)), Ok(Some(Card { facility: 12, number: 65_535 })));
+    assert_eq!(ask("ann", Some(CardFormat::Bits34)), Ok(Some(Card { facility: 300, number: 7 })));
+    assert_eq!(ask("ann", None), Ok(None), "a door with a lock of its own sends nothing");
+    let (reason, text) = ask("ann", Some(CardFormat::Bits26)).expect_err("300 has nine bits");
+    assert_eq!((reason, &*text), (RuleReason::NoCard, "card 300:7 does not fit into 26 bits"));
+    rules.subjects[0].card = None;
+    let without = super::book(&rules);
+    let request = Request { reader: Some(CardFormat::Bits34), ..request("ann", "front", Passage::Entry, monday) };
+    assert_eq!(without.rule(&request, &Presence::default()), Ruling::Denied(RuleReason::NoCard));
+    assert_eq!(Rulebook::none().rule(&request, &Presence::default()), Ruling::Denied(RuleReason::NoCard));
 }
 
 #[test]
@@ -188,6 +220,7 @@ fn some_rules() -> impl Strategy<Value = Rules> {
                     class: Class::Standard,
                     active,
                     anti_passback_exempt: false,
+                    card: None,
                 })
                 .collect(),
             ..Rules::default()
@@ -218,6 +251,7 @@ proptest! {
                 passage: if exit { Passage::Exit } else { Passage::Entry },
                 at: time("2026-10-20T00:00:00Z") + jiff::SignedDuration::from_mins(minute),
                 now: moment(0),
+                reader: None,
             };
             let ruling = whole.rule(&request, &Presence::default());
             prop_assert_eq!(ruling.allowed(), oracle(&rules, &request), "{:?} {:?}", &request, &ruling);

@@ -4,13 +4,14 @@ mod passback;
 mod refusals;
 mod schedules;
 mod speed;
+mod unsettled;
 
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::*;
-use crate::Class;
+use crate::{Card, Class};
 
 fn zones(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
@@ -34,7 +35,7 @@ fn moment(seconds: u64) -> Moment {
 }
 
 fn request<'a>(subject: &'a str, door: &'a str, passage: Passage, at: &str) -> Request<'a> {
-    Request { subject, door, passage, at: time(at), now: moment(0) }
+    Request { subject, door, passage, at: time(at), now: moment(0), reader: None }
 }
 
 /// An office in Brussels with a lab, two doors and three people.

@@ -1,13 +1,16 @@
-//! What goes over the wire: a card as bits, with a parity bit at each end. Pure.
+//! A card, as a panel of access control knows people, and the bits that a Wiegand reader sends for it, with a parity bit at
+//! each end.
 //!
 //! ```text
 //! 26 bits:  P FFFFFFFF NNNNNNNNNNNNNNNN Q      P makes the first half even, Q the last half odd;
 //! 34 bits:  P F×16     N×16             Q      each half with its own parity bit
 //! ```
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::Fault;
 
 /// Whom a panel knows: what would be printed on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,10 +21,17 @@ pub struct Card {
     pub number: u16,
 }
 
+impl fmt::Display for Card {
+    /// As it is printed on cards: facility and number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.facility, self.number)
+    }
+}
+
 /// How a card becomes bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
-pub enum Format {
+pub enum CardFormat {
     /// 26 bits, which every panel knows: a facility of 8 bits, a number of 16.
     #[default]
     Bits26,
@@ -29,7 +39,7 @@ pub enum Format {
     Bits34,
 }
 
-impl TryFrom<u8> for Format {
+impl TryFrom<u8> for CardFormat {
     type Error = String;
 
     fn try_from(bits: u8) -> Result<Self, String> {
@@ -41,8 +51,8 @@ impl TryFrom<u8> for Format {
     }
 }
 
-impl From<Format> for u8 {
-    fn from(format: Format) -> Self {
+impl From<CardFormat> for u8 {
+    fn from(format: CardFormat) -> Self {
         format.bits()
     }
 }
@@ -51,10 +61,10 @@ impl From<Format> for u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub bits: u64,
-    pub format: Format,
+    pub format: CardFormat,
 }
 
-impl Format {
+impl CardFormat {
     /// As many bits a frame has, parity included.
     pub const fn bits(self) -> u8 {
         match self {
@@ -76,14 +86,21 @@ impl Format {
         }
     }
 
-    /// The card's bits. A facility that does not fit is refused.
-    pub fn encode(self, card: Card) -> Result<Frame> {
-        if card.facility > self.max_facility() {
-            return Err(Error::new(
-                Kind::InvalidField,
+    /// Whether the card can be sent.
+    pub const fn fits(self, card: Card) -> bool {
+        card.facility <= self.max_facility()
+    }
+
+    /// The card's bits.
+    ///
+    /// # Errors
+    /// A facility that does not fit.
+    pub fn encode(self, card: Card) -> Result<Frame, Fault> {
+        if !self.fits(card) {
+            return Err(Fault::new(
                 format!("facility {} does not fit into {} bits", card.facility, self.bits()),
-            )
-            .help(format!("use 0 to {}, or the format of 34 bits where the panel knows it", self.max_facility())));
+                format!("use 0 to {}, or the format of 34 bits where the panel knows it", self.max_facility()),
+            ));
         }
         let data = u64::from(card.facility) << 16 | u64::from(card.number);
         let (even, odd) = self.parity(data);
@@ -99,13 +116,16 @@ impl Format {
 }
 
 impl Frame {
-    /// The card, if both parity bits agree.
-    pub fn decode(self) -> Result<Card> {
+    /// The card.
+    ///
+    /// # Errors
+    /// A parity bit that does not agree.
+    pub fn decode(self) -> Result<Card, Fault> {
         let bits = self.format.bits();
         let data = self.bits >> 1 & ((1 << (bits - 2)) - 1);
         let expected = self.format.parity(data);
         if self.bits >> bits != 0 || (self.bits >> (bits - 1), self.bits & 1) != expected {
-            return Err(Error::new(Kind::InvalidField, format!("these are no {bits} bits of a card: wrong parity")));
+            return Err(Fault::new(format!("these are no {bits} bits of a card: wrong parity"), "read the card again"));
         }
         let low = |value: u64| u16::try_from(value & 0xffff).unwrap_or_default();
         Ok(Card { facility: low(data >> 16), number: low(data) })
@@ -123,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn card() -> impl Strategy<Value = (Format, Card)> {
-        let formats = prop_oneof![Just(Format::Bits26), Just(Format::Bits34)];
+    fn card() -> impl Strategy<Value = (CardFormat, Card)> {
+        let formats = prop_oneof![Just(CardFormat::Bits26), Just(CardFormat::Bits34)];
         (formats, any::<u16>(), any::<u16>()).prop_map(|(format, facility, number)| {
             (format, Card { facility: facility & format.max_facility(), number })
         })
@@ -158,23 +178,21 @@ mod tests {
 
     #[test]
     fn known_cards() {
-        let text = |format: Format, facility, number| -> String {
+        let text = |format: CardFormat, facility, number| -> String {
             let frame = format.encode(Card { facility, number }).expect("fits");
             frame.iter().map(|bit| if bit { '1' } else { '0' }).collect()
         };
-        assert_eq!(text(Format::Bits26, 1, 1), "10000000100000000000000010");
-        assert_eq!(text(Format::Bits26, 0, 0), "00000000000000000000000001");
-        assert_eq!(text(Format::Bits26, 255, 65_535), "01111111111111111111111111");
-        assert_eq!(text(Format::Bits34, 1, 1), format!("1{:016b}{:016b}0", 1, 1));
+        assert_eq!(text(CardFormat::Bits26, 1, 1), "10000000100000000000000010");
+        assert_eq!(text(CardFormat::Bits26, 0, 0), "00000000000000000000000001");
+        assert_eq!(text(CardFormat::Bits26, 255, 65_535), "01111111111111111111111111");
+        assert_eq!(text(CardFormat::Bits34, 1, 1), format!("1{:016b}{:016b}0", 1, 1));
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let error = Format::Bits26.encode(Card { facility: 256, number: 1 }).expect_err("9 bits");
-        assert!(
-            error.message().contains("facility 256") && error.advice().is_some_and(|help| help.contains("0 to 255"))
-        );
-        assert!(Frame { bits: 1 << 26 | 1, format: Format::Bits26 }.decode().is_err(), "a bit too many");
-        assert!(toml::from_str::<Card>("facility = 1\nnumber = 65536").is_err());
+        let error = CardFormat::Bits26.encode(Card { facility: 256, number: 1 }).expect_err("9 bits");
+        assert!(error.message.contains("facility 256") && error.help.contains("0 to 255"), "{error:?}");
+        assert!(Frame { bits: 1 << 26 | 1, format: CardFormat::Bits26 }.decode().is_err(), "a bit too many");
+        assert!(serde_json::from_str::<Card>(r#"{"facility": 1, "number": 65536}"#).is_err());
     }
 }
