@@ -27,7 +27,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
 	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/board/prepare cross/board/boot \
 		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants .ci/run
-	shellcheck --shell=sh cross/board/init cross/board/door cross/board/pi
+	shellcheck --shell=sh cross/board/init cross/board/door cross/board/gpio cross/board/pi
 	cross/one-build
 
 build: setup-build ## the daemon
@@ -48,7 +48,7 @@ cross: ## the daemon for 64-bit ARM boards, by Debian 13's own toolchain (needs 
 	cross/build aarch64
 
 board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip, a Raspberry Pi 3's pins
-	cross/board/test "$$(cross/build aarch64)"
+	cross/board/test $$(cross/build aarch64 --tests)
 
 networks: ## the packs that can be had here
 	models/fetch --optional door starter door

@@ -7,6 +7,7 @@ mod cli;
 mod controller;
 mod door;
 mod faults;
+mod gpio;
 mod guard;
 mod operator;
 mod reader;

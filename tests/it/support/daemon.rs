@@ -24,17 +24,22 @@ use super::{
     photo_path,
 };
 
-/// What does not happen within this time never will, however loaded the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What does not happen within this time never will, however loaded the machine is. An emulated board needs longer: the
+/// seconds are what `FACEGATE_PATIENCE_S` says.
+pub fn patience() -> Duration {
+    let seconds = std::env::var("FACEGATE_PATIENCE_S").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
+}
 
 /// Asks until there is an answer. Panics with `what` where none comes.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -202,7 +207,7 @@ impl Board {
             }
         });
         let mut daemon = Daemon { child, api: None, log, reading: Some(reading) };
-        let line = said.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        let line = said.recv_timeout(patience()).unwrap_or_else(|error| {
             let _ = daemon.child.kill();
             panic!("no ready line: {error}; the log:\n{}", daemon.log().join("\n"))
         });
@@ -254,7 +259,7 @@ pub fn finish(mut command: Command) -> Ended {
     let id = Pid::from_child(&child);
     let (say, said) = mpsc::channel();
     thread::spawn(move || say.send(child.wait_with_output()));
-    let output = match said.recv_timeout(PATIENCE) {
+    let output = match said.recv_timeout(patience()) {
         Ok(output) => output.expect("it can be waited for"),
         Err(_) => {
             let _ = kill_process(id, Signal::KILL);
