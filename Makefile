@@ -47,7 +47,7 @@ accuracy: build networks ## error rates over a folder of labelled faces (FACEGAT
 cross: ## the daemon for 64-bit ARM boards, by Debian 13's own toolchain (needs root and mmdebstrap once)
 	cross/build aarch64
 
-board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip, a Raspberry Pi 3's pins
+board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip and its tests, a Raspberry Pi 3's pins
 	cross/board/test $$(cross/build aarch64 --tests)
 
 networks: ## the packs that can be had here
