@@ -150,3 +150,58 @@ fn rest_puts_every_lock_at_rest_where_nobody_else_does() {
     board.set("door.0.lock", nowhere);
     board.run(&["rest"]).must(1, &["FAIL", "no-such-chip", "door 'back': at rest"]);
 }
+
+/// A small file system in memory, unmounted at the end.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf) -> Option<Self> {
+        std::fs::create_dir(&at).expect("a folder can be made");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs"]).arg(&at).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).expect("a file can be made");
+        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the daemon may still have files in it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn with_a_full_disk_and_a_dead_camera_the_strike_rests_in_time_all_the_same() {
+    let mut board = Board::with_door(&[photo_path("biden.jpg")]);
+    let camera = toml::toml! { source = "v4l" device = "/dev/no-such-camera" };
+    board.set("door.0.camera", camera);
+    board.set("door.0.pulse_ms", 1_000);
+    board.set("guard.patience_ms", 1_500);
+    board.set("gallery.max_mb", 8);
+    board.set("gallery.dir", "disk/gallery");
+    board.set("journal.dir", "disk/journal");
+    let Some(disk) = SmallDisk::mount(board.path("disk")) else {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    };
+    let mut daemon = board.start();
+    disk.fill();
+    for _ in 0..2 {
+        let seen = board.edges("front").len();
+        board.run(&["door", "unlock", "front"]).must(0, &["unlocked now"]);
+        let on = board.edge("front", seen, |edge| edge.energised);
+        let off = board.edge("front", seen + 1, |edge| !edge.energised);
+        let pulse = Duration::from_micros(off.monotonic_us - on.monotonic_us);
+        assert!(pulse >= Duration::from_secs(1) && pulse < Duration::from_secs(1) + LOADED, "{pulse:?}");
+    }
+    board.run(&["door", "unlock", "front"]).must(0, &[]);
+    let seen = board.edges("front").len();
+    let killed = Instant::now();
+    daemon.signal(Signal::KILL);
+    rested(&board, seen, "secure", killed);
+    daemon.wait();
+}
