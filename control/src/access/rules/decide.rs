@@ -205,7 +205,8 @@ impl InForce {
             AntiPassback::Off => return None,
             AntiPassback::Timed => {
                 let recent = is_in(known.place.as_ref(), to) && known.age(request.now) < to.window
-                    || is_in(known.pending.as_ref(), to) && known.pending_age(request.now) < to.window;
+                    || is_in(known.pending.as_ref(), to) && known.pending_age(request.now) < to.window
+                    || known.opened(&to.name).is_some_and(|at| request.now.since(at) < to.window);
                 return recent.then_some((RuleReason::TooSoon, Strictness::Deny, to));
             }
             AntiPassback::Soft => Strictness::Flag,
@@ -214,7 +215,7 @@ impl InForce {
         if is_in(known.place.as_ref(), to) {
             return Some((RuleReason::AlreadyInside, strictness, to));
         }
-        if is_in(known.pending.as_ref(), to) {
+        if is_in(known.pending.as_ref(), to) || known.opened(&to.name).is_some() {
             return Some((RuleReason::Pending, strictness, to));
         }
         // In another area that keeps count, and not seen on the way to where this door leads from.

@@ -98,7 +98,8 @@ impl Whereabouts {
     }
 
     /// Says in two places where the subject may be, so that whatever denies is among them. Three areas, one behind the
-    /// other within the seconds until a door tells, are more than two places hold: then the one in the middle is left out.
+    /// other within the seconds until a door tells, are more than two places hold: then the one in the middle is left out,
+    /// and [`opened`](Self::opened) alone knows of it.
     fn sum_up(&mut self) {
         let confirmed = self.confirmed.clone();
         let area = confirmed.clone().map(|(place, _)| place).filter(|place| *place != Place::Outside);
@@ -113,6 +114,11 @@ impl Whereabouts {
         self.place = place.map(|(place, _)| place);
         self.granted = pending.as_ref().map_or(self.granted, |newest| newest.at);
         self.pending = pending.map(|newest| newest.to);
+    }
+
+    /// When a door to that area was opened last of which it is not known yet whether they went through.
+    pub(super) fn opened(&self, area: &str) -> Option<Moment> {
+        self.open.iter().rev().find(|open| open.to.area() == Some(area)).map(|open| open.at)
     }
 
     /// How long ago `place` was reached.

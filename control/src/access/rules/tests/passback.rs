@@ -8,11 +8,11 @@ use super::*;
 pub(super) fn house(hall: &str, vault: &str) -> Rulebook {
     book(&rules(&format!(
         r#"{{
-            "areas": [{{"name": "hall", {hall}}}, {{"name": "vault", {vault}}}],
+            "areas": [{{"name": "hall", {hall}}}, {{"name": "vault", {vault}}}, {{"name": "yard"}}],
             "doors": [{{"name": "front", "inside": "hall"}}, {{"name": "side", "inside": "hall"}},
                       {{"name": "vault", "outside": "hall", "inside": "vault"}}, {{"name": "hatch", "inside": "vault"}},
-                      {{"name": "shed"}}],
-            "groups": [{{"name": "all", "access": [{{"doors": ["front", "side", "vault", "hatch", "shed"]}}]}}],
+                      {{"name": "shed"}}, {{"name": "gate", "inside": "yard"}}],
+            "groups": [{{"name": "all", "access": [{{"doors": ["front", "side", "vault", "hatch", "shed", "gate"]}}]}}],
             "subjects": [{{"id": "ann", "groups": ["all"]}}, {{"id": "bob", "groups": ["all"]}},
                          {{"id": "guard", "groups": ["all"], "anti_passback_exempt": true}}]
         }}"#

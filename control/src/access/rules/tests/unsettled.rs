@@ -51,6 +51,19 @@ fn a_grant_to_one_area_does_not_hide_the_one_to_another() {
 }
 
 #[test]
+fn two_more_doors_opened_do_not_hide_the_first() {
+    for (counts, code) in [(HARD, "passage_pending"), (TIMED, "too_soon")] {
+        let mut doors = Doors::new(house(counts, OFF));
+        let front = doors.open("ann", "front", Passage::Entry);
+        doors.open("ann", "hatch", Passage::Entry);
+        doors.open("ann", "gate", Passage::Entry);
+        doors.denied("ann", "side", code);
+        doors.presence.unused("ann", front.tag);
+        assert!(doors.ask("ann", "side", Passage::Entry).allowed(), "nobody went in there");
+    }
+}
+
+#[test]
 fn what_was_pending_at_a_restart_outlasts_a_grant_that_is_not_used() {
     for door in ["hatch", "front"] {
         let mut doors = Doors::new(house(HARD, OFF));
