@@ -7,6 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     process::{Child, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -184,10 +185,13 @@ fn the_button_unlocks_the_opening_door_relocks_and_what_bounces_counts_for_nothi
     thread::sleep(4 * DEBOUNCE);
     assert_eq!((scope.changes().len(), site.told()), (0, vec![]), "nothing has happened");
 
-    site.press();
     let pressed = Instant::now();
+    site.chip.pull(REX, false);
     site.chip.until(STRIKE, true);
-    println!("the strike was on {:?} after the button was let go", pressed.elapsed());
+    let took = pressed.elapsed();
+    assert!(took >= DEBOUNCE && took < DEBOUNCE + late(), "unlocked {took:?} after the button was pressed");
+    println!("the strike was on {took:?} after the button was pressed, of which {DEBOUNCE:?} are for its bouncing");
+    site.chip.pull(REX, true);
     site.tells("unlocked", |entry| entry["by"] == "rex");
     let opened = Instant::now();
     site.chip.pull(CONTACT, true);
@@ -304,7 +308,7 @@ fn a_chip_that_is_unplugged_is_told_and_the_door_works_when_it_is_back() {
 /// `facegate gpio watch`, running.
 struct Watch {
     child: Child,
-    out: BufReader<std::process::ChildStdout>,
+    said: mpsc::Receiver<Value>,
 }
 
 impl Watch {
@@ -312,14 +316,36 @@ impl Watch {
         let args = site.gpio(&[&["watch"], args].concat());
         let mut child = site.board.command(&args).stdout(Stdio::piped()).spawn().expect("it starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        Self { child, out }
+        let (say, said) = mpsc::channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                // Nobody may be left to hear it.
+                let _ = say.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        Self { child, said }
     }
 
     /// The next line of its output; none at its end.
-    fn next(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        self.out.read_line(&mut line).expect("it can be read");
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    #[track_caller]
+    fn next(&self) -> Option<Value> {
+        match self.said.recv_timeout(patience()) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it says nothing more"),
+        }
+    }
+
+    /// What it says until it has said nothing for so long.
+    fn until_quiet(&self, quiet: Duration) -> Vec<Value> {
+        std::iter::from_fn(|| self.said.recv_timeout(quiet).ok()).collect()
+    }
+
+    /// From here on it does nothing.
+    fn stand_still(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        eventually("it stands still", || std::fs::read_to_string(&stat).ok().filter(|stat| stat.contains(") T ")));
     }
 
     fn signal(&self, signal: Signal) {
@@ -343,6 +369,7 @@ fn monotonic_us() -> u64 {
 
 #[test]
 fn what_is_watched_has_the_kernels_times_however_late_it_is_read() {
+    const BETWEEN: Duration = Duration::from_millis(150);
     let Some(site) = Site::new() else { return };
     let mut watch = Watch::start(&site, &["--line", "GPIO6", "--line", "5", "--count", "6"]);
     for line in ["GPIO6".into(), Value::from(5)] {
@@ -350,7 +377,7 @@ fn what_is_watched_has_the_kernels_times_however_late_it_is_read() {
         assert_eq!((&first["line"], &first["active"], &first["first"]), (&line, &false.into(), &true.into()));
     }
     // While nobody reads, so that no time but the kernel's can be right.
-    watch.signal(Signal::STOP);
+    watch.stand_still();
     let moved: Vec<_> =
         [(CONTACT, true), (REX, true), (CONTACT, false), (CONTACT, true), (REX, false), (CONTACT, false)]
             .into_iter()
@@ -358,7 +385,7 @@ fn what_is_watched_has_the_kernels_times_however_late_it_is_read() {
                 let before = monotonic_us();
                 site.chip.pull(line, up);
                 let after = monotonic_us();
-                thread::sleep(Duration::from_millis(150));
+                thread::sleep(BETWEEN);
                 (line, up, before, after)
             })
             .collect();
@@ -371,8 +398,9 @@ fn what_is_watched_has_the_kernels_times_however_late_it_is_read() {
         let name = if line == CONTACT { Value::from("GPIO6") } else { Value::from(5) };
         assert_eq!((&edge["line"], &edge["active"], &edge["first"]), (&name, &up.into(), &false.into()), "{seen:?}");
         let at = edge["monotonic_us"].as_u64().expect("a time");
-        // The two clocks are compared to within a bracket, and cut to whole microseconds.
-        assert!(at + 1_000 >= before && at <= after + 1_000, "{edge}: moved between {before} and {after}");
+        // The two clocks are compared to within a bracket, and cut to whole microseconds; the simulator may be interrupted.
+        let late = u64::try_from(BETWEEN.as_micros() / 2).expect("small");
+        assert!(at + 1_000 >= before && at <= after + late, "{edge}: moved between {before} and {after}");
         println!(
             "{line} {up}: stamped {} us after the wire was moved, within {} us",
             at.saturating_sub(before),
@@ -385,23 +413,25 @@ fn what_is_watched_has_the_kernels_times_however_late_it_is_read() {
 #[test]
 fn edges_that_the_kernel_lost_are_made_good_by_the_level() {
     let Some(site) = Site::new() else { return };
-    let mut watch = Watch::start(&site, &["--line", "GPIO6"]);
+    let watch = Watch::start(&site, &["--line", "GPIO6"]);
     watch.next().expect("the level at the start");
-    watch.signal(Signal::STOP);
-    // More than the kernel keeps.
+    watch.stand_still();
+    // More than the kernel keeps. Where its own thread is too late for some of them, it tells of fewer.
     for flip in 0..201 {
         site.chip.pull(CONTACT, flip % 2 == 0);
+        thread::sleep(Duration::from_millis(2));
     }
     watch.signal(Signal::CONT);
-    // Whatever was lost, the end is the truth: by the last edge, or by the level that is read where edges are missing.
-    let (mut active, mut changes) = (false, 0);
-    while !active || changes < 63 {
-        let edge = watch.next().expect("it goes on");
-        assert_ne!(edge["active"], active, "an edge changes something: {edge}");
-        (active, changes) = (!active, changes + 1);
+    // Longer than it takes until every level is read again.
+    let seen = watch.until_quiet(Duration::from_secs(5));
+    for (at, edge) in seen.iter().enumerate() {
+        assert_eq!(edge["active"], at % 2 == 0, "an edge changes something: {seen:?}");
     }
+    println!("of 201 changes {} were told", seen.len());
+    assert!(seen.len() < 201, "the kernel keeps fewer");
+    assert_eq!(seen.last().map(|edge| &edge["active"]), Some(&true.into()), "whatever was lost, the end is the truth");
     site.chip.pull(CONTACT, false);
-    assert_eq!(watch.next().expect("it goes on")["active"], false, "nothing but this came after {changes} changes");
+    assert_eq!(watch.next().expect("it goes on")["active"], false);
 }
 
 #[test]
