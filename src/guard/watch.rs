@@ -1,8 +1,8 @@
 //! The daemon's side of the guard.
 
 use std::{
-    io::Write,
-    process::{Child, ChildStdin, Command, Stdio},
+    io::{self, PipeWriter, Write},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use super::{ALIVE, GOODBYE, Orders, Settings};
 use crate::{
@@ -106,25 +108,29 @@ impl Drop for Watch {
 /// The guard's process and our end of its pipe.
 struct Guard {
     process: Child,
-    pipe: ChildStdin,
+    pipe: PipeWriter,
 }
 
 impl Guard {
     fn start(orders: &Orders) -> Result<Self> {
         let doing = || "the guard of the relays cannot be started";
+        let mut line = serde_json::to_vec(orders).context(Kind::Internal, doing)?;
+        line.push(b'\n');
+        // The orders lie in the pipe before anybody reads: a daemon that is killed at any moment of this leaves a guard that
+        // knows what to do, or none.
+        let (reader, mut pipe) = std::io::pipe().context(Kind::Lock, doing)?;
+        if line.len() > fcntl_getpipe_size(&pipe).map_err(io::Error::from).context(Kind::Lock, doing)? {
+            fcntl_setpipe_size(&pipe, line.len()).map_err(io::Error::from).context(Kind::Lock, doing)?;
+        }
+        pipe.write_all(&line).context(Kind::Lock, doing)?;
         // The very program that runs, also where an upgrade has replaced its file.
-        let mut process = Command::new("/proc/self/exe")
+        let process = Command::new("/proc/self/exe")
             .arg("guard")
-            .stdin(Stdio::piped())
+            .stdin(reader)
             .stdout(Stdio::null())
             .spawn()
             .context(Kind::Lock, doing)?;
-        let mut line = serde_json::to_vec(orders).context(Kind::Internal, doing)?;
-        line.push(b'\n');
-        let pipe = process.stdin.take().ok_or_else(|| crate::error::Error::new(Kind::Internal, doing()))?;
-        let mut guard = Self { process, pipe };
-        guard.pipe.write_all(&line).context(Kind::Lock, doing)?;
-        Ok(guard)
+        Ok(Self { process, pipe })
     }
 
     fn say(&mut self, word: u8) -> std::io::Result<()> {
