@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images::Image, images::ImageRef};
+use fast_image_resize::{
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
+};
 use image::RgbImage;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -250,14 +254,14 @@ impl Replay {
     fn shrink(&mut self, image: RgbImage, by: f32) -> Result<RgbImage> {
         let size = |length: u32| ((length as f32 * by).ceil() as u32).max(2);
         let (width, height) = (size(image.width()), size(image.height()));
-        let pixels = fast_image_resize::PixelType::U8x3;
         let failed = || "cannot be brought to size";
-        let from =
-            ImageRef::new(image.width(), image.height(), image.as_raw(), pixels).context(Kind::Camera, failed)?;
-        let mut to = Image::new(width, height, pixels);
+        let mut shrunk = RgbImage::new(width, height);
+        let from = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
+            .context(Kind::Camera, failed)?;
+        let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut shrunk).context(Kind::Camera, failed)?;
         let how = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-        self.resizer.resize(&from, &mut to, &how).context(Kind::Camera, failed)?;
-        RgbImage::from_raw(width, height, to.into_vec()).ok_or_else(|| Error::new(Kind::Internal, failed()))
+        self.resizer.resize_typed(&from, &mut to, &how).context(Kind::Camera, failed)?;
+        Ok(shrunk)
     }
 
     /// Where the still stands at the present frame: slow sinusoids whose periods have no common beat.

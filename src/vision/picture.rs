@@ -1,8 +1,9 @@
 //! Pictures into what networks are fed: a part of a picture, scaled, as planes of normalised numbers.
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
 };
 use image::RgbImage;
 
@@ -32,9 +33,10 @@ impl Scaler {
         }
         self.scaled.resize(width * height * 3, 0);
         let failed = || "a part of a picture cannot be scaled";
-        let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)
+        // Typed: else the scaling of every kind of pixel there is would be compiled here, which takes minutes.
+        let source = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw())
             .context(Kind::ImageUndecodable, failed)?;
-        let mut target = Image::from_slice_u8(width as u32, height as u32, &mut self.scaled, PixelType::U8x3)
+        let mut target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut self.scaled)
             .context(Kind::Internal, failed)?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
             f64::from(cut.left),
@@ -42,7 +44,7 @@ impl Scaler {
             f64::from(cut.width),
             f64::from(cut.height),
         );
-        self.resizer.resize(&source, &mut target, &options).context(Kind::ImageUndecodable, failed)?;
+        self.resizer.resize_typed(&source, &mut target, &options).context(Kind::ImageUndecodable, failed)?;
         Ok(&self.scaled)
     }
 }
