@@ -4,6 +4,8 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/facegate
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
+# Where cross/setup puts the packages of the tests' Python clients.
+export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 

@@ -4,6 +4,7 @@ mod access;
 mod accuracy;
 mod api;
 mod cli;
+mod conformance;
 mod controller;
 mod door;
 mod faults;

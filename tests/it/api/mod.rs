@@ -1,7 +1,6 @@
 //! The REST API: the reference's flows, the table of errors, odd images, and clients that misbehave.
 
 mod calls;
-mod clients;
 mod errors;
 mod images;
 mod log;

@@ -1,0 +1,2 @@
+curl -X GET 'https://api.zaits.net/v1/face-matching/embeddings?subject_id=EMP-001' \
+-H "Authorization: Bearer YOUR_API_KEY"
