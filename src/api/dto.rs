@@ -36,7 +36,7 @@ pub(super) struct Found {
 #[derive(Serialize)]
 pub(super) struct Match {
     id: EmbeddingId,
-    subject_id: SubjectId,
+    pub(super) subject_id: SubjectId,
     pub(super) similarity: f32,
     quality_score: f32,
     liveness_score: Option<f32>,

@@ -2,12 +2,14 @@
 //! `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`, as `docs/door.md` does.
 //!
 //! A request passes, from the outside in: the connection (`server`, bounded in number, size and time), its id, time limit and
-//! log line (`edge`), panics caught, the key that names the tenant and its rights (`auth`), its form or query (`form`, `values`), its handler
+//! log line (`edge`), panics caught, the key that names the tenant and its rights (`auth`), the
+//! record of what it did (`audit`), its form or query (`form`, `values`), its handler
 //! (`routes`), and comes back as one of the answers of `dto` or as an error (`error`).
 //!
 //! Knows no camera, and of doors what the operator's desk tells. Everything that it needs comes in by [`State`]; a test
 //! serves it on port 0.
 
+mod audit;
 mod auth;
 mod dto;
 mod edge;
@@ -36,6 +38,7 @@ pub use self::{local::Socket, readiness::Readiness, server::Listener, settings::
 use crate::{
     error::{Error, Kind, Result},
     gallery::{Gallery, Right},
+    journal::Journal,
     operator::Desk,
     recognition::Recognition,
 };
@@ -47,6 +50,7 @@ pub struct State {
     /// None where photographs are nobody's business: the API is off but for the daemon's socket.
     recognition: Option<Recognition>,
     desk: Desk,
+    journal: Arc<Journal>,
     readiness: Arc<Readiness>,
     uploads: Arc<Semaphore>,
 }
@@ -54,9 +58,15 @@ pub struct State {
 impl State {
     /// Puts the parts together. `settings` must have passed [`Settings::validate`]. Without `recognition`, calls with a
     /// photograph are answered `not_ready`.
-    pub fn new(settings: Settings, gallery: Arc<Gallery>, recognition: Option<Recognition>, desk: Desk) -> Arc<Self> {
+    pub fn new(
+        settings: Settings,
+        gallery: Arc<Gallery>,
+        recognition: Option<Recognition>,
+        desk: Desk,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
-        Arc::new(Self { settings, gallery, recognition, desk, readiness: Arc::default(), uploads })
+        Arc::new(Self { settings, gallery, recognition, desk, journal, readiness: Arc::default(), uploads })
     }
 
     fn recognition(&self) -> Result<&Recognition> {
@@ -99,9 +109,11 @@ fn router(state: Arc<State>) -> Router {
         .route("/embeddings", needs(Right::Read, get(routes::embeddings::list)))
         .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
         .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
+        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let access = routes::access::router()
         .route_layer(from_fn(auth::reading_or_changing))
+        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
     Router::new()

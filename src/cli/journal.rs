@@ -1,5 +1,7 @@
 //! `facegate journal`: what was decided and why.
 
+use std::io::{ErrorKind, Write};
+
 use anstyle::Style;
 use facegate_control::door::Happening;
 
@@ -8,8 +10,8 @@ use super::{
     output::{BAD, DIM, GOOD},
 };
 use crate::{
-    error::Result,
-    journal::{self, Event, Record, Verdict, Which},
+    error::{Context as _, Kind, Result},
+    journal::{self, Call, Event, Record, Verdict, Which},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +24,12 @@ pub enum Command {
     },
     /// Prove that no entry was changed, removed from the middle or moved.
     Verify,
+    /// Print the entries as they stand in the file, one JSON object a line: their hashes can be checked elsewhere.
+    Export {
+        /// The first entry's number.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+    },
 }
 
 pub fn run(context: &Context, command: Command) -> Result<Answer> {
@@ -48,7 +56,22 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             });
             Ok(if report.broken.is_some() { Answer::No } else { Answer::Yes })
         }
+        Command::Export { from } => export(journal::lines(&dir, from)?),
     }
+}
+
+/// Prints lines byte by byte as they are: written anew they might not have their hashes.
+fn export(lines: journal::Lines) -> Result<Answer> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        let written = out.write_all(&line?);
+        match written {
+            // Whoever reads has had enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            written => written.context(Kind::Io, || "the journal cannot be printed")?,
+        }
+    }
+    Ok(Answer::Yes)
 }
 
 fn describe(record: &Record) -> String {
@@ -84,6 +107,11 @@ fn describe(record: &Record) -> String {
             }
         }
         Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
+        Event::Call(Call { call, by, tenant, subject, embedding, outcome }) => {
+            let style = if outcome == "ok" { GOOD } else { BAD };
+            let about = [subject, embedding].into_iter().flatten().map(|name| format!(" {name}")).collect::<String>();
+            format!("{call}{about}: {style}{outcome}{style:#} ({by} of {tenant})")
+        }
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")

@@ -89,8 +89,8 @@ enum Command {
     /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
     #[command(hide = true)]
     Guard,
-    /// Show or verify the record of decisions.
-    #[command(subcommand)]
+    /// Show, verify or export the record of decisions, commands and calls.
+    #[command(subcommand, visible_alias = "audit")]
     Journal(journal::Command),
     /// Measure the speed of every stage.
     Bench(bench::Args),

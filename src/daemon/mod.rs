@@ -302,7 +302,8 @@ impl Daemon {
         if listeners.is_empty() {
             return Ok(None);
         }
-        let state = api::State::new(settings, Arc::clone(&self.gallery), recognition, self.desk());
+        let state =
+            api::State::new(settings, Arc::clone(&self.gallery), recognition, self.desk(), Arc::clone(&self.journal));
         let readiness = Arc::clone(state.readiness());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -81,12 +81,32 @@ pub enum Event {
         /// Who gave it: `key 1a2b3c4d`, `user 0` of this machine.
         by: String,
     },
+    /// A call of the API that used or changed a template or a rule.
+    Call(Call),
     /// The wall clock jumped by so many seconds, forward where positive: the times before and after do not compare.
     ClockJumped { seconds: i64 },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.
     Lost { entries: u64 },
     /// So many bytes of an unfinished line were found at the journal's end and set aside, after a power cut.
     Recovered { bytes: u64 },
+}
+
+/// A call of the API: who did what, to whom, and what came of it. Never the photograph or the template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Method and route: `POST /v1/face-matching/enroll`.
+    pub call: String,
+    /// Whose key: `key 1a2b3c4d`.
+    pub by: String,
+    pub tenant: String,
+    /// Whom it was about: who was enrolled, deleted or compared with, the best match of a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Which embedding was made or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<String>,
+    /// `ok`, an error's code, or `unknown` where the client did not wait: it may have been done all the same.
+    pub outcome: String,
 }
 
 /// An entry as it stands in the journal.

@@ -36,8 +36,8 @@ use crate::{
 };
 
 pub use chain::Anchor;
-pub use entry::{Entry, Event, Record, Verdict};
-pub use read::{Break, Records, Report, Which, in_use, read, verify};
+pub use entry::{Call, Entry, Event, Record, Verdict};
+pub use read::{Break, Lines, Records, Report, Which, in_use, lines, read, verify};
 
 /// The file's name in the journal's folder.
 pub const FILE: &str = "journal.ndjson";
@@ -158,6 +158,12 @@ impl Journal {
             self.shared.gap.fetch_add(1, Ordering::SeqCst);
             self.shared.stats.lock().lost += 1;
         }
+    }
+
+    /// Whether there is room for entries that can wait, such as calls of the API. The other half of the queue is the
+    /// door's.
+    pub fn has_room(&self) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.len() < QUEUE / 2)
     }
 
     /// Appends an entry and waits until it would survive a power cut. Not for the door. An error means that the entry is

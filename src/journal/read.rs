@@ -42,12 +42,12 @@ pub struct Break {
     pub reason: String,
 }
 
-struct Lines {
+struct Source {
     path: PathBuf,
     reader: BufReader<File>,
 }
 
-impl Lines {
+impl Source {
     fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let file = File::open(&path).map_err(|error| {
@@ -74,7 +74,7 @@ pub fn in_use(folder: &Path) -> bool {
 
 /// Follows the chain from the first record on, to its end or to where it breaks.
 pub fn verify(folder: &Path) -> Result<Report> {
-    let mut lines = Lines::open(folder)?;
+    let mut lines = Source::open(folder)?;
     let mut report = Report::default();
     let mut position = Position::start();
     loop {
@@ -112,7 +112,7 @@ pub enum Which {
 
 /// Records of a journal, oldest first. Ends at the last whole line.
 pub struct Records {
-    lines: Lines,
+    lines: Source,
     line: u64,
     which: Which,
     kept: Option<VecDeque<(u64, Vec<u8>)>>,
@@ -120,7 +120,7 @@ pub struct Records {
 
 /// Reads records. The chain is not checked on the way: that is [`verify`]'s.
 pub fn read(folder: &Path, which: Which) -> Result<Records> {
-    Ok(Records { lines: Lines::open(folder)?, line: 0, which, kept: None })
+    Ok(Records { lines: Source::open(folder)?, line: 0, which, kept: None })
 }
 
 impl Records {
@@ -156,6 +156,26 @@ impl Records {
                 Ok(self.kept.as_mut().and_then(VecDeque::pop_front))
             }
         }
+    }
+}
+
+/// Lines of a journal as they stand in the file, newline included, oldest first. Ends at the last whole line.
+pub struct Lines(Records);
+
+/// The lines of the records from this number on. The chain is not checked on the way.
+pub fn lines(folder: &Path, from: u64) -> Result<Lines> {
+    Ok(Lines(read(folder, Which::From(from))?))
+}
+
+impl Iterator for Lines {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.0.next_wanted().transpose()?;
+        Some(line.map(|(_, mut line)| {
+            line.push(b'\n');
+            line
+        }))
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod accuracy;
 mod api;
+mod audit;
 mod cli;
 mod conformance;
 mod controller;

@@ -11,6 +11,7 @@ use super::Answer;
 use crate::{
     api::{
         State,
+        audit::About,
         auth::Tenant,
         blocking,
         dto::{Deleted, Listed},
@@ -56,6 +57,7 @@ pub(in crate::api) async fn list(
 pub(in crate::api) async fn delete_many(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(about): Extension<About>,
     query: Pairs,
 ) -> Answer<Deleted> {
     let query = read(query)?;
@@ -66,6 +68,9 @@ pub(in crate::api) async fn delete_many(
     let subject = query.subject("subject_id")?;
     if subject.is_none() && query.has("subject_id") {
         return Err(Failure::new(Kind::InvalidField, "subject_id is empty; leave it out to delete all embeddings"));
+    }
+    if let Some(subject) = &subject {
+        about.subject(subject);
     }
     let gallery = Arc::clone(&state.gallery);
     let deleted = blocking(move || match subject {

@@ -6,7 +6,7 @@ use axum::{Extension, Json, extract::State as Shared};
 
 use super::Answer;
 use crate::{
-    api::{State, auth::Tenant, blocking, dto::Enrolled, dto::seconds_since, form::Form},
+    api::{State, audit::About, auth::Tenant, blocking, dto::Enrolled, dto::seconds_since, form::Form},
     error::{Error, Kind},
     gallery::NewEnrolment,
     vision::DIMENSION,
@@ -18,6 +18,7 @@ const LONGEST_SOURCE: usize = 256;
 pub(in crate::api) async fn enroll(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(about): Extension<About>,
     mut form: Form,
 ) -> Answer<Enrolled> {
     let started = Instant::now();
@@ -25,6 +26,7 @@ pub(in crate::api) async fn enroll(
         .values
         .subject("subject_id")?
         .ok_or_else(|| Error::new(Kind::MissingField, "subject_id is required: your own id of the person"))?;
+    about.subject(&subject);
     let quality = form.values.fraction("quality_score")?;
     let liveness = form.values.fraction("liveness_score")?;
     let source = form.values.label("enrollment_source", LONGEST_SOURCE)?;
@@ -42,6 +44,7 @@ pub(in crate::api) async fn enroll(
     };
     let gallery = Arc::clone(&state.gallery);
     let enrolled = blocking(move || gallery.enroll(&tenant, enrolment)).await?;
+    about.embedding(&enrolled.id);
     Ok(Json(Enrolled {
         success: true,
         embedding_id: enrolled.id,

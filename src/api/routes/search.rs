@@ -7,6 +7,7 @@ use axum::{Extension, Json, extract::State as Shared};
 use super::{Answer, Threshold};
 use crate::api::{
     State,
+    audit::About,
     auth::Tenant,
     blocking,
     dto::{Found, Match, seconds_since},
@@ -19,6 +20,7 @@ const MOST: usize = 100;
 pub(in crate::api) async fn search(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(about): Extension<About>,
     mut form: Form,
 ) -> Answer<Found> {
     let started = Instant::now();
@@ -35,6 +37,9 @@ pub(in crate::api) async fn search(
         .map(|found| Match::new(found.enrolment, calibration.similarity(found.cosine)))
         .filter(|found| threshold.passes(found.similarity))
         .collect();
+    if let Some(best) = matches.first() {
+        about.subject(&best.subject_id);
+    }
     Ok(Json(Found {
         success: true,
         match_count: matches.len(),

@@ -16,6 +16,7 @@ use facegate::{
     api::{self, Listener, Readiness},
     clock::{Clock, SystemClock},
     gallery::{self, Gallery, Rights, TenantId},
+    journal::Journal,
     operator::Desk,
     recognition::Recognition,
     vision::{engine::Engine, models::Pack},
@@ -84,14 +85,16 @@ impl Server {
         let store = gallery::Settings { dir: folder.path().join("gallery"), ..store };
         let engine = engine();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let gallery = Arc::new(Gallery::open(&store, engine.model_id(), clock).expect("a new gallery opens"));
+        let gallery =
+            Arc::new(Gallery::open(&store, engine.model_id(), Arc::clone(&clock)).expect("a new gallery opens"));
         let keys = ["acme", "beta"].map(|tenant| {
             let tenant = tenant.parse::<TenantId>().expect("a tenant's name");
             gallery.add_key(&tenant, None, Rights::default()).expect("a key is added").secret
         });
         let recognition = Recognition::start(engine, &settings.recognition).expect("the recognition starts");
         settings.validate().expect("the settings are valid");
-        let state = api::State::new(settings, Arc::clone(&gallery), Some(recognition), Desk::default());
+        let journal = Arc::new(Journal::open(&folder.path().join("journal"), clock).expect("a new journal opens"));
+        let state = api::State::new(settings, Arc::clone(&gallery), Some(recognition), Desk::default(), journal);
         let readiness = Arc::clone(state.readiness());
 
         let (stop, stopped) = oneshot::channel::<()>();

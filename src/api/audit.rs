@@ -1,0 +1,127 @@
+//! The record of calls: whoever uses or changes a template or a rule stands in the journal with it, whatever came of it.
+//!
+//! Reading is not recorded: no call gives a template out. Calls without a valid key are in the log alone, or strangers could
+//! fill the journal.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, RawPathParams, Request, State as Shared, rejection::RawPathParamsRejection},
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use parking_lot::Mutex;
+
+use super::{State, auth::Tenant, error::Failure};
+use crate::{
+    error::{Error, Kind},
+    gallery::{EmbeddingId, SubjectId},
+    journal::{Call, Entry, Event, Journal},
+    operator::Operator,
+};
+
+/// What a call that went well came to.
+const OK: &str = "ok";
+
+/// What came of a call whose client went away, or whose time was over: it may have been done all the same.
+const UNKNOWN: &str = "unknown";
+
+/// What a call is about: an extension of its request, in which its handler says what only it knows.
+#[derive(Clone, Default)]
+pub(super) struct About(Arc<Mutex<Named>>);
+
+#[derive(Default)]
+struct Named {
+    subject: Option<String>,
+    embedding: Option<String>,
+}
+
+impl About {
+    /// Whom it is about: the subject of an enrolment or a deletion, the best match of a search.
+    pub(super) fn subject(&self, subject: &SubjectId) {
+        self.0.lock().subject = Some(subject.to_string());
+    }
+
+    /// Which embedding was made or deleted.
+    pub(super) fn embedding(&self, embedding: &EmbeddingId) {
+        self.0.lock().embedding = Some(embedding.to_string());
+    }
+
+    /// As far as the path says it.
+    fn of(params: Result<RawPathParams, RawPathParamsRejection>) -> Self {
+        let about = Self::default();
+        // A path that cannot be read is its handler's to refuse.
+        for (name, value) in params.iter().flatten() {
+            match name {
+                "subject_id" => drop(value.parse().map(|subject| about.subject(&subject))),
+                "embedding_id" => drop(value.parse().map(|embedding| about.embedding(&embedding))),
+                _ => {}
+            }
+        }
+        about
+    }
+}
+
+/// Records a call that does more than read. To be used within [`tenants`](super::auth::tenants).
+///
+/// A call that there is no room to record is refused, unless it deletes: a journal that cannot be written for want of room
+/// must not keep anybody from making some.
+pub(super) async fn layer(
+    Shared(state): Shared<Arc<State>>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    if !state.journal.has_room() && *request.method() != Method::DELETE {
+        return Failure::new(Kind::Busy, "the journal takes no more calls at the moment").into_response();
+    }
+    let (by, tenant) = {
+        let extensions = request.extensions();
+        let (operator, tenant) = (extensions.get::<Operator>(), extensions.get::<Tenant>());
+        let Some((operator, Tenant(tenant))) = operator.zip(tenant) else {
+            return Failure::new(Kind::Internal, "a call without its caller").into_response();
+        };
+        (operator.to_string(), tenant.clone())
+    };
+    let about = About::of(params);
+    request.extensions_mut().insert(about.clone());
+    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
+    let call = format!("{} {route}", request.method());
+    let mut line = Line { journal: &state.journal, call, by, tenant: tenant.to_string(), about, outcome: UNKNOWN };
+    let response = next.run(request).await;
+    line.outcome = match response.extensions().get::<Arc<Error>>() {
+        Some(error) => error.kind().code(),
+        None if response.status().is_success() => OK,
+        None => UNKNOWN,
+    };
+    response
+}
+
+/// A call's entry, written when it is dropped: also when the client goes away and the rest is never run.
+struct Line<'j> {
+    journal: &'j Journal,
+    call: String,
+    by: String,
+    tenant: String,
+    about: About,
+    outcome: &'static str,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let mut named = self.about.0.lock();
+        let call = Call {
+            call: std::mem::take(&mut self.call),
+            by: std::mem::take(&mut self.by),
+            tenant: std::mem::take(&mut self.tenant),
+            subject: named.subject.take(),
+            embedding: named.embedding.take(),
+            outcome: self.outcome.into(),
+        };
+        self.journal.append(Entry { door: None, event: Event::Call(call) });
+    }
+}
