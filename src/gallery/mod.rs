@@ -22,6 +22,7 @@ mod enrol;
 mod ids;
 mod index;
 mod keys;
+mod pages;
 mod query;
 mod record;
 mod rights;

@@ -43,7 +43,7 @@ use std::{
 
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls, types::Bytes};
 
-use super::{ids::TenantId, slots::SlotFile};
+use super::{ids::TenantId, pages, slots::SlotFile};
 use crate::error::{Context, Error, Kind, Result};
 
 /// The layout that this program reads and writes.
@@ -263,6 +263,15 @@ impl Store {
         if erased { file.sync() } else { Ok(()) }
     }
 
+    /// The length of the file as LMDB counts, the size of its pages, and those that are in use as the file has it.
+    #[cfg(test)]
+    pub fn pages_in_use(&self) -> Result<(u64, usize, Option<std::collections::HashSet<usize>>)> {
+        let file = File::open(self.dir.join("data.mdb")).context(Kind::Store, || "data.mdb")?;
+        let txn = self.read()?;
+        let page_size = page_size(&self.env);
+        Ok((counted_bytes(&self.env), page_size, pages::in_use(&file, page_size, txn.id())))
+    }
+
     fn disk_is_full(&self) -> bool {
         // Less than this is left where a write of a few pages can fail.
         const ALMOST_NOTHING: u64 = 256 << 10;
@@ -475,15 +484,33 @@ fn cannot_open(dir: &Path, error: heed::Error) -> Error {
     }
 }
 
-/// LMDB reads through a memory map: a page that the file no longer has would end the process.
+fn page_size(env: &Env<WithoutTls>) -> usize {
+    env.unnamed_database_stat().page_size as usize
+}
+
+/// How long the file would be if every page that LMDB has counted had been written.
+fn counted_bytes(env: &Env<WithoutTls>) -> u64 {
+    (env.info().last_page_number as u64 + 1) * page_size(env) as u64
+}
+
+/// LMDB reads through a memory map: a page that is in use and no longer in the file would end the process. See [`pages`].
 fn refuse_truncated(env: &Env<WithoutTls>, dir: &Path) -> Result<()> {
-    let page = u64::from(env.unnamed_database_stat().page_size);
-    let needed = (env.info().last_page_number as u64 + 1) * page;
-    if env.real_disk_size()? < needed {
-        let message = format!("the gallery {} is cut short", dir.join("data.mdb").display());
-        return Err(Error::new(Kind::Store, message).help(RESTORE));
+    if env.real_disk_size()? >= counted_bytes(env) {
+        return Ok(());
     }
-    Ok(())
+    let path = dir.join("data.mdb");
+    let file = File::open(&path).context(Kind::Store, || format!("the gallery {} cannot be read", path.display()))?;
+    loop {
+        let txn = env.read_txn()?;
+        if pages::in_use(&file, page_size(env), txn.id()).is_some() {
+            return Ok(());
+        }
+        // The file tells of the newest two transactions: another process may have put two more there meanwhile.
+        if env.info().last_txn_id < txn.id() + 2 {
+            let message = format!("the gallery {} is cut short", path.display());
+            return Err(Error::new(Kind::Store, message).help(RESTORE));
+        }
+    }
 }
 
 fn refuse_unknown_format(env: &Env<WithoutTls>, dir: &Path) -> Result<()> {

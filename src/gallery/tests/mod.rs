@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod full;
 mod model;
+mod pages;
 mod sealing;
 mod speed;
 mod usage;
