@@ -66,7 +66,8 @@ impl About {
 /// Records a call that does more than read. To be used within [`tenants`](super::auth::tenants).
 ///
 /// A call that there is no room to record is refused, unless it deletes: a journal that cannot be written for want of room
-/// must not keep anybody from making some.
+/// must not keep anybody from making some. What finds no room at its end all the same is counted as lost, for the door's
+/// entries go first.
 pub(super) async fn layer(
     Shared(state): Shared<Arc<State>>,
     params: Result<RawPathParams, RawPathParamsRejection>,
@@ -122,6 +123,6 @@ impl Drop for Line<'_> {
             embedding: named.embedding.take(),
             outcome: self.outcome.into(),
         };
-        self.journal.append(Entry { door: None, event: Event::Call(call) });
+        self.journal.append_if_room(Entry { door: None, event: Event::Call(call) });
     }
 }

@@ -96,7 +96,7 @@ fn code(kind: Kind) -> &'static str {
 /// What the client is told: everything about its own mistake, and only a fixed sentence about ours.
 fn public_message(error: &Error) -> String {
     match error.kind() {
-        Kind::Busy => "too many images are being worked on; try again in a moment".into(),
+        Kind::Busy => "too much is being worked on; try again in a moment".into(),
         Kind::NotReady => "the daemon is starting or stopping; try again in a moment".into(),
         Kind::StorageFull => "there is no room left to store anything; nothing of this request was kept".into(),
         kind if kind.http_status() >= 500 => {

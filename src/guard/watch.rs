@@ -1,7 +1,7 @@
 //! The daemon's side of the guard.
 
 use std::{
-    io::{self, PipeWriter, Write},
+    io::{PipeWriter, Write},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -119,8 +119,8 @@ impl Guard {
         // The orders lie in the pipe before anybody reads: a daemon that is killed at any moment of this leaves a guard that
         // knows what to do, or none.
         let (reader, mut pipe) = std::io::pipe().context(Kind::Lock, doing)?;
-        if line.len() > fcntl_getpipe_size(&pipe).map_err(io::Error::from).context(Kind::Lock, doing)? {
-            fcntl_setpipe_size(&pipe, line.len()).map_err(io::Error::from).context(Kind::Lock, doing)?;
+        if line.len() > fcntl_getpipe_size(&pipe).context(Kind::Lock, doing)? {
+            fcntl_setpipe_size(&pipe, line.len()).context(Kind::Lock, doing)?;
         }
         pipe.write_all(&line).context(Kind::Lock, doing)?;
         // The very program that runs, also where an upgrade has replaced its file.

@@ -155,15 +155,25 @@ impl Journal {
     pub fn append(&self, entry: Entry) {
         let job = Job { at: self.clock.wall(), entry, done: None };
         if self.jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
-            self.shared.gap.fetch_add(1, Ordering::SeqCst);
-            self.shared.stats.lock().lost += 1;
+            self.lose();
         }
     }
 
-    /// Whether there is room for entries that can wait, such as calls of the API. The other half of the queue is the
-    /// door's.
+    /// Counts an entry that is not written; the journal tells of it.
+    fn lose(&self) {
+        self.shared.gap.fetch_add(1, Ordering::SeqCst);
+        self.shared.stats.lock().lost += 1;
+    }
+
+    /// Whether there is room for entries of calls. The other half of the queue is the door's.
     pub fn has_room(&self) -> bool {
         self.jobs.as_ref().is_some_and(|jobs| jobs.len() < QUEUE / 2)
+    }
+
+    /// As [`Journal::append`], for what must not displace the door's entries: where there is no [room](Self::has_room), the
+    /// entry is lost.
+    pub fn append_if_room(&self, entry: Entry) {
+        if self.has_room() { self.append(entry) } else { self.lose() }
     }
 
     /// Appends an entry and waits until it would survive a power cut. Not for the door. An error means that the entry is

@@ -281,6 +281,31 @@ fn a_full_queue_blocks_nobody_and_the_gap_is_told() {
 }
 
 #[test]
+fn a_flood_of_calls_leaves_the_door_its_half_of_the_queue() {
+    let disk = Disk::default();
+    disk.set(|disk| disk.stopped = true);
+    let journal = on(&disk);
+    for track in 0..5_000 {
+        journal.append_if_room(decision(track));
+    }
+    let lost = journal.stats().lost;
+    assert!((4_000..5_000).contains(&lost), "{lost} were lost, and counted");
+    assert!(!journal.has_room());
+    for _ in 0..512 {
+        journal.append(Entry { door: None, event: Event::Stopped });
+    }
+    assert_eq!(journal.stats().lost, lost, "none of the door's");
+    disk.set(|disk| disk.stopped = false);
+    eventually("there is room again", || journal.has_room());
+    drop(journal);
+    let (report, events) = contents(&disk);
+    assert_eq!(report.broken, None);
+    assert_eq!(events.iter().filter(|event| **event == Event::Stopped).count(), 512);
+    let told: u64 = events.iter().map(|event| if let Event::Lost { entries } = event { *entries } else { 0 }).sum();
+    assert_eq!(told, lost);
+}
+
+#[test]
 fn a_full_disk_refuses_who_waits_keeps_the_rest_and_leaves_no_half_line() {
     let disk = Disk::default();
     let journal = on(&disk);

@@ -181,6 +181,17 @@ fn a_tenant_s_data_is_as_good_as_absent_for_another() {
 }
 
 #[test]
+fn a_search_gives_ten_matches_unless_told_otherwise() {
+    let server = Server::start();
+    let photo = photo("obama.jpg");
+    for number in 0..11 {
+        server.enrol(0, &format!("EMP-{number}"), &photo);
+    }
+    assert_eq!(ok(server.call("POST", "/search", Some(&probe("obama.jpg"))))["matchCount"], 10);
+    assert_eq!(ok(server.call("POST", "/search", Some(&probe("obama.jpg").text("limit", "11"))))["matchCount"], 11);
+}
+
+#[test]
 fn subjects_keep_their_newest_five_active_and_lists_come_in_pages() {
     let server = Server::start();
     let photo = photo("obama.jpg");

@@ -18,7 +18,7 @@ fn source(module: &str) -> String {
 }
 
 #[test]
-fn every_test_that_the_table_names_is_there_and_no_sentence_is_without() {
+fn every_test_that_the_table_names_is_there_and_no_row_is_without() {
     let mut named = 0;
     for line in TABLE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
