@@ -10,18 +10,21 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{State, auth::Tenant, error};
+use super::{State, auth::Tenant, error, limits::Ledger};
 use crate::{error::Kind, gallery::TenantId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the rest within the time limit and finishes the response.
-pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     // The pattern, not the path: a path may hold a subject's id.
     let route = request.extensions().get::<MatchedPath>().cloned();
+
+    let ledger = Ledger::default();
+    request.extensions_mut().insert(ledger.clone());
 
     let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE };
     let answer = tokio::time::timeout(state.settings.request_timeout(), next.run(request)).await;
@@ -31,6 +34,7 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, n
     let mut response = error::render(answer, &id);
     let header = HeaderValue::from_str(&id).expect("a request id is ASCII letters, digits, dots, dashes");
     response.headers_mut().insert(REQUEST_ID, header);
+    ledger.write(&mut response);
 
     line.status = response.status().as_u16();
     line.tenant = response.extensions().get::<Tenant>().map(|Tenant(tenant)| tenant.clone());

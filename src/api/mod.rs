@@ -2,7 +2,8 @@
 //! `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`, as `docs/door.md` does.
 //!
 //! A request passes, from the outside in: the connection (`server`, bounded in number, size and time), its id, time limit and
-//! log line (`edge`), panics caught, the key that names the tenant and its rights (`auth`), its form or query (`form`, `values`), its handler
+//! log line (`edge`), panics caught, how much its address and its key did lately
+//! (`limits`), the key that names the tenant and its rights (`auth`), its form or query (`form`, `values`), its handler
 //! (`routes`), and comes back as one of the answers of `dto` or as an error (`error`).
 //!
 //! Knows no camera, and of doors what the operator's desk tells. Everything that it needs comes in by [`State`]; a test
@@ -13,6 +14,7 @@ mod dto;
 mod edge;
 mod error;
 mod form;
+mod limits;
 mod local;
 mod readiness;
 mod routes;
@@ -31,6 +33,7 @@ use axum::{
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use self::limits::{Rate, Settings as Limits};
 use self::{auth::needs, error::Failure};
 pub use self::{local::Socket, readiness::Readiness, server::Listener, settings::Settings};
 use crate::{
@@ -49,6 +52,7 @@ pub struct State {
     desk: Desk,
     readiness: Arc<Readiness>,
     uploads: Arc<Semaphore>,
+    limits: limits::Limits,
 }
 
 impl State {
@@ -56,7 +60,8 @@ impl State {
     /// photograph are answered `not_ready`.
     pub fn new(settings: Settings, gallery: Arc<Gallery>, recognition: Option<Recognition>, desk: Desk) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
-        Arc::new(Self { settings, gallery, recognition, desk, readiness: Arc::default(), uploads })
+        let limits = limits::Limits::new(&settings.limits);
+        Arc::new(Self { settings, gallery, recognition, desk, readiness: Arc::default(), uploads, limits })
     }
 
     fn recognition(&self) -> Result<&Recognition> {

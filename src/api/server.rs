@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -49,14 +50,17 @@ pub enum Listener {
     Local(Socket),
 }
 
-/// The user of this machine at the other end of the daemon's socket: an extension of every request that comes by it.
+/// Who is at the other end of a connection: an extension of every request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) user: u32,
+pub(super) enum Peer {
+    /// By TCP: whoever has this address.
+    Address(IpAddr),
+    /// By the daemon's socket: this user of this machine.
+    User(u32),
 }
 
-/// What is accepted: a connection, and who is at its other end where the kernel knows.
-type Accepted = (Pin<Box<dyn Stream>>, Option<Peer>);
+/// What is accepted: a connection, and who is at its other end.
+type Accepted = (Pin<Box<dyn Stream>>, Peer);
 
 /// Bytes in and out.
 trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -90,15 +94,15 @@ impl Accepting {
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // Answers are small: none should wait for the next one. Fails where the client is gone already.
                 let _ = stream.set_nodelay(true);
-                Ok((Box::pin(stream), None))
+                Ok((Box::pin(stream), Peer::Address(address.ip())))
             }
             Self::Local { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                Ok((Box::pin(stream), Some(Peer { user })))
+                Ok((Box::pin(stream), Peer::User(user)))
             }
         }
     }
@@ -165,7 +169,7 @@ async fn serve(listener: Accepting, router: Router, settings: Settings, stopping
 
 async fn connection(
     stream: Pin<Box<dyn Stream>>,
-    peer: Option<Peer>,
+    peer: Peer,
     router: Router,
     settings: Settings,
     mut stopping: watch::Receiver<()>,
@@ -191,14 +195,12 @@ async fn connection(
 
 fn service(
     router: Router,
-    peer: Option<Peer>,
+    peer: Peer,
 ) -> impl Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
     tower::util::MapRequest::new(router, move |request: Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
+        request.extensions_mut().insert(peer);
         request
     })
 }

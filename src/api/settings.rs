@@ -42,6 +42,8 @@ pub struct Settings {
     pub request_timeout_s: u64,
     /// After so many seconds a connection is closed when its request is answered: 1 to 86,400.
     pub max_connection_age_s: u64,
+    /// How many calls one source may make.
+    pub limits: super::Limits,
     /// How photographs are worked on.
     pub recognition: recognition::Settings,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             header_timeout_s: 15,
             request_timeout_s: 30,
             max_connection_age_s: 600,
+            limits: super::Limits::default(),
             recognition: recognition::Settings::default(),
         }
     }
@@ -87,6 +90,7 @@ impl Settings {
                     .help(format!("set api.{key} to {least} to {most}")));
             }
         }
+        self.limits.validate()?;
         self.recognition.validate()?;
         if self.max_body_bytes <= self.recognition.max_image_bytes {
             return Err(Error::new(Kind::Config, "api.max_body_bytes leaves no room for the largest image")

@@ -4,6 +4,7 @@ mod calls;
 mod clients;
 mod errors;
 mod images;
+mod limits;
 mod log;
 mod manual;
 mod wire;
