@@ -54,6 +54,24 @@ pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Re
     }
 }
 
+/// The same for the metrics, which this machine may read without a key: by the daemon's socket, or by a loopback address. A
+/// request that a proxy of this machine hands on is somebody else's, where the proxy says so, as it should.
+pub(super) async fn watchers(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let here = match request.extensions().get::<Peer>() {
+        Some(Peer::User(_)) => true,
+        Some(Peer::Address(address)) => address.to_canonical().is_loopback() && !handed_on(request.headers()),
+        None => false,
+    };
+    if here && !request.headers().contains_key(header::AUTHORIZATION) {
+        return next.run(request).await;
+    }
+    tenants(Shared(state), request, next).await
+}
+
+fn handed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-real-ip"].into_iter().any(|name| headers.contains_key(name))
+}
+
 /// Whose key it is, where its address and the key have calls left.
 fn admitted(state: &State, request: &Request) -> impl Future<Output = Result<Caller, Failure>> + Send {
     let (visit, headers) = (Visit::of(request), request.headers().clone());

@@ -7,4 +7,6 @@ mod images;
 mod limits;
 mod log;
 mod manual;
+mod tls;
+mod watching;
 mod wire;
