@@ -19,7 +19,7 @@ use crate::{
     door::Driver,
     error::{Error, Kind, Result},
     gallery::{Caller, Gallery, Right, Standing, TenantId},
-    journal::{Entry, Event, Journal},
+    journal::{self, Entry, Event, Journal},
 };
 
 /// A door's thread answers in a moment. One that has not after this time does not work.
@@ -134,6 +134,19 @@ impl Desk {
     pub fn doors(&self, operator: &Operator) -> Result<Vec<Status>> {
         operator.must_have(Right::Read)?;
         self.posts.iter().filter(|post| operator.owns(&post.tenant)).map(Post::status).collect()
+    }
+
+    /// How all the doors of this board are, for whoever may know it of every tenant.
+    ///
+    /// # Errors
+    /// `Store` where it cannot be read which of them are in lockdown.
+    pub fn every_door(&self) -> Result<Vec<Status>> {
+        self.posts.iter().map(Post::status).collect()
+    }
+
+    /// How the journal does; none without a door.
+    pub fn journal(&self) -> Option<journal::Stats> {
+        self.posts.first().map(|post| post.journal.stats())
     }
 
     /// How one door is.

@@ -265,6 +265,11 @@ impl Recognition {
         self.engine.calibration()
     }
 
+    /// Photographs that wait for a thread, 0 to `queue`.
+    pub fn waiting(&self) -> usize {
+        self.jobs.len()
+    }
+
     async fn submit(&self, task: Task, file: Vec<u8>) -> Result<Probe> {
         let (reply, answer) = oneshot::channel();
         match self.jobs.try_send(Job { task, file, reply }) {

@@ -11,7 +11,7 @@ use axum::{
     routing::MethodRouter,
 };
 
-use super::{State, blocking, error::Failure, server::Peer};
+use super::{State, blocking, error::Failure, limits::Visit, server::Peer};
 use crate::{
     error::{Error, Kind},
     gallery::{Caller, Right, TenantId},
@@ -27,7 +27,7 @@ pub(super) struct Tenant(pub(super) TenantId);
 
 /// Lets only requests with a valid key through, and hands on who calls, for which tenant.
 pub(super) async fn tenants(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
-    let caller = match caller(&state, request.headers()).await {
+    let caller = match admitted(&state, &request).await {
         Ok(caller) => caller,
         Err(failure) => return failure.into_response(),
     };
@@ -43,7 +43,7 @@ pub(super) async fn tenants(Shared(state): Shared<Arc<State>>, mut request: Requ
 pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     match peer {
-        Some(Peer { user }) if !request.headers().contains_key(header::AUTHORIZATION) => {
+        Some(Peer::User(user)) if !request.headers().contains_key(header::AUTHORIZATION) => {
             if let Err(error) = state.readiness.api() {
                 return Failure(error).into_response();
             }
@@ -51,6 +51,35 @@ pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Re
             next.run(request).await
         }
         _ => tenants(Shared(state), request, next).await,
+    }
+}
+
+/// The same for the metrics, which this machine may read without a key: by the daemon's socket, or by a loopback address. A
+/// request that a proxy of this machine hands on is somebody else's, where the proxy says so, as it should.
+pub(super) async fn watchers(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let here = match request.extensions().get::<Peer>() {
+        Some(Peer::User(_)) => true,
+        Some(Peer::Address(address)) => address.to_canonical().is_loopback() && !handed_on(request.headers()),
+        None => false,
+    };
+    if here && !request.headers().contains_key(header::AUTHORIZATION) {
+        return next.run(request).await;
+    }
+    tenants(Shared(state), request, next).await
+}
+
+fn handed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-real-ip"].into_iter().any(|name| headers.contains_key(name))
+}
+
+/// Whose key it is, where its address and the key have calls left.
+fn admitted(state: &State, request: &Request) -> impl Future<Output = Result<Caller, Failure>> + Send {
+    let (visit, headers) = (Visit::of(request), request.headers().clone());
+    async move {
+        visit.arrived(&state.limits)?;
+        let caller = caller(state, &headers).await.map_err(|failure| visit.refused(&state.limits, failure))?;
+        visit.recognised(&state.limits, &caller.key)?;
+        Ok(caller)
     }
 }
 

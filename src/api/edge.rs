@@ -10,20 +10,24 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{State, auth::Tenant, error};
+use super::{State, auth::Tenant, error, headers, limits::Ledger, metrics::Requests};
 use crate::{error::Kind, gallery::TenantId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the rest within the time limit and finishes the response.
-pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     // The pattern, not the path: a path may hold a subject's id.
     let route = request.extensions().get::<MatchedPath>().cloned();
 
-    let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE };
+    let ledger = Ledger::default();
+    request.extensions_mut().insert(ledger.clone());
+
+    let requests = Arc::clone(&state.requests);
+    let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE, requests };
     let answer = tokio::time::timeout(state.settings.request_timeout(), next.run(request)).await;
     let answer = answer.unwrap_or_else(|_| {
         error::Failure::new(Kind::RequestTimeout, "the request took too long to arrive or to answer").into_response()
@@ -31,6 +35,8 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, n
     let mut response = error::render(answer, &id);
     let header = HeaderValue::from_str(&id).expect("a request id is ASCII letters, digits, dots, dashes");
     response.headers_mut().insert(REQUEST_ID, header);
+    headers::secure(response.headers_mut());
+    ledger.write(&mut response);
 
     line.status = response.status().as_u16();
     line.tenant = response.extensions().get::<Tenant>().map(|Tenant(tenant)| tenant.clone());
@@ -40,7 +46,7 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, request: Request, n
 /// The status in the log for a client that went away before its answer: no status of HTTP's, but widely understood.
 const CLIENT_GONE: u16 = 499;
 
-/// A request's line in the log, written when it is dropped: also when the client goes away and the rest is never run.
+/// A request's line in the log and its count, written when it is dropped: also when the client goes away and the rest is never run.
 struct Line {
     id: String,
     method: Method,
@@ -48,17 +54,21 @@ struct Line {
     started: Instant,
     tenant: Option<TenantId>,
     status: u16,
+    requests: Arc<Requests>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
+        let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.requests.count(route, &self.method, self.status, seconds);
         tracing::info!(
             target: "facegate::access",
             request_id = %self.id,
             method = %self.method,
-            route = self.route.as_ref().map_or("-", MatchedPath::as_str),
+            route,
             status = self.status,
-            ms = self.started.elapsed().as_secs_f64() * 1e3,
+            ms = seconds * 1e3,
             tenant = self.tenant.as_ref().map(tracing::field::display),
             "request"
         );

@@ -1,9 +1,9 @@
 //! The REST API: the seven calls below `/v1/face-matching`, as `docs/api.md` tells them to users, the rules below
 //! `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`, as `docs/door.md` does.
 //!
-//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time), its id, time limit and
-//! log line (`edge`), panics caught, the key that names the tenant and its rights (`auth`), the
-//! record of what it did (`audit`), its form or query (`form`, `values`), its handler
+//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `tls`), its id, time limit
+//! and log line (`edge`), panics caught, how much its address and its key did lately (`limits`), the key that names the tenant
+//! and its rights (`auth`), the record of what it did (`audit`), its form or query (`form`, `values`), its handler
 //! (`routes`), and comes back as one of the answers of `dto` or as an error (`error`).
 //!
 //! Knows no camera, and of doors what the operator's desk tells. Everything that it needs comes in by [`State`]; a test
@@ -15,11 +15,16 @@ mod dto;
 mod edge;
 mod error;
 mod form;
+mod headers;
+mod limits;
+mod lingering;
 mod local;
+mod metrics;
 mod readiness;
 mod routes;
 mod server;
 mod settings;
+mod tls;
 mod values;
 
 use std::sync::Arc;
@@ -31,10 +36,17 @@ use axum::{
     routing::{delete, get, post},
 };
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+};
 
+pub use self::limits::{Rate, Settings as Limits};
 use self::{auth::needs, error::Failure};
-pub use self::{local::Socket, readiness::Readiness, server::Listener, settings::Settings};
+pub use self::{local::Socket, readiness::Readiness, server::Listener, settings::Settings, tls::Tls};
 use crate::{
     error::{Error, Kind, Result},
     gallery::{Gallery, Right},
@@ -42,6 +54,9 @@ use crate::{
     operator::Desk,
     recognition::Recognition,
 };
+
+/// Answers of so many bytes and more are compressed for clients that can read it.
+const LONG_ANSWER: u64 = 1_024;
 
 /// What the handlers share.
 pub struct State {
@@ -53,6 +68,8 @@ pub struct State {
     journal: Arc<Journal>,
     readiness: Arc<Readiness>,
     uploads: Arc<Semaphore>,
+    limits: limits::Limits,
+    requests: Arc<metrics::Requests>,
 }
 
 impl State {
@@ -66,7 +83,19 @@ impl State {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
-        Arc::new(Self { settings, gallery, recognition, desk, journal, readiness: Arc::default(), uploads })
+        let limits = limits::Limits::new(&settings.limits);
+        let requests = Arc::default();
+        Arc::new(Self {
+            settings,
+            gallery,
+            recognition,
+            desk,
+            journal,
+            readiness: Arc::default(),
+            uploads,
+            limits,
+            requests,
+        })
     }
 
     fn recognition(&self) -> Result<&Recognition> {
@@ -87,7 +116,7 @@ impl State {
 /// Must run on a multi-threaded `tokio` runtime with time and I/O. Errors of single connections end those alone.
 ///
 /// # Errors
-/// [`Kind::Io`] where a listener cannot be used.
+/// [`Kind::Io`] where a listener cannot be used, [`Kind::Config`] for settings that [`Settings::validate`] refuses.
 pub async fn serve(
     listeners: Vec<Listener>,
     state: Arc<State>,
@@ -98,10 +127,10 @@ pub async fn serve(
         shutdown.await;
         readiness.stop();
     };
-    server::run(listeners, &router(state), &settings, shutdown).await
+    server::run(listeners, &router(state)?, &settings, shutdown).await
 }
 
-fn router(state: Arc<State>) -> Router {
+fn router(state: Arc<State>) -> Result<Router> {
     let calls = Router::new()
         .route("/enroll", needs(Right::Enrol, post(routes::enroll::enroll)))
         .route("/search", needs(Right::Match, post(routes::search::search)))
@@ -116,18 +145,30 @@ fn router(state: Arc<State>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
-    Router::new()
+    let metrics = Router::new()
+        .route("/metrics", get(routes::metrics::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&state), auth::watchers));
+    let router = Router::new()
+        .merge(metrics)
         .nest("/v1/face-matching", calls)
         .nest("/v1/access", access)
         .nest("/v1/doors", doors)
         .route("/healthz", get(routes::health::healthz))
         .route("/readyz", get(routes::health::readyz))
+        .route("/version", get(routes::metrics::version))
         .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))
         .method_not_allowed_fallback(async || Failure::new(Kind::MethodNotAllowed, "this path has no such method"))
         .layer(DefaultBodyLimit::max(state.settings.max_body_bytes))
-        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(CatchPanicLayer::custom(error::panicked));
+    let router = match headers::cors(&state.settings.cors_origins)? {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    let long_enough = SizeAbove::new(LONG_ANSWER).and(NotForContentType::SSE);
+    Ok(router
         .layer(from_fn_with_state(Arc::clone(&state), edge::layer))
-        .with_state(state)
+        .layer(CompressionLayer::new().compress_when(long_enough))
+        .with_state(state))
 }
 
 /// Runs a call of the gallery, which may wait for the disk, where it holds nobody up.

@@ -2,29 +2,39 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
+    net::IpAddr,
     pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, Sleep, sleep, timeout},
+    time::{sleep, timeout},
 };
-use tower::Service;
+use tokio_rustls::TlsAcceptor;
+use tower::{Service, ServiceExt as _};
 
-use super::{local::Socket, settings::Settings};
+use super::{
+    lingering::{LINGER, Lingering},
+    local::Socket,
+    settings::Settings,
+    tls::{HTTP_2, Tls},
+};
 use crate::error::{Context as _, Kind, Result};
 
 /// How long requests that are under way at a shutdown may take to end.
@@ -33,38 +43,47 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a new try waits after `accept` failed: most likely, all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long, and for how many bytes, a client is heard out whose request was answered before its end.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 << 20;
-
 /// Largest head of a request, in bytes.
 const LARGEST_HEAD: usize = 32 << 10;
+
+/// Most requests at a time on one connection of HTTP/2, and most bytes of an answer that wait to be sent.
+const MOST_STREAMS: u32 = 32;
+const SEND_BUFFER: usize = 64 << 10;
 
 /// Where the API is reached.
 #[derive(Debug)]
 pub enum Listener {
     /// An address and port.
     Tcp(std::net::TcpListener),
+    /// The same, encrypted.
+    Tls(std::net::TcpListener, Arc<Tls>),
     /// The daemon's socket in the file system.
     Local(Socket),
 }
 
-/// The user of this machine at the other end of the daemon's socket: an extension of every request that comes by it.
+/// Who is at the other end of a connection: an extension of every request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) user: u32,
+pub(super) enum Peer {
+    /// By TCP: whoever has this address.
+    Address(IpAddr),
+    /// By the daemon's socket: this user of this machine.
+    User(u32),
 }
 
-/// What is accepted: a connection, and who is at its other end where the kernel knows.
-type Accepted = (Pin<Box<dyn Stream>>, Option<Peer>);
+/// What is accepted: a connection, who is at its other end, and what encrypts it.
+struct Accepted {
+    stream: Pin<Box<dyn Stream>>,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+}
 
 /// Bytes in and out.
-trait Stream: AsyncRead + AsyncWrite + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 enum Accepting {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Arc<Tls>>),
     /// With its file, which goes when it does.
     Local {
         listener: UnixListener,
@@ -74,11 +93,13 @@ enum Accepting {
 
 impl Accepting {
     fn new(listener: Listener) -> io::Result<Self> {
+        let tcp = |listener: std::net::TcpListener, tls| {
+            listener.set_nonblocking(true)?;
+            Ok(Self::Tcp(TcpListener::from_std(listener)?, tls))
+        };
         match listener {
-            Listener::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                TcpListener::from_std(listener).map(Self::Tcp)
-            }
+            Listener::Tcp(listener) => tcp(listener, None),
+            Listener::Tls(listener, tls) => tcp(listener, Some(tls)),
             Listener::Local(socket) => {
                 socket.listener.set_nonblocking(true)?;
                 let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
@@ -89,16 +110,17 @@ impl Accepting {
 
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+            Self::Tcp(listener, tls) => {
+                let (stream, address) = listener.accept().await?;
                 // Answers are small: none should wait for the next one. Fails where the client is gone already.
                 let _ = stream.set_nodelay(true);
-                Ok((Box::pin(stream), None))
+                let (peer, tls) = (Peer::Address(address.ip()), tls.as_ref().map(|tls| tls.acceptor()));
+                Ok(Accepted { stream: Box::pin(stream), peer, tls })
             }
             Self::Local { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                Ok((Box::pin(stream), Some(Peer { user })))
+                Ok(Accepted { stream: Box::pin(stream), peer: Peer::User(user), tls: None })
             }
         }
     }
@@ -113,7 +135,12 @@ pub(super) async fn run(
 ) -> Result<()> {
     let (stop, stopping) = watch::channel(());
     let mut accepting = JoinSet::new();
+    let mut following = JoinSet::new();
     for listener in listeners {
+        if let Listener::Tls(_, tls) = &listener {
+            let tls = Arc::clone(tls);
+            following.spawn(async move { tls.follow().await });
+        }
         let listener = Accepting::new(listener).context(Kind::Io, || "a socket of the API cannot be used")?;
         accepting.spawn(serve(listener, router.clone(), settings.clone(), stopping.clone()));
     }
@@ -142,8 +169,8 @@ async fn serve(listener: Accepting, router: Router, settings: Settings, stopping
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let connection = connection(stream, peer, router.clone(), settings.clone(), stopping.clone());
+            Ok(accepted) => {
+                let connection = connection(accepted, router.clone(), settings.clone(), stopping.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -163,43 +190,125 @@ async fn serve(listener: Accepting, router: Router, settings: Settings, stopping
     }
 }
 
-async fn connection(
-    stream: Pin<Box<dyn Stream>>,
-    peer: Option<Peer>,
-    router: Router,
-    settings: Settings,
+async fn connection(accepted: Accepted, router: Router, settings: Settings, stopping: watch::Receiver<()>) {
+    let Accepted { stream, peer, tls } = accepted;
+    let (stream, http2): (Pin<Box<dyn Stream>>, bool) = match tls {
+        None => (stream, false),
+        Some(tls) => match timeout(settings.header_timeout(), tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+                (Box::pin(stream), http2)
+            }
+            // Nothing to wake anybody for: a scanner, a client that speaks no TLS, or one without a certificate.
+            Ok(Err(error)) => return tracing::debug!(%error, "a connection could not be encrypted"),
+            Err(_) => return tracing::debug!("a connection took too long to be encrypted"),
+        },
+    };
+    let io = TokioIo::new(Lingering::new(stream));
+    let activity = Arc::<Activity>::default();
+    let service = TowerToHyperService::new(service(router, peer, Arc::clone(&activity)));
+    if http2 {
+        let connection = http2_limits(&settings).serve_connection(io, service);
+        drive(connection, |it| it.graceful_shutdown(), activity.idle(settings.header_timeout()), &settings, stopping)
+            .await;
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout())
+            .max_buf_size(LARGEST_HEAD)
+            .serve_connection(io, service);
+        // Its heads have a time limit of their own.
+        drive(connection, |it| it.graceful_shutdown(), pending(), &settings, stopping).await;
+    }
+}
+
+/// The limits of HTTP/1 in terms of HTTP/2. Each stream is a request with its own time limit; a client that does not answer
+/// a ping is gone.
+fn http2_limits(settings: &Settings) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(LARGEST_HEAD as u32)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(settings.header_timeout())
+        .keep_alive_timeout(settings.header_timeout());
+    builder
+}
+
+/// Serves a connection until it ends, is idle, is too old, or the daemon stops.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    graceful_shutdown: impl FnOnce(Pin<&mut C>),
+    idle: impl Future<Output = ()>,
+    settings: &Settings,
     mut stopping: watch::Receiver<()>,
 ) {
-    let io = TokioIo::new(Lingering { stream, until: None, discarded: 0 });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout())
-        .max_buf_size(LARGEST_HEAD)
-        .serve_connection(io, TowerToHyperService::new(service(router, peer)));
     let mut connection = pin!(connection);
-
     let last = tokio::select! {
         outcome = connection.as_mut() => return note(outcome),
         _ = stopping.changed() => GRACE,
+        () = idle => LINGER,
         () = sleep(settings.max_connection_age()) => settings.request_timeout() + LINGER,
     };
-    connection.as_mut().graceful_shutdown();
+    graceful_shutdown(connection.as_mut());
     if let Ok(outcome) = timeout(last, connection).await {
         note(outcome);
     }
 }
 
+/// What a connection does.
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl Activity {
+    fn begin(self: &Arc<Self>) -> UnderWay {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Ends when no request was under way for `time` or little more.
+    async fn idle(self: Arc<Self>, time: Duration) {
+        let mut seen = 0;
+        loop {
+            sleep(time).await;
+            let begun = self.begun.load(Ordering::Relaxed);
+            if begun == seen && self.under_way.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            seen = begun;
+        }
+    }
+}
+
+/// A request, until it is answered or given up.
+struct UnderWay(Arc<Activity>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn service(
     router: Router,
-    peer: Option<Peer>,
+    peer: Peer,
+    activity: Arc<Activity>,
 ) -> impl Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
-    tower::util::MapRequest::new(router, move |request: Request<hyper::body::Incoming>| {
+    tower::service_fn(move |request: Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer);
+        let (under_way, answer) = (activity.begin(), router.clone().oneshot(request));
+        async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
         }
-        request
     })
 }
 
@@ -207,64 +316,5 @@ fn service(
 fn note(outcome: Result<(), hyper::Error>) {
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// A connection that is not slammed shut.
-///
-/// Closing a socket with unread bytes in it makes TCP drop the answer that is still on its way: a client that was told
-/// 413 while it sent would only see a broken connection. So after the last answer the client is heard out, within
-/// bounds, and what it says is thrown away.
-struct Lingering {
-    stream: Pin<Box<dyn Stream>>,
-    until: Option<Pin<Box<Sleep>>>,
-    discarded: usize,
-}
-
-impl AsyncRead for Lingering {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Lingering {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.until.is_none() {
-            ready!(this.stream.as_mut().poll_shutdown(cx))?;
-        }
-        let until = this.until.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + LINGER)));
-        let mut scratch = [0; 16 << 10];
-        loop {
-            if until.as_mut().poll(cx).is_ready() || this.discarded > LINGER_BYTES {
-                return Poll::Ready(Ok(()));
-            }
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(this.stream.as_mut().poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => this.discarded += buf.filled().len(),
-                // The client has closed its side, or is gone.
-                _ => return Poll::Ready(Ok(())),
-            }
-        }
     }
 }

@@ -42,6 +42,13 @@ pub struct Settings {
     pub request_timeout_s: u64,
     /// After so many seconds a connection is closed when its request is answered: 1 to 86,400.
     pub max_connection_age_s: u64,
+    /// The certificate, where the address speaks TLS. The socket never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<super::tls::Settings>,
+    /// Origins whose pages may call from a browser, as browsers send them: `https://desk.example`. None: no page may.
+    pub cors_origins: Vec<String>,
+    /// How many calls one source may make.
+    pub limits: super::Limits,
     /// How photographs are worked on.
     pub recognition: recognition::Settings,
 }
@@ -59,6 +66,9 @@ impl Default for Settings {
             header_timeout_s: 15,
             request_timeout_s: 30,
             max_connection_age_s: 600,
+            tls: None,
+            cors_origins: Vec::new(),
+            limits: super::Limits::default(),
             recognition: recognition::Settings::default(),
         }
     }
@@ -87,6 +97,8 @@ impl Settings {
                     .help(format!("set api.{key} to {least} to {most}")));
             }
         }
+        super::headers::cors(&self.cors_origins)?;
+        self.limits.validate()?;
         self.recognition.validate()?;
         if self.max_body_bytes <= self.recognition.max_image_bytes {
             return Err(Error::new(Kind::Config, "api.max_body_bytes leaves no room for the largest image")

@@ -32,7 +32,7 @@ use self::{
     telling::Teller,
 };
 use crate::{
-    api::{self, Listener, Socket},
+    api::{self, Listener, Socket, Tls},
     camera::Feed,
     clock::Clock,
     config::{self, Config},
@@ -287,6 +287,7 @@ impl Daemon {
         let settings = self.config.api.clone();
         let (mut listeners, mut address, mut recognition) = (Vec::new(), None, None);
         if let Some(listen) = settings.listen {
+            let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
             let listener = TcpListener::bind(listen).map_err(|error| {
                 Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
                     .source(error)
@@ -294,7 +295,10 @@ impl Daemon {
             })?;
             address = Some(listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?);
             recognition = Some(Recognition::start(Arc::clone(&self.engine), &settings.recognition)?);
-            listeners.push(Listener::Tcp(listener));
+            listeners.push(match tls {
+                Some(tls) => Listener::Tls(listener, tls),
+                None => Listener::Tcp(listener),
+            });
         }
         if let Some(socket) = settings.socket() {
             listeners.push(Listener::Local(Socket::bind(socket)?));

@@ -365,6 +365,13 @@ fn every_value_out_of_its_range_is_refused_by_name_and_range() {
         ("api.header_timeout_s", 301.into(), &["api.header_timeout_s", "1 to 300"]),
         ("api.request_timeout_s", 0.into(), &["api.request_timeout_s", "1 to 300"]),
         ("api.max_connection_age_s", 86_401.into(), &["api.max_connection_age_s", "1 to 86400"]),
+        ("api.limits.reads.burst", 1.into(), &["facegate.toml:", "per_s"]),
+        (
+            "api.limits.changes",
+            toml::toml! { per_s = 1 burst = 0 }.into(),
+            &["api.limits.changes.burst", "1 to 100000"],
+        ),
+        ("api.limits.failed_keys_per_minute", 10_001.into(), &["failed_keys_per_minute", "0 to 10000"]),
         ("api.recognition.workers", 0.into(), &["api.recognition.workers", "1 to 64"]),
         ("api.recognition.queue", 1_001.into(), &["api.recognition.queue", "1 to 1000"]),
         ("api.recognition.max_image_bytes", 1.into(), &["api.recognition.max_image_bytes", "1024 to 268435456"]),

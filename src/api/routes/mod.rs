@@ -5,6 +5,7 @@ pub(super) mod doors;
 pub(super) mod embeddings;
 pub(super) mod enroll;
 pub(super) mod health;
+pub(super) mod metrics;
 pub(super) mod search;
 pub(super) mod verify;
 

@@ -29,8 +29,8 @@ fn the_manual_s_errors_are_those_of_the_table() {
         let kind = Kind::ALL.iter().find(|kind| kind.code() == code).unwrap_or_else(|| panic!("{code} is no code"));
         assert_eq!(kind.http_status(), status, "{code}");
     }
-    // What a client can meet; `rate_limited` and `liveness_failed` are in no answer yet.
-    let unused = [Kind::RateLimited, Kind::LivenessFailed];
+    // What a client can meet; `liveness_failed` is in no answer yet.
+    let unused = [Kind::LivenessFailed];
     for kind in Kind::ALL
         .iter()
         .filter(|kind| !unused.contains(kind) && (kind.http_status() != 500 || **kind == Kind::Internal))

@@ -3,6 +3,9 @@
 mod calls;
 mod errors;
 mod images;
+mod limits;
 mod log;
 mod manual;
+mod tls;
+mod watching;
 mod wire;

@@ -1,7 +1,7 @@
 //! Clients that are slow, rude or broken; and the server's own end.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -203,4 +203,55 @@ fn no_form_however_damaged_makes_a_5xx() {
         Ok(())
     });
     outcome.expect("every answer is a client's error");
+}
+
+/// Sends `start`, then a byte every now and then, until the server ends the connection; gives what it said.
+fn trickle(mut stream: TcpStream, start: &str) -> Vec<u8> {
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout can be set");
+    stream.write_all(start.as_bytes()).expect("the start is sent");
+    let until = Instant::now() + Duration::from_secs(60);
+    let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+    while Instant::now() < until {
+        // Refused once the server has closed the connection, which reading tells.
+        let _ = stream.write_all(b"x");
+        match stream.read(&mut part) {
+            Ok(0) => return answer,
+            Ok(count) => answer.extend_from_slice(&part[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return answer,
+        }
+    }
+    panic!("after a minute it may still send: {:?}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn heads_and_uploads_that_trickle_are_cut_while_others_are_served() {
+    let server = Server::with(api::Settings { request_timeout_s: 3, ..impatient() });
+    let form = Form::new().image(b"abc").bytes();
+    let begun = std::str::from_utf8(&form[..60]).expect("ASCII");
+    let upload = format!("{}{begun}", head(&server, "/search", "Content-Length: 50000\r\n"));
+    let slow = |start: &str| {
+        let (stream, start) = (connect(server.address), start.to_owned());
+        std::thread::spawn(move || trickle(stream, &start))
+    };
+    let heads: Vec<_> = (0..20).map(|_| slow("GET /healthz HTTP/1.1\r\nX-Slow: ")).collect();
+    let uploads: Vec<_> = (0..10).map(|_| slow(&upload)).collect();
+    let ended = || heads.iter().chain(&uploads).filter(|thread| thread.is_finished()).count();
+    let mut served = 0;
+    while ended() < 30 {
+        serves(&server);
+        served += 1;
+    }
+    assert!(served > 1, "nobody was served meanwhile");
+    for thread in heads {
+        let answer = thread.join().expect("it was cut");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+    for thread in uploads {
+        let answer = String::from_utf8(thread.join().expect("it was cut")).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer:?}");
+    }
+    // Their places for uploads are free again.
+    let reply = server.call("POST", "/search", Some(&Form::new().image(&photo("obama.jpg"))));
+    assert_eq!(reply.status, 200, "{reply:?}");
 }

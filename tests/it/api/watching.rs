@@ -1,0 +1,165 @@
+//! What monitors and browsers see: the version, the metrics, and the headers of every answer.
+
+use std::{io::Write, net::IpAddr};
+
+use facegate::api;
+
+use crate::support::{
+    Server,
+    daemon::Board,
+    http::{call, connect, everything},
+    photo_path,
+};
+
+fn text(server: std::net::SocketAddr, more: &str) -> String {
+    let mut stream = connect(server);
+    let head = format!("GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\n{more}\r\n");
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    String::from_utf8(everything(&mut stream)).expect("text")
+}
+
+#[track_caller]
+fn has(page: &str, start: &str) {
+    assert!(page.lines().any(|line| line.starts_with(start)), "{start} is not in:\n{page}");
+}
+
+#[test]
+fn the_version_needs_no_key() {
+    let server = Server::start();
+    let reply = call(server.address, "GET", "/version", &[], None);
+    assert_eq!((reply.status, reply.body["name"].as_str()), (200, Some("facegate")));
+    assert_eq!(reply.body["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_answer_is_nobody_s_to_keep_frame_or_guess() {
+    let server = Server::start();
+    let key = format!("Bearer {}", server.keys[0]);
+    let calls = [
+        ("GET", "/healthz", 200),
+        ("GET", "/v1/face-matching/embeddings", 200),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/healthz", 405),
+        ("POST", "/v1/face-matching/search", 411),
+    ];
+    for (method, path, status) in calls {
+        let reply = call(server.address, method, path, &[("Authorization", &key)], None);
+        assert_eq!(reply.status, status, "{path}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(reply.header(name), Some(value), "{path}");
+        }
+        let policy = reply.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(reply.header("access-control-allow-origin"), None, "no page may read it");
+    }
+}
+
+#[test]
+fn only_pages_of_origins_that_are_named_may_call() {
+    let settings = api::Settings { cors_origins: vec!["https://desk.example".into()], ..api::Settings::default() };
+    let server = Server::with(settings);
+    let asks = |origin: &str| {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "DELETE"),
+            ("Access-Control-Request-Headers", "authorization"),
+        ];
+        call(server.address, "OPTIONS", "/v1/face-matching/embeddings", &headers, None)
+    };
+    let named = asks("https://desk.example");
+    assert_eq!((named.status, named.header("access-control-allow-origin")), (200, Some("https://desk.example")));
+    assert!(named.header("access-control-allow-methods").is_some_and(|methods| methods.contains("DELETE")));
+    assert!(named.header("access-control-allow-headers").is_some_and(|names| names.contains("authorization")));
+    assert_eq!(asks("https://other.example").header("access-control-allow-origin"), None);
+    // An error can be read, too.
+    let headers = [("Origin", "https://desk.example")];
+    let error = call(server.address, "GET", "/v1/face-matching/embeddings", &headers, None);
+    assert_eq!((error.status, error.header("access-control-allow-origin")), (401, Some("https://desk.example")));
+    assert!(error.header("access-control-expose-headers").is_some_and(|names| names.contains("retry-after")));
+
+    let closed = Server::start();
+    let reply = call(closed.address, "OPTIONS", "/v1/face-matching/embeddings", &headers, None);
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (405, None), "off unless named");
+}
+
+#[test]
+fn the_metrics_tell_how_the_board_is_and_name_nobody() {
+    let board = Board::with_door(&[photo_path("obama2.jpg")]);
+    board.enrol("barack", "obama.jpg");
+    let daemon = board.start();
+    daemon.ready();
+    let address = daemon.api.expect("the API is on");
+    assert!(matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()));
+    let page = text(address, "");
+    has(&page, "HTTP/1.1 200");
+    has(&page, "content-type: application/openmetrics-text");
+    has(&page, "facegate_http_requests_total{route=\"/readyz\",method=\"GET\",status=\"2xx\"} 1");
+    has(&page, "facegate_http_request_duration_seconds_bucket{le=\"+Inf\",route=\"/readyz\",method=\"GET\"}");
+    for line in [
+        "facegate_recognition_waiting 0",
+        "facegate_uploads 0",
+        "facegate_faces{state=\"active\"} 1",
+        "facegate_faces{state=\"inactive\"} 0",
+        "facegate_store_used_bytes ",
+        "facegate_store_max_bytes 536870912",
+        "facegate_journal_written_total ",
+        "facegate_journal_lost_total 0",
+        "facegate_door_mode{door=\"front\",mode=\"",
+        "facegate_door_lock_healthy{door=\"front\"} 1",
+        "facegate_door_cameras_healthy{door=\"front\"} 1",
+        "facegate_door_unlocked{door=\"front\"} ",
+        "facegate_uptime_seconds ",
+    ] {
+        has(&page, line);
+    }
+    assert!(!page.contains("barack") && !page.contains("\"main\""), "{page}");
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_metrics_need_a_key_where_a_proxy_hands_the_call_on() {
+    let board = Board::with_door(&[photo_path("obama2.jpg")]);
+    let key = |tenant: &str, right: &str| {
+        let added = board.run(&["keys", "add", tenant, "--json", "--right", right]).must(0, &[]).json().remove(0);
+        added["key"].as_str().expect("a key").to_owned()
+    };
+    let (reader, other, door) = (key("main", "read"), key("other", "read"), key("main", "door"));
+    let daemon = board.start();
+    let address = daemon.api.expect("the API is on");
+    let with = |more: &str| text(address, more);
+    for header in ["X-Forwarded-For: 192.0.2.7", "Forwarded: for=192.0.2.7", "Via: 1.1 proxy", "X-Real-IP: 192.0.2.7"] {
+        has(&with(&format!("{header}\r\n")), "HTTP/1.1 401");
+    }
+    let bearer = |key: &str| with(&format!("Authorization: Bearer {key}\r\n"));
+    has(&bearer("fg_wrong"), "HTTP/1.1 401");
+    has(&bearer(&door), "HTTP/1.1 403");
+    has(&bearer(&reader), "facegate_door_mode{door=\"front\"");
+    let foreign = bearer(&other);
+    has(&foreign, "HTTP/1.1 200");
+    assert!(!foreign.contains("front"), "another tenant's door:\n{foreign}");
+}
+
+#[test]
+fn long_answers_are_compressed_for_whoever_can_read_it() {
+    let server = Server::start();
+    let key = format!("Bearer {}", server.keys[0]);
+    let long = |accept: &str| {
+        let mut stream = connect(server.address);
+        let head =
+            format!("GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\nAuthorization: {key}\r\n{accept}\r\n");
+        stream.write_all(head.as_bytes()).expect("the head is sent");
+        everything(&mut stream)
+    };
+    let (plain, packed) = (long(""), long("Accept-Encoding: gzip\r\n"));
+    let has = |answer: &[u8], text: &[u8]| answer.windows(text.len()).any(|window| window == text);
+    assert!(has(&plain, b"facegate_uptime_seconds") && !has(&plain, b"content-encoding"));
+    assert!(has(&packed, b"content-encoding: gzip") && has(&packed, b"\r\n\r\n"));
+    assert!(!has(&packed, b"facegate_uptime_seconds") && packed.len() < plain.len());
+    let short = call(server.address, "GET", "/version", &[("Accept-Encoding", "gzip")], None);
+    assert_eq!(short.header("content-encoding"), None);
+}
