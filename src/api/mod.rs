@@ -104,10 +104,12 @@ fn router(state: Arc<State>) -> Router {
         .route_layer(from_fn(auth::reading_or_changing))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
+    let admin = routes::admin::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
     Router::new()
         .nest("/v1/face-matching", calls)
         .nest("/v1/access", access)
         .nest("/v1/doors", doors)
+        .nest("/v1/admin", admin)
         .route("/healthz", get(routes::health::healthz))
         .route("/readyz", get(routes::health::readyz))
         .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))

@@ -7,6 +7,7 @@ mod full;
 mod model;
 mod sealing;
 mod speed;
+mod tenants;
 mod usage;
 
 use std::{path::Path, sync::Arc};
