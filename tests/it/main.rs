@@ -13,3 +13,4 @@ mod operator;
 mod reader;
 mod sides;
 mod support;
+mod tenants;
