@@ -56,6 +56,8 @@ kinds! {
     MethodNotAllowed => "method_not_allowed", 405, 64;
     /// The door itself refuses: it is in lockdown, or another one of its airlock is open.
     DoorRefused => "door_refused", 409, 75;
+    /// The tenant holds as many embeddings as it may; nothing of the request was kept.
+    CapacityReached => "capacity_reached", 409, 74;
     /// What was to be changed is not what the client had read.
     PreconditionFailed => "precondition_failed", 412, 75;
     /// The rules contradict themselves; the message has the place, the help the cure.

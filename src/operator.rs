@@ -49,7 +49,8 @@ impl Operator {
         }
     }
 
-    fn owns(&self, tenant: &TenantId) -> bool {
+    /// Whether this tenant's doors and keys are theirs.
+    pub fn owns(&self, tenant: &TenantId) -> bool {
         match self {
             Self::Key(caller) => caller.tenant == *tenant,
             Self::Local { .. } => true,

@@ -95,7 +95,7 @@ async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
         Ok(_) => Err(missing()),
         Err(Failure(error)) if error.kind() == Kind::InvalidApiKey && !given => Err(missing()),
         Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => {
-            Err(Failure::new(Kind::InvalidApiKey, "the API key is unknown or revoked"))
+            Err(Failure::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended"))
         }
         Err(failure) => Err(failure),
     }

@@ -145,6 +145,7 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
+    let admin = routes::admin::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
     let metrics = Router::new()
         .route("/metrics", get(routes::metrics::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::watchers));
@@ -153,6 +154,7 @@ fn router(state: Arc<State>) -> Result<Router> {
         .nest("/v1/face-matching", calls)
         .nest("/v1/access", access)
         .nest("/v1/doors", doors)
+        .nest("/v1/admin", admin)
         .route("/healthz", get(routes::health::healthz))
         .route("/readyz", get(routes::health::readyz))
         .route("/version", get(routes::metrics::version))

@@ -20,6 +20,7 @@ mod models;
 mod output;
 mod rest;
 mod run;
+mod tenants;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -73,9 +74,12 @@ enum Command {
     /// Ask the running daemon how its doors are, and command them: unlock, hold, lock down, release.
     #[command(subcommand)]
     Door(door::Command),
-    /// Make, list and revoke keys of the REST API.
+    /// Make, list, rotate and revoke keys of the REST API.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List, make, limit and delete tenants.
+    #[command(subcommand)]
+    Tenants(tenants::Command),
     /// Show the model packs and what they agree to.
     #[command(subcommand)]
     Models(models::Command),
@@ -144,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Access(command) => access::run(&context, command),
         Command::Door(command) => door::run(&context, command),
         Command::Keys(command) => keys::run(&context, command),
+        Command::Tenants(command) => tenants::run(&context, command),
         Command::Models(command) => models::run(&context, command),
         Command::Check(args) => check::run(&context, args),
         Command::Rest(args) => rest::run(&context, args),

@@ -23,8 +23,8 @@ impl Gallery {
     /// [`keep_active`](super::Settings::keep_active) become inactive.
     ///
     /// # Errors
-    /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room: then nothing
-    /// of the request is kept.
+    /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
+    /// `CapacityReached` where the tenant may hold no more: then nothing of the request is kept.
     pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
@@ -35,6 +35,7 @@ impl Gallery {
 
         let mut writer = self.write()?;
         let mut row = writer.tenant(tenant)?;
+        self.check_max_faces(writer.txn(), row.number)?;
         if row.slot == 0 {
             row.slot = writer.take_slot(&*new_secret()?)?;
             writer.put_tenant(&row)?;

@@ -1,9 +1,12 @@
 //! API keys: 256 random bits each, shown once, of which only a hash is kept.
 //!
 //! A row of `keys`: the hash 32 bytes, made at i64 in microseconds since 1970, length of the tenant u8, the tenant, the
-//! label (empty for none), a zero byte, the rights u8. A row without the last two is one of the first keys that were made,
-//! and has the usual rights. The hash is BLAKE3 without salt or stretching: there is nothing to guess in 256 random bits.
+//! label (empty for none), a zero byte, the rights u8, and where it has an end that, i64 in microseconds since 1970. A row
+//! that ends with its label is one of the first keys that were made, and has the usual rights. The hash is BLAKE3 without salt or stretching: there is nothing to guess in 256 random bits.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
@@ -12,8 +15,8 @@ use super::{
     ids::TenantId,
     record::{microseconds, timestamp},
     seal::new_secret,
-    store::{Change, Room, View},
-    types::{KeyInfo, NewKey},
+    store::{Change, Room, Tenant, View, Writer},
+    types::{KeyInfo, KeyTerms, NewKey},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -39,44 +42,120 @@ pub struct Caller {
     /// Whose gallery and whose doors.
     pub tenant: TenantId,
     pub rights: Rights,
+    /// When the key ends; none: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Gallery {
-    /// Makes a key for a tenant, who need not exist before. The secret is in the answer and nowhere else.
+    /// Makes a key without an end for a tenant, as [`make_key`](Self::make_key) does.
     ///
     /// # Errors
     /// `InvalidField` for a label over 128 bytes or with control characters.
     pub fn add_key(&self, tenant: &TenantId, label: Option<&str>, rights: Rights) -> Result<NewKey> {
-        let label = label.unwrap_or_default();
+        self.make_key(tenant, &KeyTerms { label: label.map(str::to_owned), rights, expires: None })
+    }
+
+    /// Makes a key for a tenant, who need not exist before. The secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// `InvalidField` for a label over 128 bytes or with control characters, and for an end that is not ahead.
+    pub fn make_key(&self, tenant: &TenantId, terms: &KeyTerms) -> Result<NewKey> {
+        let label = terms.label.as_deref().unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
             let rule = format!("the label must be at most {MAX_LABEL_BYTES} bytes without control characters");
             return Err(Error::new(Kind::InvalidField, rule));
         }
-        let secret = Zeroizing::new(format!("{PREFIX}{}", hex(&*new_secret()?)));
-        let mut row = hash(&secret).to_vec();
-        row.extend(microseconds(self.clock.wall()).to_le_bytes());
-        row.push(tenant.as_str().len() as u8);
-        row.extend(tenant.as_str().bytes());
-        row.extend(label.bytes());
-        // A label has no control characters.
-        row.extend([0, rights.bits()]);
-
+        let now = self.clock.wall();
+        let expires_at = terms.expires.map(|lifetime| lifetime.end(now)).transpose()?;
         let mut writer = self.write()?;
-        let number = writer.tenant(tenant)?.number;
-        let id = loop {
-            let id = hex(&new_secret()?[..4]);
-            if self.store.keys.get(writer.txn(), id.as_bytes())?.is_none() {
-                break id;
-            }
+        let info = KeyInfo {
+            id: self.unused_id(&mut writer)?,
+            tenant: tenant.clone(),
+            label: terms.label.clone(),
+            created_at: now,
+            rights: terms.rights,
+            expires_at,
         };
-        self.store.keys.put(writer.txn(), id.as_bytes(), &row)?;
-        writer.log(Change::Keys, number, 0)?;
+        let key = self.put_new(&mut writer, info)?;
         writer.commit(Room::Configured)?;
         self.catch_up()?;
-        Ok(NewKey { id, secret: secret.to_string() })
+        Ok(key)
     }
 
-    /// The keys that are valid, oldest first.
+    /// Makes a key like another, of the same tenant, label and rights, and lets the other one end after `overlap`, or at
+    /// once where that is zero. A key with an end is followed by one that lasts as long as it was to last. What `may` refuses
+    /// stays as it is; what it gives is when the new key ends at the latest.
+    ///
+    /// # Errors
+    /// `NotFound` where no key has this id, or that of `may`.
+    pub fn rotate_key(
+        &self,
+        id: &str,
+        overlap: Duration,
+        may: impl FnOnce(&KeyInfo) -> Result<Option<Timestamp>>,
+    ) -> Result<NewKey> {
+        let now = self.clock.wall();
+        let mut writer = self.write()?;
+        let (hash, mut old) = self.find_key(writer.txn(), id)?;
+        let latest = may(&old)?;
+        let follow = |end: Timestamp| now.checked_add(end.duration_since(old.created_at)).unwrap_or(Timestamp::MAX);
+        // The least of the two; no end is later than any.
+        let expires_at = old.expires_at.map(follow).into_iter().chain(latest).min();
+        let new = KeyInfo { id: self.unused_id(&mut writer)?, created_at: now, expires_at, ..old.clone() };
+        let key = self.put_new(&mut writer, new)?;
+        let end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
+        if overlap.is_zero() {
+            self.store.keys.delete(writer.txn(), id.as_bytes())?;
+        } else if old.expires_at.is_none_or(|before| end < before) {
+            old.expires_at = Some(end);
+            self.store.keys.put(writer.txn(), id.as_bytes(), &row(&hash, &old))?;
+        }
+        writer.commit(Room::Configured)?;
+        self.catch_up()?;
+        Ok(key)
+    }
+
+    /// Deletes all keys of a tenant.
+    pub(super) fn delete_keys_of(&self, writer: &mut Writer<'_>, tenant: &Tenant) -> Result<()> {
+        let mut ids = Vec::new();
+        for entry in self.store.keys.iter(writer.txn())? {
+            let (id, row) = entry?;
+            if parse(id, row).ok_or_else(damaged)?.1.tenant == tenant.name {
+                ids.push(id.to_vec());
+            }
+        }
+        for id in ids {
+            self.store.keys.delete(writer.txn(), &id)?;
+        }
+        writer.log(Change::Keys, tenant.number, 0)
+    }
+
+    /// An id that no key has.
+    fn unused_id(&self, writer: &mut Writer<'_>) -> Result<String> {
+        loop {
+            let id = hex(&new_secret()?[..4]);
+            if self.store.keys.get(writer.txn(), id.as_bytes())?.is_none() {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Stores a key of a fresh secret.
+    fn put_new(&self, writer: &mut Writer<'_>, info: KeyInfo) -> Result<NewKey> {
+        let secret = Zeroizing::new(format!("{PREFIX}{}", hex(&*new_secret()?)));
+        let number = writer.tenant(&info.tenant)?.number;
+        self.store.keys.put(writer.txn(), info.id.as_bytes(), &row(&hash(&secret), &info))?;
+        writer.log(Change::Keys, number, 0)?;
+        Ok(NewKey { id: info.id, secret: secret.to_string(), expires_at: info.expires_at })
+    }
+
+    fn find_key(&self, txn: &View<'_>, id: &str) -> Result<([u8; 32], KeyInfo)> {
+        // LMDB refuses an empty key and one that is too long; neither is one of ours.
+        let row = if (1..=64).contains(&id.len()) { self.store.keys.get(txn, id.as_bytes())? } else { None };
+        parse(id.as_bytes(), row.ok_or_else(no_such_key)?).ok_or_else(damaged)
+    }
+
+    /// The keys that are not revoked, oldest first; those that have ended among them.
     pub fn keys(&self) -> Result<Vec<KeyInfo>> {
         let txn = self.store.read()?;
         let mut keys = Vec::new();
@@ -88,30 +167,45 @@ impl Gallery {
         Ok(keys)
     }
 
+    /// One key.
+    ///
+    /// # Errors
+    /// `NotFound` where no key has this id.
+    pub fn key(&self, id: &str) -> Result<KeyInfo> {
+        Ok(self.find_key(&*self.store.read()?, id)?.1)
+    }
+
     /// Makes a key invalid from now on: in this process at once, in another at its next
     /// [`authenticate`](Self::authenticate).
     ///
     /// # Errors
     /// `NotFound` where no key has this id.
     pub fn revoke_key(&self, id: &str) -> Result<()> {
+        self.revoke_key_if(id, |_| Ok(()))
+    }
+
+    /// The same where `may` does not refuse it.
+    ///
+    /// # Errors
+    /// `NotFound` where no key has this id, or that of `may`.
+    pub fn revoke_key_if(&self, id: &str, may: impl FnOnce(&KeyInfo) -> Result<()>) -> Result<()> {
         let mut writer = self.write()?;
-        // LMDB refuses an empty key and one that is too long; neither is one of ours.
-        let known = (1..=64).contains(&id.len()) && self.store.keys.delete(writer.txn(), id.as_bytes())?;
-        if !known {
-            return Err(Error::new(Kind::NotFound, "there is no API key with this id").help("facegate keys list"));
-        }
+        may(&self.find_key(writer.txn(), id)?.1)?;
+        self.store.keys.delete(writer.txn(), id.as_bytes())?;
         writer.log(Change::Keys, 0, 0)?;
         writer.commit(Room::Reserve)?;
         self.catch_up().map(drop)
     }
 
-    /// Whose key this is. Takes the same time for every key, valid or not.
+    /// Whose key this is. Takes the same time for every key, valid or not. Whether it has ended is asked of the wall clock
+    /// each time.
     ///
     /// # Errors
-    /// `InvalidApiKey` for whatever is no valid key.
+    /// `InvalidApiKey` for whatever is no valid key: unknown, revoked and ended ones alike.
     pub fn authenticate(&self, secret: &str) -> Result<Caller> {
         self.catch_up()?;
         let hash = hash(secret);
+        let now = self.clock.wall();
         let keys = self.keys.read();
         let mut found = u64::MAX;
         for (index, key) in (0u64..).zip(keys.iter()) {
@@ -120,6 +214,7 @@ impl Gallery {
         usize::try_from(found)
             .ok()
             .and_then(|index| keys.get(index))
+            .filter(|key| key.caller.expires_at.is_none_or(|end| now < end))
             .map(|key| key.caller.clone())
             .ok_or_else(|| Error::new(Kind::InvalidApiKey, "the API key is not valid"))
     }
@@ -129,11 +224,27 @@ impl Gallery {
         for row in self.store.keys.iter(txn)? {
             let (id, row) = row?;
             let (hash, info) = parse(id, row).ok_or_else(damaged)?;
-            keys.push(KnownKey { hash, caller: Caller { key: info.id, tenant: info.tenant, rights: info.rights } });
+            let KeyInfo { id, tenant, rights, expires_at, .. } = info;
+            keys.push(KnownKey { hash, caller: Caller { key: id, tenant, rights, expires_at } });
         }
         *self.keys.write() = keys;
         Ok(())
     }
+}
+
+/// A key as it is stored.
+fn row(hash: &[u8; 32], info: &KeyInfo) -> Vec<u8> {
+    let mut row = hash.to_vec();
+    row.extend(microseconds(info.created_at).to_le_bytes());
+    row.push(info.tenant.as_str().len() as u8);
+    row.extend(info.tenant.as_str().bytes());
+    row.extend(info.label.as_deref().unwrap_or_default().bytes());
+    // A label has no control characters.
+    row.extend([0, info.rights.bits()]);
+    if let Some(end) = info.expires_at {
+        row.extend(microseconds(end).to_le_bytes());
+    }
+    row
 }
 
 fn parse(id: &[u8], row: &[u8]) -> Option<([u8; 32], KeyInfo)> {
@@ -141,9 +252,14 @@ fn parse(id: &[u8], row: &[u8]) -> Option<([u8; 32], KeyInfo)> {
     let (created, rest) = rest.split_first_chunk::<8>()?;
     let (&length, rest) = rest.split_first()?;
     let (tenant, rest) = rest.split_at_checked(usize::from(length))?;
-    let (label, rights) = match rest {
-        [label @ .., 0, rights] => (label, Rights::from_bits(*rights)),
-        label => (label, Rights::default()),
+    let (label, terms) = match rest.iter().position(|&byte| byte == 0) {
+        Some(zero) => (rest.get(..zero)?, rest.get(zero + 1..)?),
+        None => (rest, &[Rights::default().bits()][..]),
+    };
+    let (&rights, end) = terms.split_first()?;
+    let expires_at = match end {
+        [] => None,
+        end => Some(timestamp(i64::from_le_bytes(end.try_into().ok()?))),
     };
     let label = std::str::from_utf8(label).ok()?;
     let info = KeyInfo {
@@ -151,7 +267,8 @@ fn parse(id: &[u8], row: &[u8]) -> Option<([u8; 32], KeyInfo)> {
         tenant: std::str::from_utf8(tenant).ok()?.parse().ok()?,
         label: (!label.is_empty()).then(|| label.to_owned()),
         created_at: timestamp(i64::from_le_bytes(*created)),
-        rights,
+        rights: Rights::from_bits(rights),
+        expires_at,
     };
     Some((*hash, info))
 }
@@ -167,6 +284,11 @@ fn hex(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").expect("a string takes all that is written to it");
         text
     })
+}
+
+/// The one answer to an id that no key has.
+pub fn no_such_key() -> Error {
+    Error::new(Kind::NotFound, "there is no API key with this id").help("facegate keys list")
 }
 
 fn damaged() -> Error {

@@ -22,6 +22,7 @@ mod enrol;
 mod ids;
 mod index;
 mod keys;
+mod lifetime;
 mod pages;
 mod query;
 mod record;
@@ -31,6 +32,7 @@ mod seal;
 mod slots;
 mod standing;
 mod store;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -44,10 +46,14 @@ use uuid::{ContextV7, Uuid};
 pub use self::{
     access::{Expected, StoredRules, changed_meanwhile},
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
-    keys::Caller,
+    keys::{Caller, no_such_key},
+    lifetime::{Lifetime, Within},
     rights::{Right, Rights},
     standing::Standing,
-    types::{CheckReport, Enrolment, Finding, KeyInfo, ListFilter, Match, NewEnrolment, NewKey, Page, Settings, Stats},
+    types::{
+        CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, ListFilter, Match, NewEnrolment, NewKey, Page, Settings,
+        Stats, TenantInfo,
+    },
 };
 use self::{
     keys::KnownKey,

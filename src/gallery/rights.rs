@@ -17,7 +17,7 @@ pub enum Right {
     Read,
     /// Delete embeddings.
     Delete,
-    /// Change the rules, and forgive.
+    /// Change the rules, forgive, and manage the tenant's keys.
     Admin,
     /// Command the doors: unlock, hold, lock down.
     Door,

@@ -147,10 +147,16 @@ impl Gallery {
             Some(last) if last < newest => self.store.changes_after(txn, last)?,
             _ => None,
         };
+        // A change of a tenant that is no more: it was deleted.
+        let changes = match changes {
+            Some(changes) if !self.all_there(txn, &changes)? => None,
+            changes => changes,
+        };
         match changes {
             Some(changes) => self.apply(txn, &changes)?,
             None => {
                 let roster = self.build(txn)?;
+                self.forget_deleted(&roster);
                 self.build_access(txn, &self.store.all_tenants(txn)?)?;
                 *self.roster.write() = roster;
                 self.load_keys(txn)?;
@@ -158,6 +164,20 @@ impl Gallery {
         }
         *applied = Some(newest);
         Ok(true)
+    }
+
+    /// Whether all tenants that these changes are about exist. Keys may be everybody's.
+    fn all_there(&self, txn: &View<'_>, changes: &[Entry]) -> Result<bool> {
+        let there: HashSet<u32> = self.store.all_tenants(txn)?.iter().map(|tenant| tenant.number).collect();
+        Ok(changes.iter().all(|entry| entry.change == Change::Keys || there.contains(&entry.tenant)))
+    }
+
+    /// Forgets the rules of all tenants that were there and are not in the new roster.
+    fn forget_deleted(&self, new: &Roster) {
+        let old = self.roster.read();
+        for (name, _) in old.tenants.iter().filter(|&(name, number)| new.tenants.get(name) != Some(number)) {
+            self.forget_access(name);
+        }
     }
 
     fn apply(&self, txn: &View<'_>, changes: &[Entry]) -> Result<()> {

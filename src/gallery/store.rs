@@ -9,6 +9,7 @@
 //! | `meta` | `format` | u32, this layout's version; a newer one is refused |
 //! | | `key_check` | 32 bytes that tell the right `master.key` from another |
 //! | | `next_id`, `next_slot`, `next_tenant` | u64: the next internal id, slot and tenant number never used so far |
+//! | | `max_faces.N` | u64: the most embeddings of the tenant with number N; none: no limit |
 //! | `tenants` | the tenant's name | its number u32, the slot of its secret u32 (0 while it has no record) |
 //! | `records` | internal id u64 | a record, see [`record`](super::record) |
 //! | `ids` | tenant u32, embedding id 16 bytes | internal id u64 |

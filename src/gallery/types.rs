@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Rights,
     ids::{EmbeddingId, SubjectId, TenantId},
+    lifetime::Lifetime,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -135,12 +136,25 @@ pub struct Page {
     pub next: Option<EmbeddingId>,
 }
 
+/// What an API key is made for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeyTerms {
+    /// What the operator calls it: at most 128 bytes without control characters.
+    pub label: Option<String>,
+    /// What it may do.
+    pub rights: Rights,
+    /// When it ends; none: never.
+    pub expires: Option<Lifetime>,
+}
+
 /// A new API key. The secret is shown once and stored nowhere.
 pub struct NewKey {
     /// The key's public name, for listing and revoking.
     pub id: String,
     /// What a client sends after `Authorization: Bearer`.
     pub secret: String,
+    /// When it ends, by the wall clock; none: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for NewKey {
@@ -162,6 +176,28 @@ pub struct KeyInfo {
     pub created_at: Timestamp,
     /// What it may do.
     pub rights: Rights,
+    /// When it ends, by the wall clock, to the microsecond; none: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl KeyInfo {
+    /// Whether it has ended at this time.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+}
+
+/// A tenant as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantInfo {
+    /// Its name.
+    pub name: TenantId,
+    /// Its embeddings, active or not.
+    pub faces: u64,
+    /// How many of them it may have; none: as many as the gallery holds.
+    pub max_faces: Option<u64>,
+    /// Its keys that are not revoked.
+    pub keys: u64,
 }
 
 /// How full the gallery is.
@@ -177,7 +213,7 @@ pub struct Stats {
     pub inactive: u64,
     /// Embeddings made by another recogniser, not counted in the two above.
     pub foreign: u64,
-    /// API keys that are valid.
+    /// API keys that are not revoked.
     pub keys: u64,
     /// Bytes of the store in use.
     pub used_bytes: u64,

@@ -15,3 +15,4 @@ mod operator;
 mod reader;
 mod sides;
 mod support;
+mod tenants;

@@ -1,6 +1,7 @@
 //! One file a resource. A handler reads the request, asks the recognition or the gallery, and writes the answer.
 
 pub(super) mod access;
+pub(super) mod admin;
 pub(super) mod doors;
 pub(super) mod embeddings;
 pub(super) mod enroll;

@@ -91,6 +91,14 @@ impl Gallery {
         Ok(())
     }
 
+    /// Forgets the rules and whereabouts of a tenant that was deleted; one of the same name inherits nothing.
+    pub(in crate::gallery) fn forget_access(&self, tenant: &TenantId) {
+        let known = self.access.known(tenant);
+        *known.rows.lock() = Rows::default();
+        known.access.set_book(Rulebook::none());
+        known.access.forgive(|_| true);
+    }
+
     /// Takes in what others changed.
     pub(in crate::gallery) fn apply_access(&self, txn: &View<'_>, changes: &[Entry], tenants: &[Tenant]) -> Result<()> {
         let mut rules: HashMap<u32, HashSet<u64>> = HashMap::new();

@@ -397,6 +397,12 @@ impl Gallery {
         self.store.counter(writer.txn(), &name)
     }
 
+    /// Forgets at which revision the rules of a tenant were that is no more.
+    pub(super) fn forget_revision(&self, writer: &mut Writer<'_>, tenant: u32) -> Result<()> {
+        self.store.meta.delete(writer.txn(), revision_name(tenant).as_bytes())?;
+        Ok(())
+    }
+
     fn check_expected(&self, txn: &View<'_>, tenant: u32, expected: Expected) -> Result<()> {
         let exists = self.store.access.get(txn, &key(tenant, OF_ALL))?.is_some();
         let met = match expected {

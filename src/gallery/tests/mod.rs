@@ -8,6 +8,7 @@ mod model;
 mod pages;
 mod sealing;
 mod speed;
+mod tenants;
 mod usage;
 
 use std::{path::Path, sync::Arc};

@@ -1,0 +1,155 @@
+//! `/v1/admin/keys`.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State as Shared, response::IntoResponse};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body;
+use crate::{
+    api::{
+        State, blocking,
+        routes::access::{Answered, Body, Name, name},
+    },
+    error::{Error, Kind, Result},
+    gallery::{Gallery, KeyInfo, KeyTerms, Lifetime, NewKey, Right, Rights, TenantId, Within, no_such_key},
+    operator::Operator,
+};
+
+/// What a new key is to be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Whose; a key makes its own tenant's.
+    tenant: Option<String>,
+    label: Option<String>,
+    /// Without, the usual ones, as far as the caller has them.
+    rights: Option<Vec<String>>,
+    /// `90d`, or a time. Without, when the caller's own key ends.
+    expires: Option<String>,
+}
+
+/// How a key is rotated.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Rotation {
+    overlap: Option<String>,
+}
+
+pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator): Extension<Operator>) -> Answered {
+    operator.must_have(Right::Admin)?;
+    let gallery = Arc::clone(&state.gallery);
+    let mut keys = blocking(move || gallery.keys()).await?;
+    keys.retain(|key| operator.owns(&key.tenant));
+    Ok(Json(json!({ "success": true, "count": keys.len(), "keys": keys })).into_response())
+}
+
+/// The secret is in this answer and nowhere else.
+pub(super) async fn make(
+    Shared(state): Shared<Arc<State>>,
+    Extension(operator): Extension<Operator>,
+    sent: Body,
+) -> Answered {
+    operator.must_have(Right::Admin)?;
+    let wanted: Wanted = body(sent)?;
+    let gallery = Arc::clone(&state.gallery);
+    let answer = blocking(move || {
+        let tenant = tenant(&operator, wanted.tenant.as_deref())?;
+        let terms = terms(&operator, wanted, gallery.clock().wall())?;
+        let key = gallery.make_key(&tenant, &terms)?;
+        told(&gallery, &key)
+    })
+    .await?;
+    Ok(Json(answer).into_response())
+}
+
+pub(super) async fn rotate(
+    Shared(state): Shared<Arc<State>>,
+    Extension(operator): Extension<Operator>,
+    path: Name,
+    sent: Body,
+) -> Answered {
+    operator.must_have(Right::Admin)?;
+    let id = name(path)?;
+    let empty = sent.as_ref().is_ok_and(|bytes| bytes.is_empty());
+    let rotation: Rotation = if empty { Rotation::default() } else { body(sent)? };
+    let overlap: Within = rotation.overlap.as_deref().map(str::parse).transpose()?.unwrap_or_default();
+    let gallery = Arc::clone(&state.gallery);
+    let answer = blocking(move || {
+        let key = gallery.rotate_key(&id, overlap.0, |old| {
+            own(&operator, old)?;
+            may_give(&operator, old.rights)?;
+            Ok(latest_end(&operator))
+        })?;
+        told(&gallery, &key)
+    })
+    .await?;
+    Ok(Json(answer).into_response())
+}
+
+pub(super) async fn revoke(
+    Shared(state): Shared<Arc<State>>,
+    Extension(operator): Extension<Operator>,
+    path: Name,
+) -> Answered {
+    operator.must_have(Right::Admin)?;
+    let id = name(path)?;
+    let gallery = Arc::clone(&state.gallery);
+    blocking(move || gallery.revoke_key_if(&id, |key| own(&operator, key))).await?;
+    Ok(Json(json!({ "success": true })).into_response())
+}
+
+/// A new key, with its secret.
+fn told(gallery: &Gallery, new: &NewKey) -> Result<Value> {
+    let mut key = json!(gallery.key(&new.id)?);
+    key["key"] = json!(new.secret);
+    Ok(json!({ "success": true, "key": key }))
+}
+
+fn tenant(operator: &Operator, wanted: Option<&str>) -> Result<TenantId> {
+    let wanted = wanted.map(str::parse::<TenantId>).transpose()?;
+    match (operator, wanted) {
+        (Operator::Key(caller), None) => Ok(caller.tenant.clone()),
+        (Operator::Local { .. }, None) => Err(Error::new(Kind::MissingField, "tenant is missing: whose key is it?")),
+        (_, Some(tenant)) if operator.owns(&tenant) => Ok(tenant),
+        (_, Some(_)) => Err(Error::new(Kind::Forbidden, "a key makes keys of its own tenant alone: leave out tenant")),
+    }
+}
+
+fn terms(operator: &Operator, wanted: Wanted, now: Timestamp) -> Result<KeyTerms> {
+    let rights: Rights = match wanted.rights {
+        Some(names) => names.iter().map(|name| name.parse::<Right>()).collect::<Result<_>>()?,
+        None => Rights::default().iter().filter(|&right| operator.must_have(right).is_ok()).collect(),
+    };
+    may_give(operator, rights)?;
+    let latest = latest_end(operator);
+    let expires = match wanted.expires.as_deref().map(str::parse::<Lifetime>).transpose()? {
+        Some(lifetime) => {
+            if latest.is_some_and(|latest| lifetime.end(now).is_ok_and(|end| end > latest)) {
+                return Err(Error::new(Kind::Forbidden, "a key makes none that lasts longer than itself"));
+            }
+            Some(lifetime)
+        }
+        None => latest.map(Lifetime::Until),
+    };
+    Ok(KeyTerms { label: wanted.label.filter(|label| !label.is_empty()), rights, expires })
+}
+
+/// Another tenant's key answers as one that never was.
+fn own(operator: &Operator, key: &KeyInfo) -> Result<()> {
+    if operator.owns(&key.tenant) { Ok(()) } else { Err(no_such_key()) }
+}
+
+/// Nobody gives a right that they have not.
+fn may_give(operator: &Operator, rights: Rights) -> Result<()> {
+    rights.iter().try_for_each(|right| operator.must_have(right))
+}
+
+fn latest_end(operator: &Operator) -> Option<Timestamp> {
+    match operator {
+        Operator::Key(caller) => caller.expires_at,
+        Operator::Local { .. } => None,
+    }
+}

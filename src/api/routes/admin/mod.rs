@@ -1,0 +1,44 @@
+//! `/v1/admin`: API keys, for keys with the right `admin`; and tenants, for users of this machine on the daemon's socket.
+//!
+//! A key manages the keys of its own tenant alone: another tenant's answer as keys that never were. It makes none that can
+//! do more or last longer than itself: whoever holds it gains nothing by it.
+
+mod keys;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{delete, get, post, put},
+};
+use serde::de::DeserializeOwned;
+
+use super::access::{self, Body};
+use crate::{
+    api::State,
+    error::{Error, Kind, Result},
+};
+
+/// Longest body, in bytes.
+const LONGEST: usize = 4 << 10;
+
+/// The routes, without their authentication. Each handler looks at who calls.
+pub(in crate::api) fn router() -> Router<Arc<State>> {
+    Router::new()
+        .route("/keys", get(keys::list).post(keys::make))
+        .route("/keys/{id}", delete(keys::revoke))
+        .route("/keys/{id}/rotate", post(keys::rotate))
+        .route("/tenants", get(tenants::list).post(tenants::make))
+        .route("/tenants/{name}", delete(tenants::delete))
+        .route("/tenants/{name}/limit", put(tenants::limit))
+}
+
+/// A body of JSON.
+fn body<T: DeserializeOwned>(sent: Body) -> Result<T> {
+    access::body(sent, LONGEST).map_err(|error| match error.kind() {
+        // It is no rules that are wrong here.
+        Kind::InvalidRules => Error::new(Kind::InvalidField, error.message()),
+        _ => error,
+    })
+}
