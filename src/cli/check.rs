@@ -168,8 +168,11 @@ fn look_at_the_journal(config: &Config, findings: &mut Findings<'_>) {
         Err(error) => Err(error),
         Ok(report) => match report.broken {
             None => Ok(format!("{} entries, the chain is unbroken", report.entries)),
-            Some(broken) => Err(Error::new(Kind::Store, format!("broken in line {}: {}", broken.line, broken.reason))
-                .help("somebody changed it, or the disk did: put it aside as evidence; the next run begins a new one")),
+            Some(broken) => Err(Error::new(
+                Kind::Store,
+                format!("broken in {}, line {}: {}", broken.file, broken.line, broken.reason),
+            )
+            .help("somebody changed it, or the disk did: put it aside as evidence; the next run begins a new one")),
         },
     };
     findings.either("journal", proven);

@@ -45,7 +45,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             let report = journal::verify(&dir)?;
             context.out.result(&report, |report| match (&report.broken, &report.last) {
                 (Some(broken), _) => {
-                    format!("{BAD}broken{BAD:#} in line {}: {}. Nothing from there on is proven", broken.line, broken.reason)
+                    format!("{BAD}broken{BAD:#} in {}, line {}: {}. Nothing from there on is proven", broken.file, broken.line, broken.reason)
                 }
                 (None, None) => "the journal is empty".into(),
                 (None, Some(last)) => format!(
@@ -115,6 +115,9 @@ fn describe(record: &Record) -> String {
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")
+        }
+        Event::Forgotten { through, .. } => {
+            format!("the entries up to number {through} were let go: they were too old")
         }
         Event::Recovered { bytes } => format!("{bytes} bytes of an unfinished entry were set aside"),
     };

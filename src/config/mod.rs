@@ -18,7 +18,7 @@ use crate::{
     access, api, camera, door,
     error::{Error, Kind, Result},
     gallery::{self, TenantId},
-    guard,
+    guard, journal,
     vision::{quality, region::Region},
 };
 
@@ -34,7 +34,7 @@ pub struct Config {
     #[serde(default)]
     pub gallery: gallery::Settings,
     #[serde(default)]
-    pub journal: Journal,
+    pub journal: journal::Settings,
     #[serde(default)]
     pub api: api::Settings,
     #[serde(default)]
@@ -70,20 +70,6 @@ pub struct Models {
 impl Default for Models {
     fn default() -> Self {
         Self { dir: "models".into(), pack: "starter".into() }
-    }
-}
-
-/// Where decisions are recorded.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Journal {
-    /// The folder of the journal's files; made where it is missing.
-    pub dir: PathBuf,
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self { dir: "data/journal".into() }
     }
 }
 
@@ -229,6 +215,7 @@ impl Config {
         self.gallery.validate()?;
         self.api.validate()?;
         self.guard.validate()?;
+        self.journal.validate()?;
         let mut names = HashSet::new();
         let mut lines = HashMap::new();
         for door in &self.doors {

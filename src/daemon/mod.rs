@@ -119,7 +119,7 @@ impl Daemon {
         let pack = Pack::open(&config.models.dir, &config.models.pack)?;
         let engine = Engine::load(&pack)?;
         let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
-        let journal = Arc::new(Journal::open_claimed(&config.journal.dir, claim, Arc::clone(&clock))?);
+        let journal = Arc::new(Journal::open_claimed(&config.journal, claim, Arc::clone(&clock))?);
         journal.append(records::started(engine.model_id()));
 
         let mut daemon = Self {

@@ -92,6 +92,12 @@ impl Position {
         Self { next: anchor.seq.saturating_add(1), prev: anchor.hash.clone() }
     }
 
+    /// Where this line, without its newline, claims to stand.
+    pub(super) fn of(line: &[u8]) -> Result<Self, &'static str> {
+        let (anchor, prev) = check_line(line)?;
+        Ok(Self { next: anchor.seq, prev })
+    }
+
     /// Checks the line that stands here, without its newline.
     pub(super) fn check(&self, line: &[u8]) -> Result<Anchor, &'static str> {
         let (anchor, prev) = check_line(line)?;

@@ -87,6 +87,8 @@ pub enum Event {
     ClockJumped { seconds: i64 },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.
     Lost { entries: u64 },
+    /// The records up to this number, whose last one has this hash, were let go: they were older than what is kept.
+    Forgotten { through: u64, last: String },
     /// So many bytes of an unfinished line were found at the journal's end and set aside, after a power cut.
     Recovered { bytes: u64 },
 }

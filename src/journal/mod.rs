@@ -1,4 +1,5 @@
-//! The record of what was decided and why: `journal.ndjson`, one JSON object a line, chained by hashes.
+//! The record of what was decided and why: `journal.ndjson`, one JSON object a line, chained by hashes. Where it has grown
+//! large or old it is closed and another begun, which continues the chain ([`disk`]).
 //!
 //! Each line ends with `"prev"`, the hash of the line before it (64 zeros in the first), and `"hash"`, the BLAKE3 hash of
 //! everything in this line before `,"hash":`. So the chain can be checked with `b3sum` alone, and [`verify`] finds every
@@ -9,12 +10,16 @@
 //! and the gap is told in the journal itself. No template and no photograph is ever in it.
 
 mod chain;
+mod disk;
 mod entry;
 mod read;
+mod settings;
 mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turn_tests;
 
 use std::{
     path::{Path, PathBuf},
@@ -38,6 +43,7 @@ use crate::{
 pub use chain::Anchor;
 pub use entry::{Call, Entry, Event, Record, Verdict};
 pub use read::{Break, Lines, Records, Report, Which, in_use, lines, read, verify};
+pub use settings::Settings;
 
 /// The file's name in the journal's folder.
 pub const FILE: &str = "journal.ndjson";
@@ -96,10 +102,10 @@ pub struct Journal {
 pub struct Claim(Option<std::fs::File>);
 
 impl Journal {
-    /// Opens the journal in `folder`, made where it is missing, and continues its chain. The half of a line that a power cut
+    /// Opens the journal in its folder, made where it is missing, and continues its chain. The half of a line that a power cut
     /// left at the end is set aside in a file of its own, and both the log and the journal say so.
-    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::open_claimed(folder, Claim(None), clock)
+    pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_claimed(settings, Claim(None), clock)
     }
 
     /// Sees that no other process writes the journal in `folder`, and that none does until this one has opened it. Makes
@@ -116,16 +122,16 @@ impl Journal {
     }
 
     /// As [`Journal::open`], with what was claimed before.
-    pub fn open_claimed(folder: &Path, claim: Claim, clock: Arc<dyn Clock>) -> Result<Self> {
-        let opened = writer::open(folder, claim.0)?;
+    pub fn open_claimed(settings: &Settings, claim: Claim, clock: Arc<dyn Clock>) -> Result<Self> {
+        let opened = writer::open(&settings.dir, claim.0, settings.limits())?;
         let recovered = opened.set_aside;
-        Self::start(folder.join(FILE), opened.file, opened.tip, recovered, clock)
+        Self::start(settings.dir.join(FILE), opened.disk, opened.tip, recovered, clock)
     }
 
     fn start(
         path: PathBuf,
-        medium: impl writer::Medium + 'static,
-        tip: writer::Tip,
+        medium: impl disk::Medium + 'static,
+        tip: disk::Tip,
         recovered: Option<u64>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {

@@ -10,11 +10,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::{SimulatedClock, SystemClock};
 
-fn clock() -> Arc<dyn Clock> {
+pub(super) fn clock() -> Arc<dyn Clock> {
     Arc::new(SimulatedClock::new(Timestamp::UNIX_EPOCH))
 }
 
-fn decision(track: u64) -> Entry {
+fn settings(folder: &Path) -> Settings {
+    Settings { dir: folder.into(), ..Settings::default() }
+}
+
+pub(super) fn decision(track: u64) -> Entry {
     let event = Event::Decision {
         outcome: Verdict::Granted,
         subject: Some("EMP-\"ü\"-001".into()),
@@ -31,7 +35,7 @@ fn decision(track: u64) -> Entry {
 /// A journal of so many records in a folder of its own.
 fn written(records: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let journal = Journal::open(folder.path(), clock()).expect("opens");
+    let journal = Journal::open(&settings(folder.path()), clock()).expect("opens");
     for track in 1..=records {
         journal.append(decision(track));
     }
@@ -39,7 +43,7 @@ fn written(records: u64) -> tempfile::TempDir {
     folder
 }
 
-fn bytes(folder: &Path) -> Vec<u8> {
+pub(super) fn bytes(folder: &Path) -> Vec<u8> {
     fs::read(folder.join(FILE)).expect("there")
 }
 
@@ -47,7 +51,7 @@ fn put_bytes(folder: &Path, bytes: &[u8]) {
     fs::write(folder.join(FILE), bytes).expect("written");
 }
 
-fn events(folder: &Path) -> Vec<Event> {
+pub(super) fn events(folder: &Path) -> Vec<Event> {
     let records = read(folder, Which::From(1)).expect("opens");
     records.map(|record| record.expect("a record").entry.event).collect()
 }
@@ -80,7 +84,7 @@ fn reopening_continues_the_chain() {
         Event::DoorEdge { energised: false, open: false, latency_ms: None },
         Event::Stopped,
     ] {
-        let journal = Journal::open(folder.path(), clock()).expect("opens again");
+        let journal = Journal::open(&settings(folder.path()), clock()).expect("opens again");
         journal.append_durable(Entry { door: None, event: event.clone() }).expect("on the disk");
         assert_eq!(journal.stats(), Stats { written: 1, healthy: true, ..Stats::default() });
         drop(journal);
@@ -108,12 +112,12 @@ fn reading_from_a_number_and_the_last_few() {
 #[test]
 fn a_second_process_is_refused() {
     let folder = written(1);
-    let first = Journal::open(folder.path(), clock()).expect("opens");
-    let error = Journal::open(folder.path(), clock()).err().expect("locked");
+    let first = Journal::open(&settings(folder.path()), clock()).expect("opens");
+    let error = Journal::open(&settings(folder.path()), clock()).err().expect("locked");
     assert!(error.message().contains("in use by another process"), "{error}");
     assert!(verify(folder.path()).is_ok(), "reading needs no lock");
     drop(first);
-    assert!(Journal::open(folder.path(), clock()).is_ok());
+    assert!(Journal::open(&settings(folder.path()), clock()).is_ok());
 }
 
 #[test]
@@ -127,7 +131,7 @@ fn a_torn_tail_is_set_aside_at_every_cut() {
         let kept = ends.iter().filter(|end| **end <= cut).count() as u64;
         let torn = cut - ends.iter().filter(|end| **end <= cut).max().copied().unwrap_or(0);
         assert_eq!(verify(folder.path()).expect("readable").unfinished, torn as u64);
-        let journal = Journal::open(folder.path(), clock()).expect("opens");
+        let journal = Journal::open(&settings(folder.path()), clock()).expect("opens");
         journal.append_durable(decision(99)).expect("on the disk");
         drop(journal);
         let report = verify(folder.path()).expect("readable");
@@ -147,7 +151,7 @@ fn what_is_no_journal_is_left_alone() {
     for foreign in [&b"some\nother\nfile\n"[..], &vec![b'x'; 3 << 20]] {
         let folder = tempfile::tempdir().expect("a folder");
         put_bytes(folder.path(), foreign);
-        let error = Journal::open(folder.path(), clock()).err().expect("refused");
+        let error = Journal::open(&settings(folder.path()), clock()).err().expect("refused");
         assert!(error.advice().is_some_and(|advice| advice.contains("move it away")), "{error}");
         assert_eq!(bytes(folder.path()), foreign);
         assert_eq!(verify(folder.path()).expect("readable").broken.map(|broken| broken.line), Some(1));
@@ -214,7 +218,7 @@ impl Disk {
     }
 }
 
-impl writer::Medium for Disk {
+impl disk::Medium for Disk {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         while self.0.lock().stopped {
             thread::sleep(Duration::from_millis(1));
@@ -234,10 +238,26 @@ impl writer::Medium for Disk {
         self.0.lock().bytes.truncate(offset as usize);
         Ok(())
     }
+
+    fn is_due(&mut self, _: u64, _: Timestamp) -> bool {
+        false
+    }
+
+    fn turn(&mut self, _: u64, _: Timestamp) -> io::Result<()> {
+        unreachable!("it is never due")
+    }
+
+    fn surplus(&self) -> io::Result<Option<Anchor>> {
+        Ok(None)
+    }
+
+    fn forget(&mut self, _: u64) -> io::Result<()> {
+        unreachable!("there is no surplus")
+    }
 }
 
 fn on(disk: &Disk) -> Journal {
-    let tip = writer::Tip { length: 0, position: chain::Position::start() };
+    let tip = disk::Tip { length: 0, position: chain::Position::start() };
     Journal::start("test".into(), disk.clone(), tip, None, clock()).expect("starts")
 }
 
@@ -345,7 +365,7 @@ const CHILD: &str = "FACEGATE_JOURNAL_CHILD";
 #[test]
 fn child_that_writes_until_it_is_killed() {
     let Ok(folder) = std::env::var(CHILD) else { return };
-    let journal = Journal::open(Path::new(&folder), Arc::new(SystemClock::new())).expect("opens");
+    let journal = Journal::open(&settings(Path::new(&folder)), Arc::new(SystemClock::new())).expect("opens");
     for track in 1.. {
         journal.append(decision(0));
         journal.append_durable(decision(track)).expect("on the disk");

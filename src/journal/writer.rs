@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, atomic::Ordering},
@@ -13,7 +13,9 @@ use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 
 use super::{
     Entry, Event, FILE, Job, Shared,
-    chain::{Position, check_line, write_line},
+    chain::{Anchor, Position, write_line},
+    disk::{Disk, MAX_TORN, Medium, Tip, closed_files, find_tip},
+    settings::Limits,
 };
 use crate::{
     clock::Clock,
@@ -26,40 +28,9 @@ const BATCH: usize = 256;
 /// After a failure the disk is asked again after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A broken end longer than this is not a torn write: nothing we write at once is as long.
-const MAX_TORN: u64 = 1 << 20;
-
-/// Where lines go.
-pub(super) trait Medium: Send {
-    /// Puts `bytes` at `offset`, which is the end, and onto the disk.
-    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-
-    /// Cuts everything from `offset` on.
-    fn cut(&mut self, offset: u64) -> io::Result<()>;
-}
-
-impl Medium for File {
-    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.seek(SeekFrom::Start(offset))?;
-        self.write_all(bytes)?;
-        self.sync_data()
-    }
-
-    fn cut(&mut self, offset: u64) -> io::Result<()> {
-        self.set_len(offset)?;
-        self.sync_data()
-    }
-}
-
-/// Where the journal ends.
-pub(super) struct Tip {
-    pub(super) length: u64,
-    pub(super) position: Position,
-}
-
 /// A journal that is claimed and whose end is whole.
 pub(super) struct Opened {
-    pub(super) file: File,
+    pub(super) disk: Disk,
     pub(super) tip: Tip,
     /// How many bytes of a torn end were set aside, if any.
     pub(super) set_aside: Option<u64>,
@@ -89,7 +60,7 @@ pub(super) fn claim(folder: &Path, make: bool) -> Result<Option<File>> {
 }
 
 /// Continues in the file that was claimed, or claims it now, and mends its end.
-pub(super) fn open(folder: &Path, claimed: Option<File>) -> Result<Opened> {
+pub(super) fn open(folder: &Path, claimed: Option<File>, limits: Limits) -> Result<Opened> {
     let path = folder.join(FILE);
     let failed = |what: &str| format!("the journal {} cannot be {what}", path.display());
     let claimed = match claimed {
@@ -99,10 +70,13 @@ pub(super) fn open(folder: &Path, claimed: Option<File>) -> Result<Opened> {
     let mut file = claimed.ok_or_else(|| Error::new(Kind::Internal, failed("made")))?;
     // The file's name survives a power cut from here on.
     File::open(folder).and_then(|folder| folder.sync_all()).context(Kind::Io, || failed("made durable"))?;
-    let length = file.metadata().context(Kind::Io, || failed("read"))?.len();
-    let (tip, torn) = find_tip(&mut file, length).context(Kind::Io, || failed("read"))?;
+    let (mut tip, torn, last) = find_tip(&mut file).context(Kind::Io, || failed("read"))?;
+    if last.is_none() {
+        tip.position = after_the_closed(folder)?;
+    }
+    let disk = |file, tip: &Tip| Disk::new(folder.to_owned(), file, tip, limits).context(Kind::Io, || failed("read"));
     if torn.is_empty() {
-        return Ok(Opened { file, tip, set_aside: None });
+        return Ok(Opened { disk: disk(file, &tip)?, tip, set_aside: None });
     }
     // A first write that was torn has no newline yet.
     let foreign = tip.length == 0 && torn.contains(&b'\n');
@@ -111,27 +85,23 @@ pub(super) fn open(folder: &Path, claimed: Option<File>) -> Result<Opened> {
             .help("it is damaged, or no journal of ours: move it away and keep it; a new one is begun"));
     }
     set_aside(folder, &torn, tip.position.next);
-    file.cut(tip.length).context(Kind::Io, || failed("mended"))?;
-    Ok(Opened { file, tip, set_aside: Some(torn.len() as u64) })
+    let mut disk = disk(file, &tip)?;
+    disk.cut(tip.length).context(Kind::Io, || failed("mended"))?;
+    Ok(Opened { disk, tip, set_aside: Some(torn.len() as u64) })
 }
 
-/// The last whole record and what comes after it. Reads no more than the end of the file.
-fn find_tip(file: &mut File, length: u64) -> io::Result<(Tip, Vec<u8>)> {
-    // One more, so that a broken end that is too long shows as such.
-    let start = length.saturating_sub(MAX_TORN + 1);
-    file.seek(SeekFrom::Start(start))?;
-    let mut end = Vec::new();
-    file.take(length - start).read_to_end(&mut end)?;
-    let mut whole = end.len();
-    while let Some(newline) = end[..whole].iter().rposition(|&byte| byte == b'\n') {
-        let begin = end[..newline].iter().rposition(|&byte| byte == b'\n').map_or(0, |before| before + 1);
-        if let Ok((anchor, _)) = check_line(&end[begin..newline]) {
-            let length = start + newline as u64 + 1;
-            return Ok((Tip { length, position: Position::after(&anchor) }, end.split_off(newline + 1)));
+/// Where the chain of the closed files ends: a file that has no record yet goes on from there.
+fn after_the_closed(folder: &Path) -> Result<Position> {
+    let failed = || format!("the closed files of the journal in {} cannot be read", folder.display());
+    let Some((_, newest)) = closed_files(folder).context(Kind::Io, failed)?.pop() else { return Ok(Position::start()) };
+    let tip = File::open(&newest).and_then(|mut file| find_tip(&mut file)).context(Kind::Io, failed)?;
+    match tip.2 {
+        Some(anchor) => Ok(Position::after(&anchor)),
+        None => {
+            Err(Error::new(Kind::Io, format!("the journal's file {} does not end with a record", newest.display()))
+                .help("it is damaged: move the journal's folder away and keep it; a new one is begun"))
         }
-        whole = begin;
     }
-    Ok((Tip { length: 0, position: Position::start() }, end))
 }
 
 /// Keeps a torn end for whoever wants to look. It was never acknowledged, so that the journal goes on without it where the
@@ -164,6 +134,8 @@ pub(super) struct Writer<M> {
     clock: Arc<dyn Clock>,
     /// Whether there may be bytes behind the tip.
     ragged: bool,
+    /// The last record of the closed files that go once a record of that is on the disk.
+    forgetting: Option<Anchor>,
 }
 
 impl<M: Medium> Writer<M> {
@@ -175,7 +147,7 @@ impl<M: Medium> Writer<M> {
         shared: Arc<Shared>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { medium, tip, jobs, closing, shared, clock, ragged: false }
+        Self { medium, tip, jobs, closing, shared, clock, ragged: false, forgetting: None }
     }
 
     /// Runs until the journal is dropped and all is written, or cannot be.
@@ -224,9 +196,11 @@ impl<M: Medium> Writer<M> {
         if batch.is_empty() {
             return;
         }
+        self.turn();
         match self.try_write(batch) {
             Ok(position) => {
                 self.tip = position;
+                self.forget();
                 let mut stats = self.shared.stats.lock();
                 stats.written += batch.len() as u64;
                 if !stats.healthy {
@@ -260,14 +234,48 @@ impl<M: Medium> Writer<M> {
         }
     }
 
+    /// Closes the file where it is time. Where that fails the journal goes on in it.
+    fn turn(&mut self) {
+        // What lies behind the tip would stay in the closed file.
+        if self.ragged || !self.medium.is_due(self.tip.length, self.clock.wall()) {
+            return;
+        }
+        match self.medium.turn(self.tip.position.next, self.clock.wall()) {
+            Ok(()) => {
+                self.tip.length = 0;
+                self.forgetting = self.medium.surplus().unwrap_or_else(|error| {
+                    tracing::warn!(%error, "it cannot be seen which of the journal's files are too old");
+                    None
+                });
+            }
+            Err(error) => tracing::warn!(%error, "the journal's file cannot be closed; it grows"),
+        }
+    }
+
+    /// Deletes what the record on the disk says is forgotten.
+    fn forget(&mut self) {
+        let Some(Anchor { seq, .. }) = self.forgetting.take() else { return };
+        if let Err(error) = self.medium.forget(seq) {
+            tracing::warn!(%error, "an old file of the journal cannot be deleted");
+        }
+    }
+
     /// The new tip, where all is on the disk.
     fn try_write(&mut self, batch: &[Job]) -> io::Result<Tip> {
         let Tip { length, position } = &self.tip;
         let (length, mut position) = (*length, position.clone());
         let mut lines = Vec::new();
-        for job in batch {
-            position.prev = write_line(&mut lines, position.next, job.at, &job.entry, &position.prev)?;
+        let mut line = |at, entry: &Entry| -> io::Result<()> {
+            position.prev = write_line(&mut lines, position.next, at, entry, &position.prev)?;
             position.next += 1;
+            Ok(())
+        };
+        if let Some(Anchor { seq, hash, .. }) = &self.forgetting {
+            let event = Event::Forgotten { through: *seq, last: hash.clone() };
+            line(self.clock.wall(), &Entry { door: None, event })?;
+        }
+        for job in batch {
+            line(job.at, &job.entry)?;
         }
         // Half of a batch that failed must not stay behind a shorter one that succeeds.
         if self.ragged {

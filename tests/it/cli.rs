@@ -155,8 +155,8 @@ fn the_journal_is_shown_and_proven_and_a_change_in_it_is_found() {
     let file = board.path("journal/journal.ndjson");
     let text = std::fs::read_to_string(&file).expect("the journal");
     std::fs::write(&file, text.replacen("below_threshold", "agreed", 1)).expect("it can be written");
-    board.run(&["journal", "verify"]).must(1, &["broken in line"]);
-    board.run(&["check"]).must(1, &["journal", "broken in line"]);
+    board.run(&["journal", "verify"]).must(1, &["broken in journal.ndjson, line"]);
+    board.run(&["check"]).must(1, &["journal", "broken in journal.ndjson, line"]);
 }
 
 #[test]

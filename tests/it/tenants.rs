@@ -68,7 +68,6 @@ fn a_difference_of_5_ms_would_be_seen() {
 }
 
 #[test]
-#[ignore = "its last rows and its timing have not been run yet: run it, then take this line away"]
 fn anothers_ids_answer_as_ids_that_never_were() {
     let server = Server::start();
     let picture = photo("obama.jpg");

@@ -24,7 +24,7 @@ use crate::{
     door::{self, Driver, Hardware},
     error::{Error, Kind, Result},
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
-    journal::Journal,
+    journal::{self, Journal},
     rulebook::Gate,
     vision::{
         engine::{Engine, Timings},
@@ -158,6 +158,7 @@ fn through_the_door(
     let access = Policy { votes: 1, window: 1, cooldown_ms: 0, ..Policy::default() };
     let tuning = Tuning { access, quality: quality::Limits::door(), motion_gate: true, region: Default::default() };
     let gate = Arc::new(Gate::new(gallery.access(&tenant), "bench".into()));
+    let journal = journal::Settings { dir: data.0.join("journal"), ..journal::Settings::default() };
     let mut doorway = Doorway::new(Parts {
         name: "bench".into(),
         tenant,
@@ -168,7 +169,7 @@ fn through_the_door(
         gallery,
         driver,
         gate,
-        journal: Arc::new(Journal::open(&data.0.join("journal"), Arc::clone(clock))?),
+        journal: Arc::new(Journal::open(&journal, Arc::clone(clock))?),
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),
         listeners: Listeners::default(),

@@ -16,7 +16,7 @@ use facegate::{
     api::{self, Listener, Readiness},
     clock::{Clock, SystemClock},
     gallery::{self, Gallery, Rights, TenantId},
-    journal::Journal,
+    journal::{self, Journal},
     operator::Desk,
     recognition::Recognition,
     vision::{engine::Engine, models::Pack},
@@ -94,7 +94,8 @@ impl Server {
         });
         let recognition = Recognition::start(engine, &settings.recognition).expect("the recognition starts");
         settings.validate().expect("the settings are valid");
-        let journal = Arc::new(Journal::open(&folder.path().join("journal"), clock).expect("a new journal opens"));
+        let kept = journal::Settings { dir: folder.path().join("journal"), ..journal::Settings::default() };
+        let journal = Arc::new(Journal::open(&kept, clock).expect("a new journal opens"));
         let state = api::State::new(settings, Arc::clone(&gallery), Some(recognition), Desk::default(), journal);
         let readiness = Arc::clone(state.readiness());
 
