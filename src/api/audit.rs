@@ -1,4 +1,4 @@
-//! The record of calls: whoever uses or changes a template or a rule stands in the journal with it, whatever came of it.
+//! The record of calls: whoever uses or changes a template, a rule, a key or a tenant stands in the journal with it, whatever came of it.
 //!
 //! Reading is not recorded: no call gives a template out. Calls without a valid key are in the log alone, or strangers could
 //! fill the journal.
@@ -16,16 +16,22 @@ use parking_lot::Mutex;
 use super::{State, auth::Tenant, error::Failure};
 use crate::{
     error::{Error, Kind},
-    gallery::{EmbeddingId, SubjectId},
+    gallery::{EmbeddingId, SubjectId, TenantId},
     journal::{Call, Entry, Event, Journal},
     operator::Operator,
 };
+
+/// Longest id of a key that is recorded, in bytes; ours are shorter, and what is longer names none.
+const LONGEST_KEY_ID: usize = 16;
 
 /// What a call that went well came to.
 const OK: &str = "ok";
 
 /// What came of a call whose client went away, or whose time was over: it may have been done all the same.
 const UNKNOWN: &str = "unknown";
+
+/// The tenant of a call that is about none, or does not say which.
+const NO_TENANT: &str = "-";
 
 /// What a call is about: an extension of its request, in which its handler says what only it knows.
 #[derive(Clone, Default)]
@@ -35,6 +41,8 @@ pub(super) struct About(Arc<Mutex<Named>>);
 struct Named {
     subject: Option<String>,
     embedding: Option<String>,
+    key: Option<String>,
+    tenant: Option<String>,
 }
 
 impl About {
@@ -48,6 +56,16 @@ impl About {
         self.0.lock().embedding = Some(embedding.to_string());
     }
 
+    /// Which key was made, rotated or revoked: its id.
+    pub(super) fn key(&self, id: &str) {
+        self.0.lock().key = Some(id.to_owned());
+    }
+
+    /// Whose data it is, where that is not the caller's own tenant.
+    pub(super) fn tenant(&self, tenant: &TenantId) {
+        self.0.lock().tenant = Some(tenant.to_string());
+    }
+
     /// As far as the path says it.
     fn of(params: Result<RawPathParams, RawPathParamsRejection>) -> Self {
         let about = Self::default();
@@ -56,6 +74,8 @@ impl About {
             match name {
                 "subject_id" => drop(value.parse().map(|subject| about.subject(&subject))),
                 "embedding_id" => drop(value.parse().map(|embedding| about.embedding(&embedding))),
+                "tenant" => drop(value.parse().map(|tenant| about.tenant(&tenant))),
+                "key_id" if value.len() <= LONGEST_KEY_ID && value.is_ascii() => about.key(value),
                 _ => {}
             }
         }
@@ -63,7 +83,8 @@ impl About {
     }
 }
 
-/// Records a call that does more than read. To be used within [`tenants`](super::auth::tenants).
+/// Records a call that does more than read. To be used within [`tenants`](super::auth::tenants) or
+/// [`operators`](super::auth::operators).
 ///
 /// A call that there is no room to record is refused, unless it deletes: a journal that cannot be written for want of room
 /// must not keep anybody from making some. What finds no room at its end all the same is counted as lost, for the door's
@@ -83,16 +104,16 @@ pub(super) async fn layer(
     let (by, tenant) = {
         let extensions = request.extensions();
         let (operator, tenant) = (extensions.get::<Operator>(), extensions.get::<Tenant>());
-        let Some((operator, Tenant(tenant))) = operator.zip(tenant) else {
+        let Some(operator) = operator else {
             return Failure::new(Kind::Internal, "a call without its caller").into_response();
         };
-        (operator.to_string(), tenant.clone())
+        (operator.to_string(), tenant.map_or_else(|| NO_TENANT.to_owned(), |Tenant(tenant)| tenant.to_string()))
     };
     let about = About::of(params);
     request.extensions_mut().insert(about.clone());
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
     let call = format!("{} {route}", request.method());
-    let mut line = Line { journal: &state.journal, call, by, tenant: tenant.to_string(), about, outcome: UNKNOWN };
+    let mut line = Line { journal: &state.journal, call, by, tenant, about, outcome: UNKNOWN };
     let response = next.run(request).await;
     line.outcome = match response.extensions().get::<Arc<Error>>() {
         Some(error) => error.kind().code(),
@@ -118,9 +139,10 @@ impl Drop for Line<'_> {
         let call = Call {
             call: std::mem::take(&mut self.call),
             by: std::mem::take(&mut self.by),
-            tenant: std::mem::take(&mut self.tenant),
+            tenant: named.tenant.take().unwrap_or_else(|| std::mem::take(&mut self.tenant)),
             subject: named.subject.take(),
             embedding: named.embedding.take(),
+            key: named.key.take(),
             outcome: self.outcome.into(),
         };
         self.journal.append_if_room(Entry { door: None, event: Event::Call(call) });

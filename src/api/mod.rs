@@ -145,7 +145,9 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
-    let admin = routes::admin::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
+    let admin = routes::admin::router()
+        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
+        .route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
     let metrics = Router::new()
         .route("/metrics", get(routes::metrics::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::watchers));

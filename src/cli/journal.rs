@@ -107,9 +107,10 @@ fn describe(record: &Record) -> String {
             }
         }
         Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
-        Event::Call(Call { call, by, tenant, subject, embedding, outcome }) => {
+        Event::Call(Call { call, by, tenant, subject, embedding, key, outcome }) => {
             let style = if outcome == "ok" { GOOD } else { BAD };
-            let about = [subject, embedding].into_iter().flatten().map(|name| format!(" {name}")).collect::<String>();
+            let named = [subject, embedding, key].into_iter().flatten();
+            let about = named.map(|name| format!(" {name}")).collect::<String>();
             format!("{call}{about}: {style}{outcome}{style:#} ({by} of {tenant})")
         }
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),

@@ -68,12 +68,12 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::Add { name, max_faces } => {
             gallery.add_tenant(&name, max_faces)?;
             let made = serde_json::json!({ "tenant": name, "max_faces": max_faces });
-            context.out.result(&made, |_| format!("tenant {name} may hold {} of embeddings", limit(max_faces)));
+            context.out.result(&made, |_| format!("tenant {name}  embeddings: {}", limit(max_faces)));
         }
         Command::Limit { name, most: Most(most) } => {
             gallery.limit_tenant(&name, most)?;
             let set = serde_json::json!({ "tenant": name, "max_faces": most });
-            context.out.result(&set, |_| format!("tenant {name} may hold {} of embeddings", limit(most)));
+            context.out.result(&set, |_| format!("tenant {name}  embeddings: {}", limit(most)));
         }
         Command::Delete { name, yes } => {
             if !yes {

@@ -26,6 +26,21 @@ impl Gallery {
     /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
     /// `CapacityReached` where the tenant may hold no more: then nothing of the request is kept.
     pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
+        self.add(new, |writer| writer.tenant(tenant))
+    }
+
+    /// As [`Gallery::enroll`], for a tenant that must be there already: a call that began before its tenant was deleted must
+    /// not bring it back.
+    ///
+    /// # Errors
+    /// As there, and `NotFound` where there is no such tenant.
+    pub fn enroll_in(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
+        self.add(new, |writer| {
+            self.store.tenant(writer.txn(), tenant)?.ok_or_else(|| super::tenants::no_such_tenant(tenant))
+        })
+    }
+
+    fn add(&self, new: NewEnrolment, tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>) -> Result<Enrolment> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
         check_source(new.source.as_deref())?;
@@ -34,7 +49,7 @@ impl Gallery {
         let plain = secret.to_bytes()?;
 
         let mut writer = self.write()?;
-        let mut row = writer.tenant(tenant)?;
+        let mut row = tenant(&mut writer)?;
         self.check_max_faces(writer.txn(), row.number)?;
         if row.slot == 0 {
             row.slot = writer.take_slot(&*new_secret()?)?;

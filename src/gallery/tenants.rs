@@ -161,7 +161,7 @@ impl Gallery {
 }
 
 /// The one answer to a name that no tenant has.
-fn no_such_tenant(name: &TenantId) -> Error {
+pub(super) fn no_such_tenant(name: &TenantId) -> Error {
     Error::new(Kind::NotFound, format!("there is no tenant {name}")).help("facegate tenants list")
 }
 

@@ -93,13 +93,14 @@ pub enum Event {
     Recovered { bytes: u64 },
 }
 
-/// A call of the API: who did what, to whom, and what came of it. Never the photograph or the template.
+/// A call of the API: who did what, to whom, and what came of it. Never the photograph, the template or a key's secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Method and route: `POST /v1/face-matching/enroll`.
     pub call: String,
-    /// Whose key: `key 1a2b3c4d`.
+    /// Whose key: `key 1a2b3c4d`; of a user of this machine, `user 0`.
     pub by: String,
+    /// Whose data; `-` where a user of this machine did not say.
     pub tenant: String,
     /// Whom it was about: who was enrolled, deleted or compared with, the best match of a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +108,9 @@ pub struct Call {
     /// Which embedding was made or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,
+    /// Which API key was made, rotated or revoked: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// `ok`, an error's code, or `unknown` where the client did not wait: it may have been done all the same.
     pub outcome: String,
 }

@@ -215,6 +215,17 @@ fn tenants_are_limited_and_deleted_beside_a_running_daemon_and_by_its_socket() {
     board.run(&["tenants", "delete", "acme", "--yes"]).must(0, &["2 embeddings"]);
     assert_eq!(list(key).code(), "invalid_api_key", "from the next call on");
     assert_eq!(local("GET", "/tenants", Value::Null).1["count"], 0);
+    let (user, key) = (format!("user {}", rustix::process::getuid().as_raw()), made.1["key"]["id"].clone());
+    eventually("what was done by the socket is in the journal", || {
+        let entries = board.journal();
+        let find = |call: &str, tenant: &str| {
+            entries.iter().find(|entry| entry["call"] == call && entry["tenant"] == tenant && entry["outcome"] == "ok")
+        };
+        find("DELETE /v1/admin/tenants/{tenant}", "globex")?;
+        let named = find("POST /v1/admin/keys", "globex")?;
+        (named["key"] == key && named["by"] == user.as_str()).then_some(())
+    });
+    assert!(!std::fs::read_to_string(board.path("journal/journal.ndjson")).expect("the journal").contains("fg_"));
     board.run(&["tenants", "delete", "acme", "--yes"]).must(66, &["no tenant"]);
     daemon.stop();
 }

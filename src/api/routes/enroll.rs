@@ -43,7 +43,7 @@ pub(in crate::api) async fn enroll(
         metadata,
     };
     let gallery = Arc::clone(&state.gallery);
-    let enrolled = blocking(move || gallery.enroll(&tenant, enrolment)).await?;
+    let enrolled = blocking(move || gallery.enroll_in(&tenant, enrolment)).await?;
     about.embedding(&enrolled.id);
     Ok(Json(Enrolled {
         success: true,

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::body;
 use crate::{
     api::{
-        State, blocking,
+        State,
+        audit::About,
+        blocking,
         routes::access::{Answered, Body, Name, name},
     },
     error::{Error, Kind, Result},
@@ -50,6 +52,7 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator):
 pub(super) async fn make(
     Shared(state): Shared<Arc<State>>,
     Extension(operator): Extension<Operator>,
+    Extension(about): Extension<About>,
     sent: Body,
 ) -> Answered {
     operator.must_have(Right::Admin)?;
@@ -57,8 +60,10 @@ pub(super) async fn make(
     let gallery = Arc::clone(&state.gallery);
     let answer = blocking(move || {
         let tenant = tenant(&operator, wanted.tenant.as_deref())?;
+        about.tenant(&tenant);
         let terms = terms(&operator, wanted, gallery.clock().wall())?;
         let key = gallery.make_key(&tenant, &terms)?;
+        about.key(&key.id);
         told(&gallery, &key)
     })
     .await?;

@@ -27,11 +27,11 @@ const LONGEST: usize = 4 << 10;
 pub(in crate::api) fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/keys", get(keys::list).post(keys::make))
-        .route("/keys/{id}", delete(keys::revoke))
-        .route("/keys/{id}/rotate", post(keys::rotate))
+        .route("/keys/{key_id}", delete(keys::revoke))
+        .route("/keys/{key_id}/rotate", post(keys::rotate))
         .route("/tenants", get(tenants::list).post(tenants::make))
-        .route("/tenants/{name}", delete(tenants::delete))
-        .route("/tenants/{name}/limit", put(tenants::limit))
+        .route("/tenants/{tenant}", delete(tenants::delete))
+        .route("/tenants/{tenant}/limit", put(tenants::limit))
 }
 
 /// A body of JSON.

@@ -9,7 +9,9 @@ use serde_json::json;
 use super::body;
 use crate::{
     api::{
-        State, blocking,
+        State,
+        audit::About,
+        blocking,
         routes::access::{Answered, Body, Name, name},
     },
     error::{Error, Kind, Result},
@@ -43,11 +45,13 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator):
 pub(super) async fn make(
     Shared(state): Shared<Arc<State>>,
     Extension(operator): Extension<Operator>,
+    Extension(about): Extension<About>,
     sent: Body,
 ) -> Answered {
     local(&operator)?;
     let wanted: Wanted = body(sent)?;
     let tenant: TenantId = wanted.name.parse()?;
+    about.tenant(&tenant);
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.add_tenant(&tenant, wanted.max_faces)).await?;
     Ok(Json(json!({ "success": true })).into_response())
