@@ -33,6 +33,9 @@ const NICENESS: i32 = 10;
 /// passers-by in the background.
 const RIVAL_AREA: f32 = 0.25;
 
+/// Most faces of a photograph that are looked at one by one: each costs the liveness networks' time.
+pub const MOST_FACES: usize = 10;
+
 /// `[api.recognition]` of the configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +103,28 @@ pub struct Probe {
     pub faces: usize,
 }
 
+/// What was seen in a photograph.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Width and height in pixels of the photograph as it is meant to be looked at (EXIF orientation applied).
+    pub size: (u32, u32),
+    /// How many faces there are.
+    pub count: usize,
+    /// The largest [`MOST_FACES`] of them, the largest first.
+    pub faces: Vec<SeenFace>,
+}
+
+/// One of the faces of a photograph.
+#[derive(Clone, Debug)]
+pub struct SeenFace {
+    /// Where it is, in pixels of the photograph as it is meant to be looked at.
+    pub face: Face,
+    /// How good a picture of a face it is, by the limits for enrolment.
+    pub quality: Quality,
+    /// How much it looks like a living person, 0 to 1. `None` where the pack has no network for it.
+    pub liveness: Option<f32>,
+}
+
 /// One thread's use of the networks.
 pub struct Recogniser {
     session: Session,
@@ -138,6 +163,31 @@ impl Recogniser {
     pub fn enrolment(&mut self, file: &[u8]) -> Result<Probe> {
         let image = intake::decode(file, &self.image_limits)?;
         self.enrolment_image(&image)
+    }
+
+    /// Looks at all faces of a photograph; there may be none.
+    ///
+    /// # Errors
+    /// Those of [`intake::decode`]; [`Kind::Model`] where a network fails.
+    pub fn detect(&mut self, file: &[u8]) -> Result<Seen> {
+        let image = intake::decode(file, &self.image_limits)?;
+        let found = self.session.detect(&image)?;
+        let looked_at = found.iter().take(MOST_FACES).map(|&face| {
+            let quality = quality::assess(&image, &face, &self.quality_limits);
+            Ok(SeenFace { face, quality, liveness: self.session.liveness(&image, &face.area)? })
+        });
+        let faces = looked_at.collect::<Result<_>>()?;
+        Ok(Seen { size: image.dimensions(), count: found.len(), faces })
+    }
+
+    /// The cosine of the largest faces of two photographs, −1 to 1. One is decoded and let go before the other.
+    ///
+    /// # Errors
+    /// Those of [`Recogniser::probe`], saying of which photograph: `image1` or `image2`.
+    pub fn compare(&mut self, first: &[u8], second: &[u8]) -> Result<f32> {
+        let first = self.probe(first).map_err(|error| error.within("image1"))?;
+        let second = self.probe(second).map_err(|error| error.within("image2"))?;
+        Ok(first.embedding.cosine(&second.embedding))
     }
 
     /// [`Recogniser::probe`] of a picture that is decoded already.
@@ -202,17 +252,8 @@ fn too_low(quality: &Quality) -> Error {
         .help(advice.join("; "))
 }
 
-#[derive(Clone, Copy)]
-enum Task {
-    Probe,
-    Enrolment,
-}
-
-struct Job {
-    task: Task,
-    file: Vec<u8>,
-    reply: oneshot::Sender<Result<Probe>>,
-}
+/// What a thread does with its recogniser, which is made anew where a panic has lost it, and whom it tells.
+type Job = Box<dyn FnOnce(&mut Option<Recogniser>, &dyn Fn() -> Result<Recogniser>) + Send>;
 
 /// A pool of [`Recogniser`]s, for callers that must not block. The threads end when it is dropped.
 pub struct Recognition {
@@ -249,7 +290,7 @@ impl Recognition {
     /// # Errors
     /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
     pub async fn probe(&self, file: Vec<u8>) -> Result<Probe> {
-        self.submit(Task::Probe, file).await
+        self.submit(move |recogniser| recogniser.probe(&file)).await
     }
 
     /// As [`Recogniser::enrolment`].
@@ -257,7 +298,23 @@ impl Recognition {
     /// # Errors
     /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
     pub async fn enrolment(&self, file: Vec<u8>) -> Result<Probe> {
-        self.submit(Task::Enrolment, file).await
+        self.submit(move |recogniser| recogniser.enrolment(&file)).await
+    }
+
+    /// As [`Recogniser::detect`].
+    ///
+    /// # Errors
+    /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
+    pub async fn detect(&self, file: Vec<u8>) -> Result<Seen> {
+        self.submit(move |recogniser| recogniser.detect(&file)).await
+    }
+
+    /// As [`Recogniser::compare`].
+    ///
+    /// # Errors
+    /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
+    pub async fn compare(&self, first: Vec<u8>, second: Vec<u8>) -> Result<f32> {
+        self.submit(move |recogniser| recogniser.compare(&first, &second)).await
     }
 
     /// What makes similarities of cosines.
@@ -270,9 +327,20 @@ impl Recognition {
         self.jobs.len()
     }
 
-    async fn submit(&self, task: Task, file: Vec<u8>) -> Result<Probe> {
+    async fn submit<T, F>(&self, task: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Recogniser) -> Result<T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        match self.jobs.try_send(Job { task, file, reply }) {
+        let job: Job = Box::new(move |recogniser, renew| {
+            // Else the client has gone, or its time is over.
+            if !reply.is_closed() {
+                // Who does not wait any more needs no answer.
+                let _ = reply.send(guarded(recogniser, renew, task));
+            }
+        });
+        match self.jobs.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(Error::new(Kind::Busy, "the queue of the recognition is full")),
             Err(TrySendError::Disconnected(_)) => return Err(ended()),
@@ -300,21 +368,8 @@ fn work(engine: &Arc<Engine>, settings: &Settings, queue: &Receiver<Job>, report
         }
     };
     let _ = report.send(Ok(()));
-    for Job { task, file, reply } in queue {
-        // The client has gone, or its time is over.
-        if reply.is_closed() {
-            continue;
-        }
-        let outcome = guarded(
-            &mut recogniser,
-            || Recogniser::new(engine, settings),
-            |recogniser| match task {
-                Task::Probe => recogniser.probe(&file),
-                Task::Enrolment => recogniser.enrolment(&file),
-            },
-        );
-        // Who does not wait any more needs no answer.
-        let _ = reply.send(outcome);
+    for job in queue {
+        job(&mut recogniser, &|| Recogniser::new(engine, settings));
     }
 }
 

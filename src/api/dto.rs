@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::gallery::{EmbeddingId, Enrolment, SubjectId};
+use crate::{
+    gallery::{EmbeddingId, Enrolment, SubjectId},
+    recognition::{Seen, SeenFace},
+    vision::{Rect, quality::Reason},
+};
 
 /// Answer of `POST /enroll`.
 #[derive(Serialize)]
@@ -81,6 +85,77 @@ pub(super) struct Verified {
     pub(super) enrollment_source: Option<String>,
     #[serde(rename = "processing_time")]
     pub(super) processing_time: f64,
+}
+
+/// Answer of `POST /compare`.
+#[derive(Serialize)]
+pub(super) struct Compared {
+    pub(super) success: bool,
+    pub(super) same_person: bool,
+    pub(super) similarity: f32,
+    pub(super) threshold: f64,
+    pub(super) processing_time: f64,
+}
+
+/// Answer of `POST /detect`. All lengths are in pixels of the picture as it is meant to be looked at.
+#[derive(Serialize)]
+pub(super) struct Detected {
+    success: bool,
+    /// How many faces there are, also those that are not in `faces`.
+    face_count: usize,
+    faces: Vec<DetectedFace>,
+    image_width: u32,
+    image_height: u32,
+    processing_time: f64,
+}
+
+/// One face, as an enrolment of it would be judged.
+#[derive(Serialize)]
+struct DetectedFace {
+    /// It may reach beyond the picture.
+    #[serde(rename = "box")]
+    area: Rect,
+    /// Eyes, tip of the nose, corners of the mouth; left is the picture's left.
+    landmarks: [[f32; 2]; 5],
+    confidence: f32,
+    quality_score: f32,
+    /// Why it cannot be enrolled; empty where it can.
+    quality_reasons: Vec<Advice>,
+    liveness_score: Option<f32>,
+}
+
+/// What is wrong with a picture, and what to do.
+#[derive(Serialize)]
+struct Advice {
+    code: &'static str,
+    advice: &'static str,
+}
+
+impl From<Reason> for Advice {
+    fn from(reason: Reason) -> Self {
+        Self { code: reason.code(), advice: reason.advice() }
+    }
+}
+
+impl Detected {
+    pub(super) fn new(seen: Seen, processing_time: f64) -> Self {
+        let (image_width, image_height) = seen.size;
+        let faces = seen.faces.into_iter().map(Into::into).collect();
+        Self { success: true, face_count: seen.count, faces, image_width, image_height, processing_time }
+    }
+}
+
+impl From<SeenFace> for DetectedFace {
+    fn from(seen: SeenFace) -> Self {
+        Self {
+            area: seen.face.area,
+            landmarks: seen.face.landmarks.map(|point| [point.x, point.y]),
+            confidence: seen.face.confidence,
+            quality_score: seen.quality.score,
+            quality_reasons: seen.quality.reasons.into_iter().map(Into::into).collect(),
+            liveness_score: seen.liveness,
+        }
+    }
 }
 
 /// Answer of `GET /embeddings`.

@@ -1,4 +1,4 @@
-//! Reading a `multipart/form-data` body: one image and some short fields, everything bounded.
+//! Reading a `multipart/form-data` body: one image or two and some short fields, everything bounded.
 
 use std::sync::Arc;
 
@@ -20,23 +20,41 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 
+/// The fields that are photographs.
+const IMAGES: [&str; 3] = ["image", "image1", "image2"];
+
 /// A form as it came. Fields that nobody knows are there, too, and harm nothing.
 pub(super) struct Form {
     pub(super) values: Values,
-    image: Option<Vec<u8>>,
-    /// Held as long as the image is in memory: it bounds how many are.
+    /// In the order of [`IMAGES`].
+    images: [Option<Vec<u8>>; IMAGES.len()],
+    /// Held as long as the images are in memory: it bounds how many are.
     _place: OwnedSemaphorePermit,
 }
 
 impl Form {
-    /// Takes the image out.
+    /// Takes the only image out.
     ///
     /// # Errors
     /// [`Kind::MissingField`] where there is none or an empty one.
     pub(super) fn image(&mut self) -> Result<Vec<u8>> {
-        match self.image.take() {
+        self.take(0)
+    }
+
+    /// Takes the two images of a comparison out.
+    ///
+    /// # Errors
+    /// [`Kind::MissingField`] where one is missing or empty.
+    pub(super) fn two_images(&mut self) -> Result<(Vec<u8>, Vec<u8>)> {
+        Ok((self.take(1)?, self.take(2)?))
+    }
+
+    fn take(&mut self, place: usize) -> Result<Vec<u8>> {
+        match self.images[place].take() {
             Some(image) if !image.is_empty() => Ok(image),
-            _ => Err(Error::new(Kind::MissingField, "image is required: the photograph as a file")),
+            _ => {
+                Err(Error::new(Kind::MissingField, format!("{} is required: the photograph as a file", IMAGES[place])))
+            }
         }
     }
 }
@@ -54,7 +72,7 @@ impl FromRequest<Arc<State>> for Form {
             Failure::new(Kind::MalformedRequest, "the body must be multipart/form-data with a boundary")
         })?;
 
-        let mut form = Self { values: Values::default(), image: None, _place: place };
+        let mut form = Self { values: Values::default(), images: Default::default(), _place: place };
         let outcome = form.read(&mut multipart, settings).await;
         if outcome.is_err() {
             // A client that is still sending would see a broken connection instead of the reason. The body's limit bounds
@@ -80,11 +98,11 @@ impl Form {
             }
             // A field without a name can be nothing that is looked for.
             let name = field.name().unwrap_or_default().to_owned();
-            if name == "image" {
-                if self.image.is_some() {
-                    return Err(Error::new(Kind::InvalidField, "image may be given only once"));
+            if let Some(place) = IMAGES.iter().position(|image| *image == name) {
+                if self.images[place].is_some() {
+                    return Err(Error::new(Kind::InvalidField, format!("{name} may be given only once")));
                 }
-                self.image = Some(collect(field, most_image).await?.ok_or_else(|| {
+                self.images[place] = Some(collect(field, most_image).await?.ok_or_else(|| {
                     Error::new(Kind::ImageTooLarge, format!("the image is larger than {most_image} bytes"))
                 })?);
             } else {

@@ -1,4 +1,4 @@
-//! The REST API: the seven calls below `/v1/face-matching`, as `docs/api.md` tells them to users, the rules below
+//! The REST API: the calls below `/v1/face-matching`, the reference's seven and ours, as `docs/api.md` tells them to users, the rules below
 //! `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`, as `docs/door.md` does.
 //!
 //! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `tls`), its id, time limit
@@ -138,7 +138,10 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route("/embeddings", needs(Right::Read, get(routes::embeddings::list)))
         .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
         .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
+        .route("/compare", needs(Right::Match, post(routes::compare::compare)))
         .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
+        // Makes no template, and an enrolment page calls it over and over: not for the record.
+        .route("/detect", needs(Right::Enrol, post(routes::detect::detect)))
         .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
     let access = routes::access::router()
         .route_layer(from_fn(auth::reading_or_changing))

@@ -2,6 +2,8 @@
 
 pub(super) mod access;
 pub(super) mod admin;
+pub(super) mod compare;
+pub(super) mod detect;
 pub(super) mod doors;
 pub(super) mod embeddings;
 pub(super) mod enroll;

@@ -15,7 +15,7 @@ fn decoded(name: &str) -> DynamicImage {
     image::load_from_memory(&photo(name)).expect("a good photograph")
 }
 
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub(super) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     image.write_to(&mut file, format).expect("it can be written");
     file.into_inner()

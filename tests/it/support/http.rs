@@ -44,8 +44,12 @@ impl Form {
         self
     }
 
-    pub fn image(mut self, bytes: &[u8]) -> Self {
-        self.0.push(("image".into(), Some("photo.jpg".into()), bytes.to_vec()));
+    pub fn image(self, bytes: &[u8]) -> Self {
+        self.image_as("image", bytes)
+    }
+
+    pub fn image_as(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.0.push((name.into(), Some("photo.jpg".into()), bytes.to_vec()));
         self
     }
 
