@@ -56,7 +56,7 @@ kinds! {
     MethodNotAllowed => "method_not_allowed", 405, 64;
     /// The door itself refuses: it is in lockdown, or another one of its airlock is open.
     DoorRefused => "door_refused", 409, 75;
-    /// The tenant holds as many embeddings as it may; nothing of the request was kept.
+    /// The tenant holds as many embeddings, or has as many API keys, as it may; nothing of the request was kept.
     CapacityReached => "capacity_reached", 409, 74;
     /// What was to be changed is not what the client had read.
     PreconditionFailed => "precondition_failed", 412, 75;

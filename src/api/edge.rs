@@ -1,4 +1,4 @@
-//! The outermost layer of every request: its id, its time limit, its line in the log, and the body of its error.
+//! The outermost layer of every request: its id, its line in the log, and the body of its error; and its time limit.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +15,7 @@ use crate::{error::Kind, gallery::TenantId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Runs the rest within the time limit and finishes the response.
+/// Runs the rest and finishes the response.
 pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
@@ -28,11 +28,7 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Reques
 
     let requests = Arc::clone(&state.requests);
     let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE, requests };
-    let answer = tokio::time::timeout(state.settings.request_timeout(), next.run(request)).await;
-    let answer = answer.unwrap_or_else(|_| {
-        error::Failure::new(Kind::RequestTimeout, "the request took too long to arrive or to answer").into_response()
-    });
-    let mut response = error::render(answer, &id);
+    let mut response = error::render(next.run(request).await, &id);
     let header = HeaderValue::from_str(&id).expect("a request id is ASCII letters, digits, dots, dashes");
     response.headers_mut().insert(REQUEST_ID, header);
     headers::secure(response.headers_mut());
@@ -41,6 +37,14 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Reques
     line.status = response.status().as_u16();
     line.tenant = response.extensions().get::<Tenant>().map(|Tenant(tenant)| tenant.clone());
     response
+}
+
+/// Runs the rest within the time limit.
+pub(super) async fn time_limit(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(state.settings.request_timeout(), next.run(request)).await;
+    answer.unwrap_or_else(|_| {
+        error::Failure::new(Kind::RequestTimeout, "the request took too long to arrive or to answer").into_response()
+    })
 }
 
 /// The status in the log for a client that went away before its answer: no status of HTTP's, but widely understood.

@@ -166,7 +166,8 @@ fn router(state: Arc<State>) -> Result<Router> {
         .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))
         .method_not_allowed_fallback(async || Failure::new(Kind::MethodNotAllowed, "this path has no such method"))
         .layer(DefaultBodyLimit::max(state.settings.max_body_bytes))
-        .layer(CatchPanicLayer::custom(error::panicked));
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(Arc::clone(&state), edge::time_limit));
     let router = match headers::cors(&state.settings.cors_origins)? {
         Some(cors) => router.layer(cors),
         None => router,

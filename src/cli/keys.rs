@@ -45,7 +45,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
     match command {
         Command::Add { tenant, label, rights, expires } => {
             let rights = if rights.is_empty() { Rights::default() } else { rights.into_iter().collect() };
-            let key = gallery.make_key(&tenant, &KeyTerms { label, rights, expires })?;
+            let key = gallery.make_key(&tenant, &KeyTerms { label, rights, expires, maker: None })?;
             show(context, &gallery, &key)?;
         }
         Command::Rotate { id, overlap } => {

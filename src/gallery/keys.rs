@@ -23,6 +23,9 @@ use crate::error::{Error, Kind, Result};
 /// What every key begins with, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "fg_";
 
+/// Most keys of a tenant, ended ones among them: each call is compared with every key there is.
+pub(super) const MOST_KEYS: usize = 100;
+
 /// Longest label, in bytes.
 const MAX_LABEL_BYTES: usize = 128;
 
@@ -52,13 +55,14 @@ impl Gallery {
     /// # Errors
     /// `InvalidField` for a label over 128 bytes or with control characters.
     pub fn add_key(&self, tenant: &TenantId, label: Option<&str>, rights: Rights) -> Result<NewKey> {
-        self.make_key(tenant, &KeyTerms { label: label.map(str::to_owned), rights, expires: None })
+        self.make_key(tenant, &KeyTerms { label: label.map(str::to_owned), rights, ..KeyTerms::default() })
     }
 
     /// Makes a key for a tenant, who need not exist before. The secret is in the answer and nowhere else.
     ///
     /// # Errors
-    /// `InvalidField` for a label over 128 bytes or with control characters, and for an end that is not ahead.
+    /// `InvalidField` for a label over 128 bytes or with control characters, and for an end that is not ahead;
+    /// `CapacityReached` where the tenant has 100 keys; `InvalidApiKey` where the key that makes it is no longer there.
     pub fn make_key(&self, tenant: &TenantId, terms: &KeyTerms) -> Result<NewKey> {
         let label = terms.label.as_deref().unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
@@ -68,6 +72,10 @@ impl Gallery {
         let now = self.clock.wall();
         let expires_at = terms.expires.map(|lifetime| lifetime.end(now)).transpose()?;
         let mut writer = self.write()?;
+        if let Some(maker) = &terms.maker {
+            let gone = |_| Error::new(Kind::InvalidApiKey, "the API key has been revoked");
+            self.find_key(writer.txn(), maker).map_err(gone)?;
+        }
         let info = KeyInfo {
             id: self.unused_id(&mut writer)?,
             tenant: tenant.clone(),
@@ -87,7 +95,7 @@ impl Gallery {
     /// stays as it is; what it gives is when the new key ends at the latest.
     ///
     /// # Errors
-    /// `NotFound` where no key has this id, or that of `may`.
+    /// `NotFound` where no key has this id, or that of `may`; `CapacityReached` where there would be over 100 of the tenant's.
     pub fn rotate_key(
         &self,
         id: &str,
@@ -102,11 +110,13 @@ impl Gallery {
         // The least of the two; no end is later than any.
         let expires_at = old.expires_at.map(follow).into_iter().chain(latest).min();
         let new = KeyInfo { id: self.unused_id(&mut writer)?, created_at: now, expires_at, ..old.clone() };
+        if overlap.is_zero() {
+            // First, so that there is a place for the new one.
+            self.store.keys.delete(writer.txn(), id.as_bytes())?;
+        }
         let key = self.put_new(&mut writer, new)?;
         let end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
-        if overlap.is_zero() {
-            self.store.keys.delete(writer.txn(), id.as_bytes())?;
-        } else if old.expires_at.is_none_or(|before| end < before) {
+        if !overlap.is_zero() && old.expires_at.is_none_or(|before| end < before) {
             old.expires_at = Some(end);
             self.store.keys.put(writer.txn(), id.as_bytes(), &row(&hash, &old))?;
         }
@@ -140,8 +150,22 @@ impl Gallery {
         }
     }
 
+    fn check_most_keys(&self, txn: &View<'_>, tenant: &TenantId) -> Result<()> {
+        let mut count = 0;
+        for row in self.store.keys.iter(txn)? {
+            let (id, row) = row?;
+            count += usize::from(parse(id, row).ok_or_else(damaged)?.1.tenant == *tenant);
+        }
+        if count < MOST_KEYS {
+            return Ok(());
+        }
+        Err(Error::new(Kind::CapacityReached, format!("the tenant {tenant} has all {MOST_KEYS} API keys that it may"))
+            .help("revoke those that have ended or that nobody uses: facegate keys list"))
+    }
+
     /// Stores a key of a fresh secret.
     fn put_new(&self, writer: &mut Writer<'_>, info: KeyInfo) -> Result<NewKey> {
+        self.check_most_keys(writer.txn(), &info.tenant)?;
         let secret = Zeroizing::new(format!("{PREFIX}{}", hex(&*new_secret()?)));
         let number = writer.tenant(&info.tenant)?.number;
         self.store.keys.put(writer.txn(), info.id.as_bytes(), &row(&hash(&secret), &info))?;

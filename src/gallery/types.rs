@@ -145,6 +145,8 @@ pub struct KeyTerms {
     pub rights: Rights,
     /// When it ends; none: never.
     pub expires: Option<Lifetime>,
+    /// The id of the key that makes it, which must still be there: else its tenant may have been deleted meanwhile.
+    pub maker: Option<String>,
 }
 
 /// A new API key. The secret is shown once and stored nowhere.

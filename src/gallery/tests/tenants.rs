@@ -80,6 +80,34 @@ fn a_rotated_key_goes_on_for_its_overlap_and_the_new_one_is_like_it() {
 }
 
 #[test]
+fn a_tenant_has_no_more_keys_than_can_be_compared_with_each_call() {
+    let dir = folder();
+    let gallery = open(dir.path());
+    let acme = tenant("acme");
+    let keys: Vec<_> = (0..keys::MOST_KEYS).map(|_| gallery.add_key(&acme, None, Rights::default()).unwrap()).collect();
+    let full = |result: Result<NewKey>| result.map(drop).unwrap_err().kind() == Kind::CapacityReached;
+    assert!(full(gallery.add_key(&acme, None, Rights::default())));
+    assert!(full(gallery.rotate_key(&keys[0].id, Duration::from_secs(1), |_| Ok(None))));
+    assert!(!refused(&gallery, &keys[0].secret), "what is refused changes nothing");
+    gallery.rotate_key(&keys[0].id, Duration::ZERO, |_| Ok(None)).unwrap();
+    assert!(refused(&gallery, &keys[0].secret) && gallery.keys().unwrap().len() == keys::MOST_KEYS);
+    gallery.add_key(&tenant("globex"), None, Rights::default()).unwrap();
+}
+
+#[test]
+fn a_key_that_was_revoked_meanwhile_makes_none() {
+    let dir = folder();
+    let gallery = open(dir.path());
+    let acme = tenant("acme");
+    let maker = gallery.add_key(&acme, None, Rights::default()).unwrap();
+    let terms = KeyTerms { maker: Some(maker.id.clone()), ..KeyTerms::default() };
+    gallery.make_key(&acme, &terms).unwrap();
+    gallery.delete_tenant(&acme).unwrap();
+    assert_eq!(gallery.make_key(&acme, &terms).map(drop).unwrap_err().kind(), Kind::InvalidApiKey);
+    assert!(gallery.tenants().unwrap().is_empty(), "nor does it bring its tenant back");
+}
+
+#[test]
 fn keys_of_earlier_versions_keep_working() {
     let dir = folder();
     let (gallery, _) = with_clock(dir.path());

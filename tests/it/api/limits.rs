@@ -81,16 +81,23 @@ fn an_address_is_limited_whatever_keys_it_uses() {
 #[test]
 fn errors_tell_the_limit_too() {
     let limits = Limits { photographs: Rate { per_s: 1, burst: 50 }, ..Limits::off() };
-    let settings = api::Settings { limits, request_timeout_s: 1, ..api::Settings::default() };
+    let cors_origins = vec!["https://desk.example".into()];
+    let settings = api::Settings { limits, cors_origins, request_timeout_s: 1, ..api::Settings::default() };
     let server = Server::with(settings);
     let wrong = server.call("POST", "/search", Some(&Form::new().text("limit", "0").image(b"x")));
     assert_eq!((wrong.status, number(&wrong, "ratelimit-limit")), (400, Some(50)), "{wrong:?}");
 
     let key = format!("Bearer {}", server.keys[0]);
     let content_type = Form::content_type();
-    let headers = [("Authorization", key.as_str()), ("Content-Type", &content_type), ("Content-Length", "5000")];
+    let headers = [
+        ("Authorization", key.as_str()),
+        ("Content-Type", &content_type),
+        ("Content-Length", "5000"),
+        ("Origin", "https://desk.example"),
+    ];
     let late = call(server.address, "POST", "/v1/face-matching/search", &headers, None);
     assert_eq!((late.status, number(&late, "ratelimit-limit")), (408, Some(50)), "{late:?}");
+    assert_eq!(late.header("access-control-allow-origin"), Some("https://desk.example"), "a page can read that, too");
     assert_eq!(server.call("GET", "/embeddings", None).header("ratelimit-limit"), None, "reading is not limited");
 }
 

@@ -139,7 +139,11 @@ fn terms(operator: &Operator, wanted: Wanted, now: Timestamp) -> Result<KeyTerms
         }
         None => latest.map(Lifetime::Until),
     };
-    Ok(KeyTerms { label: wanted.label.filter(|label| !label.is_empty()), rights, expires })
+    let maker = match operator {
+        Operator::Key(caller) => Some(caller.key.clone()),
+        Operator::Local { .. } => None,
+    };
+    Ok(KeyTerms { label: wanted.label.filter(|label| !label.is_empty()), rights, expires, maker })
 }
 
 /// Another tenant's key answers as one that never was.
