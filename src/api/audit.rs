@@ -1,4 +1,5 @@
-//! The record of calls: whoever uses or changes a template, a rule, a key or a tenant stands in the journal with it, whatever came of it.
+//! The record of calls: whoever uses or changes a template, a rule, a key or a tenant stands in the journal with it, whatever
+//! came of it.
 //!
 //! Reading is not recorded: no call gives a template out. Calls without a valid key are in the log alone, or strangers could
 //! fill the journal.
@@ -20,9 +21,6 @@ use crate::{
     journal::{Call, Entry, Event, Journal},
     operator::Operator,
 };
-
-/// Longest id of a key that is recorded, in bytes; ours are shorter, and what is longer names none.
-const LONGEST_KEY_ID: usize = 16;
 
 /// What a call that went well came to.
 const OK: &str = "ok";
@@ -75,12 +73,18 @@ impl About {
                 "subject_id" => drop(value.parse().map(|subject| about.subject(&subject))),
                 "embedding_id" => drop(value.parse().map(|embedding| about.embedding(&embedding))),
                 "tenant" => drop(value.parse().map(|tenant| about.tenant(&tenant))),
-                "key_id" if value.len() <= LONGEST_KEY_ID && value.is_ascii() => about.key(value),
+                "key_id" if is_key_id(value) => about.key(value),
                 _ => {}
             }
         }
         about
     }
+}
+
+/// Whether this may be a key's id: eight hexadecimal digits. Nothing else is written down, least of all what a terminal that
+/// shows the journal would obey.
+fn is_key_id(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Records a call that does more than read. To be used within [`tenants`](super::auth::tenants) or
@@ -146,5 +150,18 @@ impl Drop for Line<'_> {
             outcome: self.outcome.into(),
         };
         self.journal.append_if_room(Entry { door: None, event: Event::Call(call) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_s_id_is_not_written_down() {
+        assert!(is_key_id("1a2b3c4d"));
+        for bad in ["", "1a2b3c4", "1a2b3c4d5", "\u{1b}[2J\u{1b}[1m", "1a2b\n3c4", "zzzzzzzz"] {
+            assert!(!is_key_id(bad), "{bad:?}");
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! The REST API: the calls below `/v1/face-matching`, the reference's seven and ours, as `docs/api.md` tells them to users, the rules below
-//! `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`, as `docs/door.md` does.
+//! The REST API: the calls below `/v1/face-matching`, the reference's seven and ours, and keys and tenants below `/v1/admin`, as
+//! `docs/api.md` tells them to users, the rules below `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`,
+//! as `docs/door.md` does.
 //!
-//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `tls`), its id, time limit
-//! and log line (`edge`), panics caught, how much its address and its key did lately (`limits`), the key that names the tenant
+//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `tls`), its id and
+//! log line (`edge`), what browsers may (`headers`), its time limit (`edge`), panics caught, how much its address and its key did lately (`limits`), the key that names the tenant
 //! and its rights (`auth`), the record of what it did (`audit`), its form or query (`form`, `values`), its handler
 //! (`routes`), and comes back as one of the answers of `dto` or as an error (`error`).
 //!

@@ -73,8 +73,10 @@ impl Gallery {
         let expires_at = terms.expires.map(|lifetime| lifetime.end(now)).transpose()?;
         let mut writer = self.write()?;
         if let Some(maker) = &terms.maker {
-            let gone = |_| Error::new(Kind::InvalidApiKey, "the API key has been revoked");
-            self.find_key(writer.txn(), maker).map_err(gone)?;
+            self.find_key(writer.txn(), maker).map_err(|error| match error.kind() {
+                Kind::NotFound => Error::new(Kind::InvalidApiKey, "the API key has been revoked"),
+                _ => error,
+            })?;
         }
         let info = KeyInfo {
             id: self.unused_id(&mut writer)?,
