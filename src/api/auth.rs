@@ -34,9 +34,20 @@ pub(super) async fn tenants(Shared(state): Shared<Arc<State>>, mut request: Requ
     let tenant = Tenant(caller.tenant.clone());
     request.extensions_mut().insert(tenant.clone());
     request.extensions_mut().insert(Operator::Key(caller));
+    let headers = request.headers().clone();
     let mut response = next.run(request).await;
+    if was_not_found(&response)
+        && let Err(failure) = self::caller(&state, &headers).await
+    {
+        // Its tenant was deleted while it ran, or the key revoked: nothing else is said about that.
+        response = failure.into_response();
+    }
     response.extensions_mut().insert(tenant);
     response
+}
+
+fn was_not_found(response: &Response) -> bool {
+    response.extensions().get::<Arc<Error>>().is_some_and(|error| error.kind() == Kind::NotFound)
 }
 
 /// The same for calls about doors, which a user of this machine may make without a key.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    gallery::{EmbeddingId, Enrolment, SubjectId},
+    gallery::{EmbeddingId, Enrolment, LastSeen, SubjectId, SubjectInfo},
     recognition::{Seen, SeenFace},
     vision::{Rect, quality::Reason},
 };
@@ -200,6 +200,66 @@ impl From<Enrolment> for Embedding {
             active: enrolment.active,
             metadata: enrolment.metadata.unwrap_or_default(),
             model: enrolment.model,
+        }
+    }
+}
+
+/// Answer of `GET /subjects`.
+#[derive(Serialize)]
+pub(super) struct SubjectList {
+    pub(super) success: bool,
+    /// By id.
+    pub(super) subjects: Vec<Subject>,
+    /// How many are in this answer.
+    pub(super) count: usize,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<SubjectId>,
+}
+
+/// Answer of `GET` and `PATCH /subjects/{subjectId}`.
+#[derive(Serialize)]
+pub(super) struct OneSubject {
+    pub(super) success: bool,
+    pub(super) subject: Subject,
+    /// All of them, active or not, oldest first.
+    pub(super) embeddings: Vec<Embedding>,
+    /// Where `GET /embeddings` of this subject goes on; absent where these are all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<EmbeddingId>,
+}
+
+/// Somebody who is enrolled.
+#[derive(Serialize)]
+pub(super) struct Subject {
+    subject_id: SubjectId,
+    /// Whether they may be recognised.
+    active: bool,
+    embedding_count: u64,
+    /// Of these, how many can be matched.
+    active_embedding_count: u64,
+    /// When the oldest embedding was made.
+    created_at: Timestamp,
+    /// When the newest one was.
+    last_enrolled_at: Timestamp,
+    verification_count: u64,
+    last_verified_at: Option<Timestamp>,
+    /// Where and when a door recognised them last.
+    last_seen: Option<LastSeen>,
+}
+
+impl From<SubjectInfo> for Subject {
+    fn from(info: SubjectInfo) -> Self {
+        Self {
+            subject_id: info.subject,
+            active: info.active,
+            embedding_count: info.embeddings,
+            active_embedding_count: info.active_embeddings,
+            created_at: info.first_enrolled_at,
+            last_enrolled_at: info.last_enrolled_at,
+            verification_count: info.verification_count,
+            last_verified_at: info.last_verified_at,
+            last_seen: info.last_seen,
         }
     }
 }

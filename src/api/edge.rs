@@ -50,7 +50,8 @@ pub(super) async fn time_limit(Shared(state): Shared<Arc<State>>, request: Reque
 /// The status in the log for a client that went away before its answer: no status of HTTP's, but widely understood.
 const CLIENT_GONE: u16 = 499;
 
-/// A request's line in the log and its count, written when it is dropped: also when the client goes away and the rest is never run.
+/// A request's line in the log and its count, written when it is dropped: also when the client goes away and the rest is
+/// never run.
 struct Line {
     id: String,
     method: Method,

@@ -19,6 +19,7 @@ mod form;
 mod headers;
 mod limits;
 mod lingering;
+mod listing;
 mod local;
 mod metrics;
 mod readiness;
@@ -34,7 +35,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use tokio::sync::Semaphore;
 use tower_http::{
@@ -140,6 +141,9 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
         .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
         .route("/compare", needs(Right::Match, post(routes::compare::compare)))
+        .route("/subjects", needs(Right::Read, get(routes::subjects::list)))
+        .route("/subjects/{subject_id}", needs(Right::Read, get(routes::subjects::get)))
+        .route("/subjects/{subject_id}", needs(Right::Enrol, patch(routes::subjects::change)))
         .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
         // Makes no template, and an enrolment page calls it over and over: not for the record.
         .route("/detect", needs(Right::Enrol, post(routes::detect::detect)))

@@ -177,6 +177,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             let (gallery, tenant) = of(tenant)?;
             let text = if file == Path::new("-") { standard_input()? } else { read_file(&file)? };
             let rules: Rules = parse(&text).map_err(|error| error.within(&file.display().to_string()))?;
+            gallery.ensure_tenant(&tenant)?;
             gallery.replace_rules(&tenant, &rules, Expected::Any)?;
             let subjects = rules.subjects.len();
             summary(context, &tenant, gallery.rules_without_subjects(&tenant)?.as_ref(), subjects);
@@ -184,6 +185,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::Set { kind, name, given, tenant } => {
             let (gallery, tenant) = of(tenant)?;
             let text = if given == "-" { standard_input()? } else { given.into_bytes() };
+            gallery.ensure_tenant(&tenant)?;
             let set = set(&gallery, &tenant, kind, &name, parse(&text)?)?;
             context.out.result(&set, |_| format!("{GOOD}set{GOOD:#} {} '{name}'", word(kind)));
         }

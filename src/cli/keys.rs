@@ -15,8 +15,8 @@ pub enum Command {
         /// A note to tell keys apart by.
         #[arg(long)]
         label: Option<String>,
-        /// What it may do, once for each: enrol, match, read, delete, admin (change the rules and manage keys), door (command the doors).
-        /// [default: all but door]
+        /// What it may do, once for each: enrol, match, read, delete, admin (change the rules and manage keys), door (command
+        /// the doors), transfer (export and import enrolments). [default: all but door and transfer]
         #[arg(long = "right", value_name = "RIGHT")]
         rights: Vec<Right>,
         /// When it ends: a length of time as 90d or 24h, or a time as 2027-01-31T18:00:00Z. [default: never]

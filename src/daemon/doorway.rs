@@ -28,7 +28,7 @@ use crate::{
     config::Doorway as Config,
     door::{Driver, Grant},
     error::{Error, Kind, Result},
-    gallery::{Gallery, TenantId},
+    gallery::{Gallery, LastSeen, TenantId},
     journal::Journal,
     rulebook::{Gate, Pass},
     vision::{
@@ -211,6 +211,10 @@ impl Doorway {
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: Decision) {
         let now = self.parts.clock.now();
+        if let Outcome::Granted { subject, .. } = &decision.outcome {
+            let seen = LastSeen { door: self.parts.name.to_string(), at: self.parts.clock.wall() };
+            self.parts.gallery.note_seen(&self.parts.tenant, subject.as_str().into(), seen);
+        }
         self.grants += 1;
         let tag = tag_of(frame_at, self.grants << 1 | self.parts.side);
         let Some((decision, allowed)) = self.ask_the_rules(tag, decision, now) else { return };

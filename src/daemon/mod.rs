@@ -53,6 +53,9 @@ const REFRESH: Duration = Duration::from_millis(250);
 /// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How often it is stored who was recognised last: once a minute at most, since flash wears out.
+const SEEN_STORED_EVERY: Duration = Duration::from_secs(60);
+
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
 
@@ -262,17 +265,24 @@ impl Daemon {
         Ok(())
     }
 
-    /// The thread that stores who is where: a door notes it in memory and goes on.
+    /// The thread that stores who is where and who was recognised: a door notes it in memory and goes on.
     fn start_noting(&mut self) -> Result<()> {
         let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
         let asked = Arc::clone(&stop);
         let thread = spawn("noting", move || {
+            let mut seen_stored = Instant::now();
             loop {
                 // Looked at before: what is noted until then is stored before the end.
                 let last = asked.load(Ordering::Relaxed);
                 if let Err(error) = gallery.store_presence(LOOK) {
                     tracing::error!(%error, "who is where could not be stored; it is tried again");
                     thread::park_timeout(REFRESH);
+                }
+                if last || seen_stored.elapsed() >= SEEN_STORED_EVERY {
+                    if let Err(error) = gallery.store_seen() {
+                        tracing::error!(%error, "who was recognised last could not be stored; it is tried again");
+                    }
+                    seen_stored = Instant::now();
                 }
                 if last {
                     break;

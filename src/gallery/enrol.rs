@@ -1,6 +1,7 @@
 //! All that changes enrolments: enrolling, retention, counting, deleting. Durable when the call returns.
 
 use heed::PutFlags;
+use serde_json::{Map, Value};
 
 use super::{
     Gallery,
@@ -19,8 +20,8 @@ pub(super) const MAX_SOURCE_BYTES: usize = 256;
 const DELETED_AT_ONCE: usize = 1024;
 
 impl Gallery {
-    /// Stores a face and makes it matchable. Older embeddings of the subject beyond
-    /// [`keep_active`](super::Settings::keep_active) become inactive.
+    /// Stores a face and makes it matchable, unless its subject is [suspended](Gallery::change). Older embeddings of the
+    /// subject beyond [`keep_active`](super::Settings::keep_active) become inactive.
     ///
     /// # Errors
     /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
@@ -35,29 +36,22 @@ impl Gallery {
     /// # Errors
     /// As there, and `NotFound` where there is no such tenant.
     pub fn enroll_in(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        self.add(new, |writer| {
-            self.store.tenant(writer.txn(), tenant)?.ok_or_else(|| super::tenants::no_such_tenant(tenant))
-        })
+        self.add(new, |writer| self.existing(writer.txn(), tenant))
     }
 
     fn add(&self, new: NewEnrolment, tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>) -> Result<Enrolment> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
         check_source(new.source.as_deref())?;
-        self.check_metadata(&new)?;
+        new.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata))?;
         let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
-        let plain = secret.to_bytes()?;
 
         let mut writer = self.write()?;
         let mut row = tenant(&mut writer)?;
-        self.check_max_faces(writer.txn(), row.number)?;
-        if row.slot == 0 {
-            row.slot = writer.take_slot(&*new_secret()?)?;
-            writer.put_tenant(&row)?;
-        }
         let now = self.clock.wall();
+        let active = !self.is_suspended(writer.txn(), row.number, &new.subject)?;
         let header = Header {
-            active: true,
+            active,
             verification_count: 0,
             last_verified: None,
             tenant: row.number,
@@ -70,20 +64,36 @@ impl Gallery {
             model: self.model.clone(),
             subject: new.subject,
         };
-        let mut record = header.to_bytes()?;
-        let sealed = self.vault.seal(row.slot, header.slot, fixed_part(&record), &plain)?;
-        record.extend_from_slice(&sealed);
-        let txn = writer.txn();
-        // Ids rise, so that it goes behind all others: then LMDB fills its pages instead of splitting them.
-        self.store.records.put_with_flags(txn, PutFlags::APPEND, &header.id.to_be_bytes(), &record)?;
-        self.store.ids.put(txn, &id_key(row.number, &header.embedding), &header.id.to_le_bytes())?;
-        let key = subject_key(row.number, &header.subject, Some(&header.embedding));
-        self.store.subjects.put(txn, &key, &subject_value(header.id, true))?;
-        writer.log(Change::Added, row.number, header.id)?;
+        self.put_record(&mut writer, &mut row, &header, &secret)?;
         self.retire(&mut writer, row.number, &header.subject)?;
         writer.commit(Room::Configured)?;
         self.follow();
         Ok(header.into_enrolment(secret))
+    }
+
+    /// Stores a new record with its rows, and a secret for its tenant where that has none.
+    pub(super) fn put_record(
+        &self,
+        writer: &mut Writer<'_>,
+        tenant: &mut Tenant,
+        header: &Header,
+        secret: &Secret,
+    ) -> Result<()> {
+        self.check_max_faces(writer.txn(), tenant.number)?;
+        if tenant.slot == 0 {
+            tenant.slot = writer.take_slot(&*new_secret()?)?;
+            writer.put_tenant(tenant)?;
+        }
+        let mut record = header.to_bytes()?;
+        let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), &secret.to_bytes()?)?;
+        record.extend_from_slice(&sealed);
+        let txn = writer.txn();
+        // Ids rise, so that it goes behind all others: then LMDB fills its pages instead of splitting them.
+        self.store.records.put_with_flags(txn, PutFlags::APPEND, &header.id.to_be_bytes(), &record)?;
+        self.store.ids.put(txn, &id_key(tenant.number, &header.embedding), &header.id.to_le_bytes())?;
+        let key = subject_key(tenant.number, &header.subject, Some(&header.embedding));
+        self.store.subjects.put(txn, &key, &subject_value(header.id, header.active))?;
+        writer.log(Change::Added, tenant.number, header.id)
     }
 
     /// Counts a verification that succeeded against an embedding.
@@ -181,6 +191,10 @@ impl Gallery {
             writer.release_slot(header.slot)?;
             slots.push(header.slot);
             writer.log(Change::Removed, row.number, id)?;
+            let rest = subject_key(row.number, &header.subject, None);
+            if self.store.subjects.prefix_iter(writer.txn(), &rest)?.next().is_none() {
+                self.drop_subject(&mut writer, row.number, &header.subject, &mut slots)?;
+            }
         }
         let emptied = self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())?.next().is_none();
         if emptied && row.slot != 0 {
@@ -194,26 +208,6 @@ impl Gallery {
         let caught_up = self.catch_up();
         self.store.erase_free(&self.vault.slots, slots)?;
         caught_up.map(drop)
-    }
-
-    /// Makes all but the newest few embeddings of a subject inactive.
-    fn retire(&self, writer: &mut Writer<'_>, tenant: u32, subject: &SubjectId) -> Result<()> {
-        let mut active = self.of_subject(writer.txn(), tenant, subject)?;
-        active.retain(|row| row.active);
-        // By internal id, not by embedding id: the clock that made that one may have jumped.
-        active.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
-        for row in active.into_iter().skip(self.settings.keep_active) {
-            let bytes = self.record_bytes(writer.txn(), row.id)?;
-            let (mut header, sealed) = Header::parse(&bytes).ok_or_else(unreadable)?;
-            header.active = false;
-            let mut changed = header.to_bytes()?;
-            changed.extend_from_slice(sealed);
-            let txn = writer.txn();
-            self.store.records.put(txn, &row.id.to_be_bytes(), &changed)?;
-            self.store.subjects.put(txn, &row.key, &subject_value(row.id, false))?;
-            writer.log(Change::Removed, tenant, row.id)?;
-        }
-        Ok(())
     }
 
     /// All embeddings of a subject, by embedding id.
@@ -232,7 +226,7 @@ impl Gallery {
         internal_id(self.store.ids.get(txn, &id_key(tenant.number, id))?.ok_or_else(embedding_not_found)?)
     }
 
-    fn record_bytes(&self, txn: &View<'_>, id: u64) -> Result<Vec<u8>> {
+    pub(super) fn record_bytes(&self, txn: &View<'_>, id: u64) -> Result<Vec<u8>> {
         Ok(self.store.records.get(txn, &id.to_be_bytes())?.ok_or_else(unreadable)?.to_vec())
     }
 
@@ -248,8 +242,7 @@ impl Gallery {
         }
     }
 
-    fn check_metadata(&self, new: &NewEnrolment) -> Result<()> {
-        let Some(metadata) = &new.metadata else { return Ok(()) };
+    pub(super) fn check_metadata(&self, metadata: &Map<String, Value>) -> Result<()> {
         let most = self.settings.max_metadata_bytes;
         let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
         if length > most {
@@ -261,7 +254,7 @@ impl Gallery {
 
 /// A row of `subjects`.
 pub(super) struct SubjectRow {
-    key: Vec<u8>,
+    pub key: Vec<u8>,
     pub id: u64,
     pub active: bool,
 }
@@ -284,7 +277,7 @@ pub(super) fn subject_key(tenant: u32, subject: &SubjectId, id: Option<&Embeddin
     key
 }
 
-fn subject_value(id: u64, active: bool) -> [u8; 9] {
+pub(super) fn subject_value(id: u64, active: bool) -> [u8; 9] {
     let mut value = [u8::from(active); 9];
     value[..8].copy_from_slice(&id.to_le_bytes());
     value
@@ -315,14 +308,14 @@ pub(super) fn subject_not_found() -> Error {
     Error::new(Kind::SubjectNotFound, "nobody is enrolled under this subject_id")
 }
 
-fn check_score(name: &str, score: f32) -> Result<()> {
+pub(super) fn check_score(name: &str, score: f32) -> Result<()> {
     if (0.0..=1.0).contains(&score) {
         return Ok(());
     }
     Err(Error::new(Kind::InvalidField, format!("{name} must be a number from 0 to 1")))
 }
 
-fn check_source(source: Option<&str>) -> Result<()> {
+pub(super) fn check_source(source: Option<&str>) -> Result<()> {
     if source.is_none_or(|source| source.len() <= MAX_SOURCE_BYTES) {
         return Ok(());
     }

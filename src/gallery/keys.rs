@@ -2,7 +2,8 @@
 //!
 //! A row of `keys`: the hash 32 bytes, made at i64 in microseconds since 1970, length of the tenant u8, the tenant, the
 //! label (empty for none), a zero byte, the rights u8, and where it has an end that, i64 in microseconds since 1970. A row
-//! that ends with its label is one of the first keys that were made, and has the usual rights. The hash is BLAKE3 without salt or stretching: there is nothing to guess in 256 random bits.
+//! that ends with its label is one of the first keys that were made, and has the usual rights. The hash is BLAKE3 without
+//! salt or stretching: there is nothing to guess in 256 random bits.
 
 use std::time::Duration;
 
@@ -129,17 +130,22 @@ impl Gallery {
 
     /// Deletes all keys of a tenant.
     pub(super) fn delete_keys_of(&self, writer: &mut Writer<'_>, tenant: &Tenant) -> Result<()> {
-        let mut ids = Vec::new();
-        for entry in self.store.keys.iter(writer.txn())? {
-            let (id, row) = entry?;
-            if parse(id, row).ok_or_else(damaged)?.1.tenant == tenant.name {
-                ids.push(id.to_vec());
-            }
-        }
-        for id in ids {
+        for id in self.keys_of(writer.txn(), &tenant.name)? {
             self.store.keys.delete(writer.txn(), &id)?;
         }
         writer.log(Change::Keys, tenant.number, 0)
+    }
+
+    /// The ids of a tenant's keys.
+    fn keys_of(&self, txn: &View<'_>, tenant: &TenantId) -> Result<Vec<Vec<u8>>> {
+        let mut ids = Vec::new();
+        for entry in self.store.keys.iter(txn)? {
+            let (id, row) = entry?;
+            if parse(id, row).ok_or_else(damaged)?.1.tenant == *tenant {
+                ids.push(id.to_vec());
+            }
+        }
+        Ok(ids)
     }
 
     /// An id that no key has.
@@ -153,12 +159,7 @@ impl Gallery {
     }
 
     fn check_most_keys(&self, txn: &View<'_>, tenant: &TenantId) -> Result<()> {
-        let mut count = 0;
-        for row in self.store.keys.iter(txn)? {
-            let (id, row) = row?;
-            count += usize::from(parse(id, row).ok_or_else(damaged)?.1.tenant == *tenant);
-        }
-        if count < MOST_KEYS {
+        if self.keys_of(txn, tenant)?.len() < MOST_KEYS {
             return Ok(());
         }
         Err(Error::new(Kind::CapacityReached, format!("the tenant {tenant} has all {MOST_KEYS} API keys that it may"))

@@ -3,7 +3,7 @@
 //! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
 //! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
 //! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
-//! [`query`] asks, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`check`] proves that all of them agree.
+//! [`query`] asks, [`subjects`] is about people, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`transfer`] moves a tenant to another board, [`check`] proves that all of them agree.
 //!
 //! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,
 //! and [`Gallery::refresh`] takes in what others did; only [`Gallery::best_two`] does not look first, because the door
@@ -29,12 +29,15 @@ mod record;
 mod rights;
 mod roster;
 mod seal;
+mod seen;
 mod slots;
 mod standing;
 mod store;
+mod subjects;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod types;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -49,10 +52,12 @@ pub use self::{
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
     rights::{Right, Rights},
+    seen::LastSeen,
     standing::Standing,
+    transfer::{Export, Import, Imported, LONGEST_LINE},
     types::{
-        CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, ListFilter, Match, NewEnrolment, NewKey, Page, Settings,
-        Stats, TenantInfo,
+        CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, ListFilter, Match, MetadataChange, NewEnrolment, NewKey,
+        Page, Settings, Stats, SubjectChange, SubjectInfo, TenantInfo,
     },
 };
 use self::{
@@ -81,6 +86,8 @@ pub struct Gallery {
     keys: RwLock<Vec<KnownKey>>,
     /// Rules, and who is where.
     access: access::Memory,
+    /// Whom doors have recognised.
+    noted_seen: seen::Noted,
     /// The last change of the store that `roster` and `keys` know; `None` where they are to be built. Held while they change.
     applied: Mutex<Option<u64>>,
     /// The transaction that was last looked at for changes.
@@ -112,6 +119,7 @@ impl Gallery {
             roster: RwLock::default(),
             keys: RwLock::default(),
             access: access::Memory::default(),
+            noted_seen: seen::Noted::default(),
             applied: Mutex::new(None),
             seen: AtomicUsize::new(usize::MAX),
         };

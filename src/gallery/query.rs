@@ -9,7 +9,7 @@ use super::{
     record::{Header, Secret, fixed_part},
     roster::best_of_each,
     store::View,
-    types::{Enrolment, ListFilter, Match, Page, Stats},
+    types::{ListFilter, Match, Page, Stats},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -85,9 +85,32 @@ impl Gallery {
     /// `InvalidField` for a limit out of its range.
     pub fn list(&self, tenant: &TenantId, filter: &ListFilter) -> Result<Page> {
         check_limit(filter.limit)?;
+        let mut enrolments = Vec::new();
+        let next =
+            self.walk_filtered(tenant, filter, |header, secret| enrolments.push(header.into_enrolment(secret)))?;
+        Ok(Page { enrolments, next })
+    }
+
+    /// The first `limit` of a tenant's records after an id, oldest first, templates and all; gives where the next begin.
+    pub(super) fn walk(
+        &self,
+        tenant: &TenantId,
+        after: Option<EmbeddingId>,
+        limit: usize,
+        take: impl FnMut(Header, Secret),
+    ) -> Result<Option<EmbeddingId>> {
+        self.walk_filtered(tenant, &ListFilter { subject: None, active_only: false, limit, after }, take)
+    }
+
+    fn walk_filtered(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        mut take: impl FnMut(Header, Secret),
+    ) -> Result<Option<EmbeddingId>> {
         let txn = self.store.read()?;
-        let mut page = Page { enrolments: Vec::new(), next: None };
-        let Some(row) = self.store.tenant(&txn, tenant)? else { return Ok(page) };
+        let Some(row) = self.store.tenant(&txn, tenant)? else { return Ok(None) };
+        let (mut last, mut taken) = (None, 0);
         let (table, prefix) = match &filter.subject {
             Some(subject) => (self.store.subjects, subject_key(row.number, subject, None)),
             None => (self.store.ids, row.number.to_be_bytes().to_vec()),
@@ -108,14 +131,14 @@ impl Gallery {
             if filter.active_only && Header::parse(bytes).is_some_and(|(header, _)| !header.active) {
                 continue;
             }
-            if page.enrolments.len() == filter.limit {
-                page.next = page.enrolments.last().map(|last: &Enrolment| last.id);
-                break;
+            if taken == filter.limit {
+                return Ok(last);
             }
             let Some((header, secret)) = self.open_record(row.slot, bytes)? else { continue };
-            page.enrolments.push(header.into_enrolment(secret));
+            (last, taken) = (Some(header.embedding), taken + 1);
+            take(header, secret);
         }
-        Ok(page)
+        Ok(None)
     }
 
     /// How full the gallery is. Reads every record's header: some milliseconds for 10,000 faces.
@@ -177,7 +200,7 @@ impl Gallery {
     }
 }
 
-fn check_limit(limit: usize) -> Result<()> {
+pub(super) fn check_limit(limit: usize) -> Result<()> {
     if (1..=MAX_LIMIT).contains(&limit) {
         return Ok(());
     }

@@ -21,11 +21,14 @@ pub enum Right {
     Admin,
     /// Command the doors: unlock, hold, lock down.
     Door,
+    /// Export and import the tenant's enrolments, templates and all.
+    Transfer,
 }
 
 impl Right {
     /// Every right, in the order in which they are listed.
-    pub const ALL: [Self; 6] = [Self::Enrol, Self::Match, Self::Read, Self::Delete, Self::Admin, Self::Door];
+    pub const ALL: [Self; 7] =
+        [Self::Enrol, Self::Match, Self::Read, Self::Delete, Self::Admin, Self::Door, Self::Transfer];
 
     /// Its name, as it is written and stored.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Right {
             Self::Delete => "delete",
             Self::Admin => "admin",
             Self::Door => "door",
+            Self::Transfer => "transfer",
         }
     }
 
@@ -86,9 +90,9 @@ impl Rights {
 }
 
 impl Default for Rights {
-    /// Everything but commanding doors, which a key must be made for.
+    /// Everything but commanding doors and taking templates away, which a key must be made for.
     fn default() -> Self {
-        Right::ALL.into_iter().filter(|&right| right != Right::Door).collect()
+        Right::ALL.into_iter().filter(|right| !matches!(right, Right::Door | Right::Transfer)).collect()
     }
 }
 
@@ -143,7 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn commanding_doors_must_be_asked_for() {
-        assert!(!Rights::default().has(Right::Door) && Rights::default().has(Right::Admin));
+    fn commanding_doors_and_taking_templates_away_must_be_asked_for() {
+        let usual = Rights::default();
+        assert!(!usual.has(Right::Door) && !usual.has(Right::Transfer) && usual.has(Right::Admin));
     }
 }

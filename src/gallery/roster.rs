@@ -181,17 +181,21 @@ impl Gallery {
     }
 
     fn apply(&self, txn: &View<'_>, changes: &[Entry]) -> Result<()> {
-        let mut removed: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut changed: HashMap<u32, Vec<u64>> = HashMap::new();
         let mut added: HashMap<u32, Batch> = HashMap::new();
-        // Ids are never used again, so what was removed stays removed, and the order of the log does not matter.
-        for entry in changes.iter().filter(|entry| entry.change == Change::Removed) {
-            removed.entry(entry.tenant).or_default().push(entry.id);
+        // The store says what became of a record, whatever happened to it and in whichever order: each is taken out, and those
+        // that are to be matched now are put in, once each.
+        let mut records = HashSet::new();
+        for entry in changes.iter().filter(|entry| matches!(entry.change, Change::Added | Change::Removed)) {
+            if records.insert(entry.id) {
+                changed.entry(entry.tenant).or_default().push(entry.id);
+            }
         }
         let tenants = self.store.all_tenants(txn)?;
         self.apply_access(txn, changes, &tenants)?;
         let slots: HashMap<u32, u32> = tenants.iter().map(|tenant| (tenant.number, tenant.slot)).collect();
-        for entry in changes.iter().filter(|entry| entry.change == Change::Added) {
-            let Some(bytes) = self.store.records.get(txn, &entry.id.to_be_bytes())? else { continue };
+        for id in records {
+            let Some(bytes) = self.store.records.get(txn, &id.to_be_bytes())? else { continue };
             let Some((header, embedding)) = self.matchable(bytes, &slots)? else { continue };
             added.entry(header.tenant).or_default().push(header, &embedding);
         }
@@ -199,7 +203,7 @@ impl Gallery {
             self.load_keys(txn)?;
         }
         let mut roster = self.roster.write();
-        for (tenant, ids) in removed {
+        for (tenant, ids) in changed {
             roster.remove(tenant, &ids)?;
         }
         for (tenant, batch) in added {

@@ -17,6 +17,8 @@
 //! | `keys` | the API key's public id | see [`keys`](super::keys) |
 //! | `access` | tenant u32, subject's digest u64 | rules, sealed; digest 0 is all but subjects. See [`access`](super::access) |
 //! | `presence` | tenant u32, subject's digest u64 | where a subject is, sealed |
+//! | `seen` | tenant u32, subject's digest u64 | where and when a subject was recognised last, sealed |
+//! | `suspended` | tenant u32, subject, a zero byte | since when nobody is to recognise them, microseconds since 1970, i64 |
 //! | `log` | sequence u64 | what changed u8, tenant u32, internal id or digest u64; the newest [`LOG_KEPT`] entries |
 //! | `slots` | slot u32 | nothing; the slots of `seal.keys` that are free, see [`slots`](super::slots) |
 //!
@@ -65,7 +67,7 @@ pub(super) type View<'e> = RoTxn<'e>;
 /// What a log entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A record was stored.
+    /// A record was stored or became active.
     Added = 1,
     /// A record was deleted or became inactive.
     Removed = 2,
@@ -117,6 +119,8 @@ pub(super) struct Store {
     pub keys: Table,
     pub access: Table,
     pub presence: Table,
+    pub seen: Table,
+    pub suspended: Table,
     log: Table,
     free_slots: Table,
 }
@@ -134,7 +138,7 @@ impl Store {
             Error::new(Kind::Config, format!("gallery.max_mb = {max_mb} is more than this machine can address"))
         })?;
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(map).max_dbs(10).max_readers(512);
+        options.map_size(map).max_dbs(16).max_readers(512);
         // SAFETY: see the head of this file.
         #[allow(unsafe_code)]
         let env = unsafe { options.open(dir) }.map_err(|error| cannot_open(dir, error))?;
@@ -142,7 +146,7 @@ impl Store {
         env.clear_stale_readers()?;
         refuse_unknown_format(&env, dir)?;
         let txn = env.write_txn()?;
-        let [meta, tenants, records, ids, subjects, keys, access, presence, log, free_slots] = env
+        let [meta, tenants, records, ids, subjects, keys, access, presence, seen, suspended, log, free_slots] = env
             .create_databases_and_commit(txn, |opener, txn| -> heed::Result<_> {
                 let mut table = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
                 Ok(CommitOrAbort::<_, ()>::Commit([
@@ -154,13 +158,31 @@ impl Store {
                     table("keys")?,
                     table("access")?,
                     table("presence")?,
+                    table("seen")?,
+                    table("suspended")?,
                     table("log")?,
                     table("slots")?,
                 ]))
             })?
             .unwrap_commit();
         let dir = dir.to_owned();
-        Ok(Self { env, dir, max_bytes, meta, tenants, records, ids, subjects, keys, access, presence, log, free_slots })
+        Ok(Self {
+            env,
+            dir,
+            max_bytes,
+            meta,
+            tenants,
+            records,
+            ids,
+            subjects,
+            keys,
+            access,
+            presence,
+            seen,
+            suspended,
+            log,
+            free_slots,
+        })
     }
 
     /// The bytes that enrolments may fill.
@@ -194,6 +216,8 @@ impl Store {
             self.keys,
             self.access,
             self.presence,
+            self.seen,
+            self.suspended,
             self.log,
             self.free_slots,
         ];

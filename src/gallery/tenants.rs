@@ -1,7 +1,8 @@
 //! Tenants: made, listed, limited and deleted.
 //!
-//! A tenant also comes to exist by its first key, enrolment or rules. Its limit is a row of `meta`, so that stores of
-//! earlier versions need no change: `max_faces.` and the tenant's number, and as value a u64.
+//! A tenant also comes to exist by its first key, enrolment or rules on the command line; no call over the network makes one.
+//! Its limit is a row of `meta`, so that stores of earlier versions need no change: `max_faces.` and the tenant's number, and
+//! as value a u64.
 
 use super::{
     Gallery,
@@ -48,6 +49,19 @@ impl Gallery {
         writer.commit(Room::Configured)
     }
 
+    /// Makes a tenant where there is none of this name: what a command on this machine does before it gives it rules.
+    ///
+    /// # Errors
+    /// `StorageFull`, and those of the store.
+    pub fn ensure_tenant(&self, name: &TenantId) -> Result<()> {
+        let mut writer = self.write()?;
+        if self.store.tenant(writer.txn(), name)?.is_some() {
+            return Ok(());
+        }
+        writer.tenant(name)?;
+        writer.commit(Room::Configured)
+    }
+
     /// Changes how many embeddings a tenant may hold, active or not; none: as many as the gallery. What is there stays,
     /// also where it is more.
     ///
@@ -55,7 +69,7 @@ impl Gallery {
     /// `NotFound` where there is no such tenant.
     pub fn limit_tenant(&self, name: &TenantId, max_faces: Option<u64>) -> Result<()> {
         let mut writer = self.write()?;
-        let number = self.store.tenant(writer.txn(), name)?.ok_or_else(|| no_such_tenant(name))?.number;
+        let number = self.existing(writer.txn(), name)?.number;
         self.put_max_faces(&mut writer, number, max_faces)?;
         writer.commit(Room::Reserve)
     }
@@ -78,6 +92,11 @@ impl Gallery {
                 return Ok(deleted);
             }
         }
+    }
+
+    /// The row of a tenant that must be there.
+    pub(super) fn existing(&self, txn: &View<'_>, name: &TenantId) -> Result<Tenant> {
+        self.store.tenant(txn, name)?.ok_or_else(|| no_such_tenant(name))
     }
 
     /// Refuses an embedding more than the tenant may hold. To be asked within the transaction that adds it.
@@ -120,7 +139,7 @@ impl Gallery {
 
     fn drop_keys(&self, name: &TenantId) -> Result<()> {
         let mut writer = self.write()?;
-        let tenant = self.store.tenant(writer.txn(), name)?.ok_or_else(|| no_such_tenant(name))?;
+        let tenant = self.existing(writer.txn(), name)?;
         self.delete_keys_of(&mut writer, &tenant)?;
         writer.commit(Room::Reserve)?;
         self.catch_up().map(drop)
@@ -151,7 +170,8 @@ impl Gallery {
     }
 
     fn is_empty(&self, txn: &View<'_>, tenant: &Tenant) -> Result<bool> {
-        for table in [self.store.ids, self.store.subjects, self.store.access, self.store.presence] {
+        let store = &self.store;
+        for table in [store.ids, store.subjects, store.access, store.presence, store.seen, store.suspended] {
             if table.prefix_iter(txn, &tenant.number.to_be_bytes())?.next().is_some() {
                 return Ok(false);
             }
@@ -161,8 +181,9 @@ impl Gallery {
 }
 
 /// The one answer to a name that no tenant has.
-pub(super) fn no_such_tenant(name: &TenantId) -> Error {
-    Error::new(Kind::NotFound, format!("there is no tenant {name}")).help("facegate tenants list")
+fn no_such_tenant(name: &TenantId) -> Error {
+    Error::new(Kind::NotFound, format!("there is no tenant {name}"))
+        .help("facegate tenants list shows them, facegate tenants add makes one")
 }
 
 fn limit_name(tenant: u32) -> String {

@@ -10,6 +10,7 @@ use super::{
     Rights,
     ids::{EmbeddingId, SubjectId, TenantId},
     lifetime::Lifetime,
+    seen::LastSeen,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -106,6 +107,47 @@ pub struct Match {
     pub enrolment: Enrolment,
     /// The cosine of the angle between the two templates, −1 to 1.
     pub cosine: f32,
+}
+
+/// A subject, with all of its embeddings counted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SubjectInfo {
+    /// Its id.
+    pub subject: SubjectId,
+    /// Whether it may be recognised. One that is suspended has no active embedding.
+    pub active: bool,
+    /// How many embeddings there are.
+    pub embeddings: u64,
+    /// How many of them can be matched.
+    pub active_embeddings: u64,
+    /// The wall clock at the first enrolment that is still there, to the microsecond.
+    pub first_enrolled_at: Timestamp,
+    /// The same of the newest one.
+    pub last_enrolled_at: Timestamp,
+    /// How often a verification succeeded against one of the embeddings that are still there.
+    pub verification_count: u64,
+    /// When that happened last, to the microsecond.
+    pub last_verified_at: Option<Timestamp>,
+    /// Where and when a door recognised it last, whether the rules let it pass or not.
+    pub last_seen: Option<LastSeen>,
+}
+
+/// What is to change about a subject. What is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubjectChange {
+    /// Whether it may be recognised.
+    pub active: Option<bool>,
+    /// The metadata of each of its embeddings.
+    pub metadata: Option<MetadataChange>,
+}
+
+/// What becomes of metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetadataChange {
+    /// A JSON merge patch (RFC 7396): what is null goes, objects are merged, all else takes the place of what was there.
+    Merge(Map<String, Value>),
+    /// There is none any more.
+    Remove,
 }
 
 /// Which enrolments [`Gallery::list`](super::Gallery::list) gives.

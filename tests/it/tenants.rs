@@ -247,3 +247,26 @@ fn socket(board: &Board, method: &str, path: &str, body: &Value) -> (u16, Value)
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, serde_json::from_str(body).expect("JSON"))
 }
+
+#[test]
+fn a_call_that_was_under_way_brings_no_deleted_tenant_back() {
+    let server = Server::start();
+    let rules = br#"{"subjects": [{"id": "eve"}]}"#;
+    let head = format!(
+        "PUT /v1/access/rules HTTP/1.1\r\nHost: door\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Length: \
+         {}\r\nExpect: 100-continue\r\n\r\n",
+        server.keys[0],
+        rules.len()
+    );
+    let mut stream = http::connect(server.address);
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    // The server asks for the body when it has let the key through.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).expect("it goes on");
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.gallery.delete_tenant(&"acme".parse().expect("a name")).expect("it is there");
+    stream.write_all(rules).expect("the body is sent");
+    let reply = http::receive(&mut stream);
+    assert_eq!((reply.status, reply.code()), (401, "invalid_api_key"));
+    assert!(server.gallery.tenants().expect("a list").iter().all(|tenant| tenant.name.as_str() != "acme"));
+}

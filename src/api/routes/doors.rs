@@ -11,10 +11,10 @@ use axum::{
 use facegate_control::door::Command;
 use serde_json::json;
 
-use super::access::{Answered, Body, Name, body, name};
+use super::access::{Answered, Body, Name, fields, name};
 use crate::{
     api::{State, blocking, error::Failure},
-    error::{Error, Kind},
+    error::Kind,
     operator::Operator,
 };
 
@@ -45,11 +45,7 @@ async fn command(
     sent: Body,
 ) -> Answered {
     let door = name(path)?;
-    let command: Command = body(sent, LONGEST).map_err(|error| match error.kind() {
-        // It is no rules that are wrong here.
-        Kind::InvalidRules => Error::new(Kind::InvalidField, error.message()),
-        _ => error,
-    })?;
+    let command: Command = fields(sent, LONGEST)?;
     let done = blocking(move || state.desk.command(&operator, &door, command)).await?;
     match done.refused {
         Some(why) => Err(Failure::new(Kind::DoorRefused, format!("the door refuses: {}", why.sentence()))),

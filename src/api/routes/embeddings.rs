@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Query, State as Shared, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, State as Shared, rejection::PathRejection},
+    response::{IntoResponse, Response},
 };
 
-use super::Answer;
+use super::{Answer, Pairs, read};
 use crate::{
     api::{
         State,
@@ -16,38 +17,46 @@ use crate::{
         blocking,
         dto::{Deleted, Listed},
         error::Failure,
-        values::{Values, printable},
+        listing,
+        values::printable,
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, ListFilter},
 };
 
-/// Most embeddings in one answer, and how many there are where the client names no limit. The reference knows no pages:
-/// its clients expect everything, and get it as far as an answer may grow.
+/// Most embeddings in a page. The reference knows no pages: a client that names no limit gets everything, in one answer.
 const MOST: usize = 1_000;
-
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     query: Pairs,
-) -> Answer<Listed> {
+) -> Result<Response, Failure> {
     let query = read(query)?;
+    let limit = query.count("limit", MOST)?;
     let filter = ListFilter {
         subject: query.subject("subject_id")?,
         active_only: query.flag("active_only")?.unwrap_or(true),
-        limit: query.count("limit", MOST)?.unwrap_or(MOST),
-        after: query.cursor("cursor")?,
+        limit: limit.unwrap_or(MOST),
+        after: None,
     };
-    let gallery = Arc::clone(&state.gallery);
-    let page = blocking(move || gallery.list(&tenant, &filter)).await?;
-    Ok(Json(Listed {
+    let after = query.cursor("cursor")?;
+    let page_after = move |after| {
+        let (gallery, tenant) = (Arc::clone(&state.gallery), tenant.clone());
+        let filter = ListFilter { after, ..filter.clone() };
+        blocking(move || gallery.list(&tenant, &filter))
+    };
+    let page = page_after(after).await?;
+    if limit.is_none() && page.next.is_some() {
+        return Ok(listing::all(page, move |after| page_after(Some(after))));
+    }
+    let answer = Listed {
         success: true,
         count: page.enrolments.len(),
         embeddings: page.enrolments.into_iter().map(Into::into).collect(),
         next_cursor: page.next,
-    }))
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// Deletes all of a subject's, or all of the tenant's.
@@ -98,9 +107,3 @@ pub(in crate::api) async fn delete_one(
 }
 
 const NO_SUCH_EMBEDDING: &str = "no such embedding is enrolled";
-
-fn read(query: Pairs) -> Result<Values> {
-    let Query(pairs) =
-        query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
-    Values::from_pairs(pairs)
-}

@@ -10,10 +10,16 @@ pub(super) mod enroll;
 pub(super) mod health;
 pub(super) mod metrics;
 pub(super) mod search;
+pub(super) mod subjects;
 pub(super) mod verify;
 
+use axum::extract::{Query, rejection::QueryRejection};
+
 use super::{error::Failure, values::Values};
-use crate::{error::Result, vision::engine::Calibration};
+use crate::{
+    error::{Error, Kind, Result},
+    vision::engine::Calibration,
+};
 
 /// Least similarity that counts where the client names none.
 const DEFAULT_THRESHOLD: f64 = 0.6;
@@ -40,6 +46,15 @@ impl Threshold {
     fn least_cosine(&self, calibration: &Calibration) -> f32 {
         (calibration.cosine(self.given as f32) - 1e-4).max(-1.0)
     }
+}
+
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// Reads a query.
+fn read(query: Pairs) -> Result<Values> {
+    let Query(pairs) =
+        query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
+    Values::from_pairs(pairs)
 }
 
 type Answer<T> = Result<axum::Json<T>, Failure>;

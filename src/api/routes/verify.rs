@@ -7,16 +7,14 @@ use axum::{
     extract::{Path, State as Shared, rejection::PathRejection},
 };
 
-use super::{Answer, Threshold};
+use super::{Answer, Threshold, subjects::named};
 use crate::{
     api::{
         State,
         auth::Tenant,
         blocking,
         dto::{Verified, seconds_since},
-        error::Failure,
         form::Form,
-        values,
     },
     error::{Error, Kind},
     gallery::ListFilter,
@@ -29,10 +27,7 @@ pub(in crate::api) async fn verify(
     mut form: Form,
 ) -> Answer<Verified> {
     let started = Instant::now();
-    let Ok(Path(subject)) = subject else {
-        return Err(Failure::new(Kind::InvalidField, "subjectId must be percent-encoded UTF-8"));
-    };
-    let subject = values::subject("subjectId", &subject)?;
+    let subject = named(subject)?;
     let threshold = Threshold::read(&form.values)?;
     let image = form.image()?;
 

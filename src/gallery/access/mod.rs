@@ -18,11 +18,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::memory::Memory;
-use self::rows::{OF_ALL, Of, Row, key};
+use self::rows::OF_ALL;
+pub(super) use self::rows::{Of, Row, key};
 use super::{
     Gallery,
     ids::{SubjectId, TenantId},
-    store::{Change, Room, View, Writer},
+    store::{Change, Room, Tenant, View, Writer},
 };
 use crate::{
     access::rules::{Rulebook, Rules, SubjectRules, Whereabouts},
@@ -91,12 +92,13 @@ impl Gallery {
     /// Puts these rules, subjects and all, in the place of a tenant's; gives their revision. All of it or nothing.
     ///
     /// # Errors
-    /// `InvalidRules` with the place and the cure, `PreconditionFailed` where `expected` is not so, `StorageFull`.
+    /// `NotFound` where there is no such tenant, `InvalidRules` with the place and the cure, `PreconditionFailed` where
+    /// `expected` is not so, `StorageFull`.
     pub fn replace_rules(&self, tenant: &TenantId, rules: &Rules, expected: Expected) -> Result<u64> {
         // Before the write lock is taken: it may take a while.
         Rulebook::compile(rules, &zones).map_err(invalid)?;
         let mut writer = self.write()?;
-        let number = writer.tenant(tenant)?.number;
+        let number = self.existing(writer.txn(), tenant)?.number;
         self.check_expected(writer.txn(), number, expected)?;
         let mut slots = Vec::new();
         let mut gone: HashMap<u64, ()> = self
@@ -128,7 +130,7 @@ impl Gallery {
     /// Those of `change`, and those of [`replace_rules`](Self::replace_rules).
     pub fn change_rules<T>(&self, tenant: &TenantId, change: impl FnOnce(&mut Rules) -> Result<T>) -> Result<(T, u64)> {
         let mut writer = self.write()?;
-        let number = writer.tenant(tenant)?.number;
+        let number = self.existing(writer.txn(), tenant)?.number;
         let mut rules = self.plan(writer.txn(), number)?.unwrap_or_default();
         let answer = change(&mut rules)?;
         rules.subjects = self.all_subjects(writer.txn(), number)?;
@@ -197,7 +199,8 @@ impl Gallery {
     /// Where there were no rules at all, there are from then on. Gives what is stored now.
     ///
     /// # Errors
-    /// Those of `change`; `InvalidRules` for an unknown group and the like; `StorageFull`.
+    /// Those of `change`; `NotFound` where there is no such tenant; `InvalidRules` for an unknown group and the like;
+    /// `StorageFull`.
     pub fn change_subject(
         &self,
         tenant: &TenantId,
@@ -205,7 +208,7 @@ impl Gallery {
         change: impl FnOnce(Option<&SubjectRules>) -> Result<Option<SubjectRules>>,
     ) -> Result<Option<SubjectRules>> {
         let mut writer = self.write()?;
-        let number = writer.tenant(tenant)?.number;
+        let number = self.existing(writer.txn(), tenant)?.number;
         let digest = self.digest(number, subject.as_str());
         let before = self.subject_row_if_readable(writer.txn(), number, digest)?;
         if before.as_ref().is_some_and(|other| other.id != subject.as_str()) {
@@ -295,7 +298,8 @@ impl Gallery {
 
     fn save(&self, tenant: &TenantId, notes: &[Note]) -> Result<()> {
         let mut writer = self.write()?;
-        let number = writer.tenant(tenant)?.number;
+        // Deleted meanwhile, and its whereabouts with it.
+        let Some(Tenant { number, .. }) = self.store.tenant(writer.txn(), tenant)? else { return Ok(()) };
         let mut slots = Vec::new();
         for (subject, known) in notes {
             let key = key(number, self.digest(number, subject));

@@ -32,18 +32,20 @@ pub(in crate::gallery) struct Checked {
     pub readable: bool,
 }
 
-/// One of the two tables.
+/// One of the tables of sealed rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Of {
+pub(in crate::gallery) enum Of {
     Rules,
     Presence,
+    /// When a subject was recognised last, see [`seen`](crate::gallery::seen).
+    Seen,
 }
 
 /// A row's key.
-pub(super) type Key = [u8; 12];
+pub(in crate::gallery) type Key = [u8; 12];
 
 /// What lies at a key.
-pub(super) enum Row {
+pub(in crate::gallery) enum Row {
     Missing,
     /// It or its secret is not as it was written.
     Unreadable,
@@ -51,7 +53,7 @@ pub(super) enum Row {
 }
 
 /// The key of a tenant's row.
-pub(super) fn key(tenant: u32, digest: u64) -> Key {
+pub(in crate::gallery) fn key(tenant: u32, digest: u64) -> Key {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&tenant.to_be_bytes());
     key[4..].copy_from_slice(&digest.to_be_bytes());
@@ -76,6 +78,7 @@ fn known(of: Of, key: &Key) -> Vec<u8> {
     let mut known = match of {
         Of::Rules => b"rules".to_vec(),
         Of::Presence => b"presence".to_vec(),
+        Of::Seen => b"seen".to_vec(),
     };
     known.extend_from_slice(key);
     known
@@ -83,7 +86,7 @@ fn known(of: Of, key: &Key) -> Vec<u8> {
 
 impl Gallery {
     /// What stands for a subject in keys and in the log: its id cannot be read from it. Never [`OF_ALL`].
-    pub(super) fn digest(&self, tenant: u32, subject: &str) -> u64 {
+    pub(in crate::gallery) fn digest(&self, tenant: u32, subject: &str) -> u64 {
         self.vault.digest(tenant, subject.as_bytes()).max(1)
     }
 
@@ -91,11 +94,12 @@ impl Gallery {
         match of {
             Of::Rules => self.store.access,
             Of::Presence => self.store.presence,
+            Of::Seen => self.store.seen,
         }
     }
 
     /// Reads a row.
-    pub(super) fn row(&self, txn: &View<'_>, of: Of, key: &Key) -> Result<Row> {
+    pub(in crate::gallery) fn row(&self, txn: &View<'_>, of: Of, key: &Key) -> Result<Row> {
         match self.table(of).get(txn, key)? {
             None => Ok(Row::Missing),
             Some(value) => self.open_row(of, key, value),
@@ -110,7 +114,7 @@ impl Gallery {
     }
 
     /// Stores a row, sealed with the secret that it had, or with a new one.
-    pub(super) fn put_row(&self, writer: &mut Writer<'_>, of: Of, key: &Key, plain: &[u8]) -> Result<()> {
+    pub(in crate::gallery) fn put_row(&self, writer: &mut Writer<'_>, of: Of, key: &Key, plain: &[u8]) -> Result<()> {
         let table = self.table(of);
         let before = table.get(writer.txn(), key)?.and_then(slot_of);
         let slot = match before {
@@ -126,7 +130,13 @@ impl Gallery {
     }
 
     /// Deletes a row, if it is there. Its slot is added to `slots`: it is to be erased after the commit.
-    pub(super) fn delete_row(&self, writer: &mut Writer<'_>, of: Of, key: &Key, slots: &mut Vec<u32>) -> Result<bool> {
+    pub(in crate::gallery) fn delete_row(
+        &self,
+        writer: &mut Writer<'_>,
+        of: Of,
+        key: &Key,
+        slots: &mut Vec<u32>,
+    ) -> Result<bool> {
         let table = self.table(of);
         let Some(value) = table.get(writer.txn(), key)? else { return Ok(false) };
         let slot = slot_of(value);
@@ -160,7 +170,7 @@ impl Gallery {
     /// Every row with what it is called, for the proof that all is well.
     pub(in crate::gallery) fn access_rows(&self, txn: &View<'_>) -> Result<Vec<(String, Checked)>> {
         let mut rows = Vec::new();
-        for of in [Of::Rules, Of::Presence] {
+        for of in [Of::Rules, Of::Presence, Of::Seen] {
             for row in self.table(of).iter(txn)? {
                 let (place, value) = row?;
                 let parsed = parse_key(place);
@@ -168,6 +178,7 @@ impl Gallery {
                     (Of::Rules, Some((_, OF_ALL))) => "the rules".to_owned(),
                     (Of::Rules, _) => "the rules of a subject".to_owned(),
                     (Of::Presence, _) => "the whereabouts of a subject".to_owned(),
+                    (Of::Seen, _) => "the last recognitions of a subject".to_owned(),
                 };
                 let readable = match parsed {
                     Some((tenant, digest)) => {

@@ -42,6 +42,15 @@ fn code(gallery: &Gallery, name: &str, subject: &str) -> &'static str {
 }
 
 /// Lets somebody in for good.
+/// The gallery of a folder, with the tenant whose house it is.
+fn house_of(dir: &Path) -> Gallery {
+    let gallery = open(dir);
+    if gallery.tenants().unwrap().is_empty() {
+        gallery.add_tenant(&tenant("acme"), None).unwrap();
+    }
+    gallery
+}
+
 fn let_in(gallery: &Gallery, subject: &str) {
     let gate = Gate::new(gallery.access(&tenant("acme")), "front".into());
     assert!(gate.admit(pass(subject)).allowed());
@@ -54,7 +63,7 @@ use crate::clock::Moment;
 #[test]
 fn rules_are_whole_after_a_restart_and_apart_by_tenant() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     assert_eq!(code(&gallery, "acme", "anybody"), "allowed", "there are no rules");
     let revision = gallery.replace_rules(&tenant("acme"), &house(), Expected::Nothing).unwrap();
     let mut gallery = gallery;
@@ -73,7 +82,7 @@ fn rules_are_whole_after_a_restart_and_apart_by_tenant() {
 #[test]
 fn every_change_is_checked_against_the_whole_and_leaves_nothing_where_it_is_refused() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     gallery.replace_rules(&acme, &house(), Expected::Any).unwrap();
     let refused = |error: Error, words: &str| {
@@ -112,7 +121,7 @@ fn every_change_is_checked_against_the_whole_and_leaves_nothing_where_it_is_refu
 #[test]
 fn a_change_to_what_somebody_else_changed_meanwhile_is_refused() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     let first = gallery.replace_rules(&acme, &house(), Expected::Nothing).unwrap();
     let again = gallery.replace_rules(&acme, &house(), Expected::Nothing).unwrap_err();
@@ -132,7 +141,7 @@ fn a_change_to_what_somebody_else_changed_meanwhile_is_refused() {
 #[test]
 fn the_first_subject_makes_rules_and_its_deletion_does_not_end_them() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     let ann = SubjectRules { groups: Vec::new(), ..house().subjects[0].clone() };
     gallery
@@ -149,7 +158,7 @@ fn the_first_subject_makes_rules_and_its_deletion_does_not_end_them() {
 
 fn open_again(gallery: Gallery, dir: &TempDir) -> Gallery {
     drop(gallery);
-    open(dir.path())
+    house_of(dir.path())
 }
 
 #[test]
@@ -162,7 +171,7 @@ fn another_process_s_changes_are_followed() {
         return;
     }
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     gallery.replace_rules(&tenant("acme"), &house(), Expected::Any).unwrap();
     let_in(&gallery, "ann-of-the-house");
     let_in(&gallery, "bob");
@@ -179,7 +188,7 @@ fn another_process_s_changes_are_followed() {
 #[test]
 fn who_is_inside_is_known_after_a_restart_until_they_are_forgiven() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     gallery.replace_rules(&tenant("acme"), &house(), Expected::Any).unwrap();
     let_in(&gallery, "bob");
     let gallery = open_again(gallery, &dir);
@@ -202,7 +211,7 @@ fn who_is_inside_is_known_after_a_restart_until_they_are_forgiven() {
 #[test]
 fn names_are_nowhere_in_the_clear_and_deleting_destroys_the_secret() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     gallery.replace_rules(&tenant("acme"), &house(), Expected::Any).unwrap();
     let_in(&gallery, "ann-of-the-house");
     let secrets = || {
@@ -228,7 +237,7 @@ fn names_are_nowhere_in_the_clear_and_deleting_destroys_the_secret() {
 #[test]
 fn deleting_a_subject_deletes_its_rules_and_whereabouts() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     gallery.replace_rules(&acme, &house(), Expected::Any).unwrap();
     for name in ["ann-of-the-house", "bob"] {
@@ -251,7 +260,7 @@ fn deleting_a_subject_deletes_its_rules_and_whereabouts() {
 #[test]
 fn what_cannot_be_read_denies_and_check_names_it() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     gallery.replace_rules(&acme, &house(), Expected::Any).unwrap();
     let_in(&gallery, "bob");
@@ -297,7 +306,7 @@ fn what_cannot_be_read_denies_and_check_names_it() {
 #[test]
 fn subjects_are_listed_by_pages_and_all_of_them() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     let ids: Vec<String> = (0..57).map(|n| format!("subject {n}")).collect();
     let one = |id: &String| SubjectRules { id: id.clone(), groups: Vec::new(), ..house().subjects[0].clone() };
@@ -322,7 +331,7 @@ fn subjects_are_listed_by_pages_and_all_of_them() {
 #[test]
 fn many_subjects_are_taken_in_quickly_and_one_change_costs_little() {
     let dir = folder();
-    let gallery = open(dir.path());
+    let gallery = house_of(dir.path());
     let acme = tenant("acme");
     let mut rules = house();
     let one = |n: usize| SubjectRules { id: format!("EMP-{n:06}"), ..house().subjects[0].clone() };
@@ -355,7 +364,7 @@ fn many_subjects_are_taken_in_quickly_and_one_change_costs_little() {
 #[test]
 fn a_door_never_waits_for_whoever_writes() {
     let dir = folder();
-    let gallery = Arc::new(open(dir.path()));
+    let gallery = Arc::new(house_of(dir.path()));
     gallery.replace_rules(&tenant("acme"), &house(), Expected::Any).unwrap();
     // Somebody holds the write lock all the while, as a slow disk would.
     let writer = gallery.write().unwrap();

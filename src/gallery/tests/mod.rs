@@ -8,7 +8,9 @@ mod model;
 mod pages;
 mod sealing;
 mod speed;
+mod subjects;
 mod tenants;
+mod transfer;
 mod usage;
 
 use std::{path::Path, sync::Arc};

@@ -231,6 +231,8 @@ fn of_a_deleted_tenant_nothing_can_be_found_or_opened() {
     // One of the same name inherits neither faces nor rules nor a limit.
     let late = gallery.enroll_in(&acme, new("eve", 20)).unwrap_err();
     assert_eq!(late.kind(), Kind::NotFound, "a call that began before brings nothing back");
+    let rules = serde_json::from_value(serde_json::json!({"subjects": [{"id": "eve"}]})).unwrap();
+    assert_eq!(gallery.replace_rules(&acme, &rules, Expected::Any).unwrap_err().kind(), Kind::NotFound);
     assert!(gallery.tenants().unwrap().iter().all(|tenant| tenant.name != acme));
     gallery.add_tenant(&acme, None).unwrap();
     gallery.enroll_in(&acme, new("eve", 20)).unwrap();

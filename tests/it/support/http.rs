@@ -110,9 +110,26 @@ pub fn receive(stream: &mut TcpStream) -> Reply {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    let body = &raw[end + 4..];
+    let headers: Vec<(String, String)> = headers;
+    let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+    let body = if chunked { &dechunked(&raw[end + 4..])[..] } else { &raw[end + 4..] };
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).expect("every body is JSON") };
     Reply { status: status.expect("a status line"), headers, body }
+}
+
+/// A body that came in chunks (RFC 9112, 7.1), which must be all there.
+fn dechunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|pair| pair == b"\r\n").expect("a chunk's length");
+        let length = std::str::from_utf8(&rest[..line]).expect("a length is ASCII");
+        let length = usize::from_str_radix(length, 16).expect("a length is hexadecimal");
+        if length == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..][..length]);
+        rest = &rest[line + 2 + length + 2..];
+    }
 }
 
 /// Everything until the server closes the connection.

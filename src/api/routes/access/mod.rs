@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, rejection::BytesRejection, rejection::PathRejection, rejection::QueryRejection},
+    extract::{Path, rejection::BytesRejection, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get},
@@ -22,6 +22,7 @@ use axum::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use super::{Pairs, read};
 use crate::{
     access::rules::{Area, Calendar, Door, Group, Interlock, Schedule},
     api::{State, error::Failure, values::Values},
@@ -47,15 +48,12 @@ pub(in crate::api) fn router() -> Router<Arc<State>> {
     items::routes::<Group>(router)
 }
 
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 pub(super) type Name = Result<Path<String>, PathRejection>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// Reads a query, of which every parameter must be known: a misspelt `at` would ask about another time.
 fn query(query: Pairs, known: &[&str]) -> Result<Values> {
-    let Query(pairs) =
-        query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
-    let values = Values::from_pairs(pairs)?;
+    let values = read(query)?;
     if let Some(other) = values.names().find(|name| !known.contains(name)) {
         let message = format!(
             "'{}' is not a parameter of this call",
@@ -82,6 +80,14 @@ pub(super) fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
         return Err(Error::new(Kind::TooLarge, format!("the body has more than {most} bytes")));
     }
     rulebook::read(&bytes).map_err(unfit)
+}
+
+/// The same of a body that holds no rules.
+pub(super) fn fields<T: DeserializeOwned>(sent: Body, most: usize) -> Result<T> {
+    body(sent, most).map_err(|error| match error.kind() {
+        Kind::InvalidRules => Error::new(Kind::InvalidField, error.message()),
+        _ => error,
+    })
 }
 
 /// JSON that is none, or that is not what this call takes. The parser's words name the key and its place.

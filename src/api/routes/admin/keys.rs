@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body;
+use super::{body, done, listed};
 use crate::{
     api::{
         State,
@@ -45,7 +45,7 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator):
     let gallery = Arc::clone(&state.gallery);
     let mut keys = blocking(move || gallery.keys()).await?;
     keys.retain(|key| operator.owns(&key.tenant));
-    Ok(Json(json!({ "success": true, "count": keys.len(), "keys": keys })).into_response())
+    listed("keys", &keys)
 }
 
 /// The secret is in this answer and nowhere else.
@@ -103,7 +103,7 @@ pub(super) async fn revoke(
     let id = name(path)?;
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.revoke_key_if(&id, |key| own(&operator, key))).await?;
-    Ok(Json(json!({ "success": true })).into_response())
+    done()
 }
 
 /// A new key, with its secret.

@@ -9,16 +9,15 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
+    response::IntoResponse,
     routing::{delete, get, post, put},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
-use super::access::{self, Body};
-use crate::{
-    api::State,
-    error::{Error, Kind, Result},
-};
+use super::access::{self, Answered, Body};
+use crate::{api::State, error::Result};
 
 /// Longest body, in bytes.
 const LONGEST: usize = 4 << 10;
@@ -34,11 +33,16 @@ pub(in crate::api) fn router() -> Router<Arc<State>> {
         .route("/tenants/{tenant}/limit", put(tenants::limit))
 }
 
+fn done() -> Answered {
+    Ok(Json(json!({ "success": true })).into_response())
+}
+
+/// All of something, called `what`.
+fn listed(what: &str, items: &[impl Serialize]) -> Answered {
+    Ok(Json(json!({ "success": true, "count": items.len(), what: items })).into_response())
+}
+
 /// A body of JSON.
 fn body<T: DeserializeOwned>(sent: Body) -> Result<T> {
-    access::body(sent, LONGEST).map_err(|error| match error.kind() {
-        // It is no rules that are wrong here.
-        Kind::InvalidRules => Error::new(Kind::InvalidField, error.message()),
-        _ => error,
-    })
+    access::fields(sent, LONGEST)
 }

@@ -6,7 +6,7 @@ use axum::{Extension, Json, extract::State as Shared, response::IntoResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body;
+use super::{body, done, listed};
 use crate::{
     api::{
         State,
@@ -39,7 +39,7 @@ pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator):
     local(&operator)?;
     let gallery = Arc::clone(&state.gallery);
     let tenants = blocking(move || gallery.tenants()).await?;
-    Ok(Json(json!({ "success": true, "count": tenants.len(), "tenants": tenants })).into_response())
+    listed("tenants", &tenants)
 }
 
 pub(super) async fn make(
@@ -54,7 +54,7 @@ pub(super) async fn make(
     about.tenant(&tenant);
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.add_tenant(&tenant, wanted.max_faces)).await?;
-    Ok(Json(json!({ "success": true })).into_response())
+    done()
 }
 
 pub(super) async fn limit(
@@ -68,7 +68,7 @@ pub(super) async fn limit(
     let limit: Limit = body(sent)?;
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.limit_tenant(&tenant, limit.max_faces)).await?;
-    Ok(Json(json!({ "success": true })).into_response())
+    done()
 }
 
 /// All of it is gone for good when the answer is given.

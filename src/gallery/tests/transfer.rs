@@ -1,0 +1,138 @@
+//! A tenant's enrolments as a file: out of one gallery and into another.
+
+use std::sync::Arc;
+
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use super::*;
+
+fn file(gallery: &Arc<Gallery>, name: &str) -> Vec<u8> {
+    let mut export = Export::new(Arc::clone(gallery), tenant(name)).unwrap();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = export.next_chunk().unwrap() {
+        bytes.extend(chunk);
+    }
+    bytes
+}
+
+fn taken(gallery: &Arc<Gallery>, file: &[u8]) -> Result<Imported> {
+    gallery.ensure_tenant(&tenant("acme")).unwrap();
+    let mut import = Import::new(Arc::clone(gallery), tenant("acme"))?;
+    for line in file.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        import.take(line)?;
+    }
+    import.finish()
+}
+
+fn full(dir: &Path) -> Arc<Gallery> {
+    let gallery = Arc::new(open(dir));
+    let acme = tenant("acme");
+    for seed in 0..600 {
+        let mut enrolment = with_metadata(new(&format!("s{}", seed % 150), seed), 30);
+        enrolment.liveness_score = (seed % 2 == 0).then_some(0.5);
+        enrolment.source = (seed % 3 == 0).then(|| "desk \"1\"".to_owned());
+        gallery.enroll(&acme, enrolment).unwrap();
+    }
+    let suspended = SubjectChange { active: Some(false), ..SubjectChange::default() };
+    gallery.change(&acme, &subject("s7"), &suspended).unwrap();
+    gallery.enroll(&tenant("globex"), new("theirs", 9_000)).unwrap();
+    let id = gallery.list(&acme, &ListFilter::default()).unwrap().enrolments[0].id;
+    gallery.record_verification(&acme, &id).unwrap();
+    gallery
+}
+
+fn listed(gallery: &Gallery) -> Vec<Enrolment> {
+    let filter = ListFilter { active_only: false, limit: 1000, ..ListFilter::default() };
+    gallery.list(&tenant("acme"), &filter).unwrap().enrolments
+}
+
+#[test]
+fn what_is_imported_is_what_was_exported_template_for_template() {
+    let (dir, other) = (folder(), folder());
+    let gallery = full(dir.path());
+    let exported = file(&gallery, "acme");
+    let text = String::from_utf8(exported.clone()).unwrap();
+    assert!(!text.contains("theirs") && text.lines().count() == 1 + 1 + 600 + 1);
+    let moved = Arc::new(open(other.path()));
+    let done = taken(&moved, &exported).unwrap();
+    assert_eq!(done, Imported { imported: 600, already_there: 0, foreign: 0, suspended: 1 });
+    assert_eq!(listed(&moved), listed(&gallery));
+    for seed in 0..600 {
+        let found = |gallery: &Gallery| gallery.search(&tenant("acme"), &face(seed), 1, 0.9).unwrap();
+        assert_eq!(found(&moved), found(&gallery));
+    }
+    assert!(!moved.subject(&tenant("acme"), &subject("s7")).unwrap().active);
+    // All but the time of its making, and so the last digest.
+    let body = |file: &[u8]| file.split(|&b| b == b'\n').skip(1).take(601).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    assert!(body(&file(&moved, "acme")) == body(&exported));
+    assert_eq!(taken(&moved, &exported).unwrap(), Imported { already_there: 600, suspended: 1, ..Imported::default() });
+    assert_eq!(listed(&moved).len(), 600);
+    assert_sound(&moved);
+}
+
+#[test]
+fn a_cut_file_is_told_and_the_whole_one_goes_on_from_there() {
+    let (dir, other) = (folder(), folder());
+    let exported = file(&full(dir.path()), "acme");
+    let moved = Arc::new(open(other.path()));
+    let lines: Vec<&[u8]> = exported.split_inclusive(|&byte| byte == b'\n').collect();
+    let error = taken(&moved, &lines[..400].concat()).unwrap_err();
+    assert!(error.message().contains("cut"), "{error}");
+    assert_eq!(listed(&moved).len(), 398);
+    let done = taken(&moved, &exported).unwrap();
+    assert_eq!((done.imported, done.already_there), (202, 398));
+    assert_sound(&moved);
+}
+
+#[test]
+fn a_file_that_was_changed_anywhere_is_refused() {
+    let (dir, other) = (folder(), folder());
+    let gallery = Arc::new(open(dir.path()));
+    for seed in 0..3 {
+        gallery.enroll(&tenant("acme"), new("anna", seed)).unwrap();
+    }
+    let exported = file(&gallery, "acme");
+    let moved = Arc::new(open(other.path()));
+    let length = exported.len();
+    TestRunner::new(ProptestConfig::with_cases(300))
+        .run(&(0..length, 1u8..=255), |(at, flip)| {
+            let mut changed = exported.clone();
+            changed[at] ^= flip;
+            let error = taken(&moved, &changed).map(|_| ()).unwrap_err();
+            prop_assert_eq!(error.kind(), Kind::InvalidField);
+            prop_assert!(!error.to_string().contains("anna"), "an error never says what the line holds");
+            Ok(())
+        })
+        .unwrap();
+    let lines: Vec<&[u8]> = exported.split_inclusive(|&byte| byte == b'\n').collect();
+    let of = |order: &[usize]| order.iter().flat_map(|&line| lines[line].to_vec()).collect::<Vec<u8>>();
+    for order in [
+        &[0, 2, 1, 3, 4][..],
+        &[0, 1, 2, 4],
+        &[1, 2, 3, 4],
+        &[0, 1, 2, 3, 3, 4],
+        &[0, 0, 1, 2, 3, 4],
+        &[0, 1, 2, 3, 4, 4],
+    ] {
+        assert_eq!(taken(&moved, &of(order)).unwrap_err().kind(), Kind::InvalidField, "{order:?}");
+    }
+    let done = taken(&moved, &exported).unwrap();
+    assert_eq!((done.imported + done.already_there, listed(&moved).len()), (3, 3));
+}
+
+#[test]
+fn the_limits_of_the_place_hold_and_anothers_model_is_kept_apart() {
+    let (dir, other) = (folder(), folder());
+    let exported = file(&full(dir.path()), "acme");
+    let moved = Arc::new(Gallery::open(&settings(other.path()), "another-recogniser", Arc::new(clock())).unwrap());
+    moved.add_tenant(&tenant("acme"), Some(300)).unwrap();
+    assert_eq!(taken(&moved, &exported).unwrap_err().kind(), Kind::CapacityReached);
+    assert_eq!(listed(&moved).len(), 256, "whole transactions");
+    moved.limit_tenant(&tenant("acme"), None).unwrap();
+    let done = taken(&moved, &exported).unwrap();
+    assert_eq!((done.imported, done.foreign), (344, 344));
+    assert!(moved.search(&tenant("acme"), &face(3), 10, -1.0).unwrap().is_empty());
+    assert_eq!(moved.stats().unwrap().foreign, 600);
+    assert_eq!(Import::new(Arc::clone(&moved), tenant("nobody")).err().unwrap().kind(), Kind::NotFound);
+    assert_sound(&moved);
+}

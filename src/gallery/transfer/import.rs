@@ -1,0 +1,203 @@
+//! Reading the file.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{FORMAT, LONGEST_LINE, Line, Portable, template};
+use crate::{
+    error::{Error, Kind, Result},
+    gallery::{
+        Gallery,
+        enrol::{check_score, check_source, id_key},
+        ids::{SubjectId, TenantId},
+        record::{Header, Secret, microseconds},
+        seal::new_secret,
+        store::{Room, Tenant, Writer},
+    },
+};
+
+/// Lines that are stored in one transaction.
+const AT_ONCE: usize = 256;
+
+/// What an import came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// Embeddings that are stored now and were not before.
+    pub imported: u64,
+    /// Embeddings that were there already; they stay as they are.
+    pub already_there: u64,
+    /// Of the imported ones, those of another recogniser than the loaded one: they are kept and listed, never matched.
+    pub foreign: u64,
+    /// Subjects that were suspended.
+    pub suspended: u64,
+}
+
+/// A file on its way into a tenant's gallery.
+///
+/// What it has taken is stored even where the file turns out to be cut: taken in again, it goes on, for what is there already is
+/// passed over.
+pub struct Import {
+    gallery: Arc<Gallery>,
+    tenant: TenantId,
+    digest: blake3::Hasher,
+    /// The number of the line that is read next, from 1.
+    line: u64,
+    waiting: Vec<Portable>,
+    embeddings: u64,
+    so_far: Imported,
+    ended: bool,
+}
+
+impl Import {
+    /// Into a tenant, who must be there. The file may be another tenant's.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such tenant.
+    pub fn new(gallery: Arc<Gallery>, tenant: TenantId) -> Result<Self> {
+        gallery.existing(&*gallery.store.read()?, &tenant)?;
+        Ok(Self {
+            gallery,
+            tenant,
+            digest: blake3::Hasher::new(),
+            line: 1,
+            waiting: Vec::new(),
+            embeddings: 0,
+            so_far: Imported::default(),
+            ended: false,
+        })
+    }
+
+    /// Takes the next line, without its end.
+    ///
+    /// # Errors
+    /// `InvalidField` where it is no line of an export, damaged, or not what may come here, with its number;
+    /// `CapacityReached`, `StorageFull`.
+    pub fn take(&mut self, line: &[u8]) -> Result<()> {
+        let number = self.line;
+        self.line += 1;
+        self.take_line(line).map_err(|error| error.within(&format!("line {number}")))
+    }
+
+    /// Ends the import.
+    ///
+    /// # Errors
+    /// `InvalidField` where the file has no end: it was cut.
+    pub fn finish(mut self) -> Result<Imported> {
+        self.store()?;
+        if self.ended {
+            return Ok(self.so_far);
+        }
+        Err(Error::new(Kind::InvalidField, "the file is cut: its last line is missing")
+            .help("what it has is stored; take in the whole file to go on"))
+    }
+
+    fn take_line(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() > LONGEST_LINE {
+            return Err(refused(&format!("it is longer than {LONGEST_LINE} bytes")));
+        }
+        if self.ended {
+            return Err(refused("it stands behind the end"));
+        }
+        let line = Line::read(bytes)?;
+        if let Line::End { embeddings, digest } = &line {
+            let all = self.digest.finalize().to_hex();
+            if *embeddings != self.embeddings || *digest != all.as_str() {
+                return Err(refused("lines before it are missing, were added or stand elsewhere"));
+            }
+        }
+        self.digest.update(bytes).update(b"\n");
+        match (line, self.line) {
+            (Line::Start { format: FORMAT, .. }, 2) => Ok(()),
+            (Line::Start { format, .. }, 2) => {
+                Err(refused(&format!("the file has form {format}, this version reads {FORMAT}")))
+            }
+            (Line::Start { .. }, _) => Err(refused("another file begins here")),
+            (_, 2) => Err(refused("the file does not begin with its start")),
+            (Line::Suspended { subject_id }, _) => self.suspend(&subject_id),
+            (Line::Embedding(portable), _) => {
+                self.embeddings += 1;
+                self.waiting.push(*portable);
+                if self.waiting.len() < AT_ONCE { Ok(()) } else { self.store() }
+            }
+            (Line::End { .. }, _) => {
+                self.ended = true;
+                self.store()
+            }
+        }
+    }
+
+    /// Before the first embedding of it comes: so it is never active, not for a moment.
+    fn suspend(&mut self, subject: &SubjectId) -> Result<()> {
+        let mut writer = self.gallery.write()?;
+        let row = self.gallery.existing(writer.txn(), &self.tenant)?;
+        self.gallery.suspend(&mut writer, row.number, subject)?;
+        writer.commit(Room::Configured)?;
+        self.so_far.suspended += 1;
+        self.gallery.catch_up().map(drop)
+    }
+
+    /// Stores what waits.
+    fn store(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let gallery = Arc::clone(&self.gallery);
+        let mut writer = gallery.write()?;
+        let mut row = gallery.existing(writer.txn(), &self.tenant)?;
+        let mut done = self.so_far;
+        for portable in waiting {
+            let foreign = portable.model != gallery.model;
+            if gallery.store_portable(&mut writer, &mut row, portable)? {
+                done.imported += 1;
+                done.foreign += u64::from(foreign);
+            } else {
+                done.already_there += 1;
+            }
+        }
+        writer.commit(Room::Configured)?;
+        self.so_far = done;
+        gallery.catch_up().map(drop)
+    }
+}
+
+impl Gallery {
+    /// Whether it was not there.
+    fn store_portable(&self, writer: &mut Writer<'_>, row: &mut Tenant, portable: Portable) -> Result<bool> {
+        let within = |error: Error| error.within(&format!("embedding {}", portable.id));
+        if self.store.ids.get(writer.txn(), &id_key(row.number, &portable.id))?.is_some() {
+            return Ok(false);
+        }
+        check_score("quality_score", portable.quality_score).map_err(within)?;
+        portable.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score)).map_err(within)?;
+        check_source(portable.enrollment_source.as_deref()).map_err(within)?;
+        portable.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata)).map_err(within)?;
+        let embedding = template(&portable.embedding).ok_or_else(|| within(refused("its template is none")))?;
+        if portable.model.is_empty() {
+            return Err(within(refused("it names no model")));
+        }
+        let secret = Secret { embedding, source: portable.enrollment_source, metadata: portable.metadata };
+        let header = Header {
+            active: portable.active && !self.is_suspended(writer.txn(), row.number, &portable.subject_id)?,
+            verification_count: portable.verification_count,
+            last_verified: portable.last_verified_at.map(microseconds),
+            tenant: row.number,
+            id: writer.next("next_id")?,
+            embedding: portable.id,
+            slot: writer.take_slot(&*new_secret()?)?,
+            created: microseconds(portable.created_at),
+            quality: portable.quality_score,
+            liveness: portable.liveness_score,
+            model: portable.model,
+            subject: portable.subject_id,
+        };
+        self.put_record(writer, row, &header, &secret)?;
+        self.retire(writer, row.number, &header.subject)?;
+        Ok(true)
+    }
+}
+
+fn refused(what: &str) -> Error {
+    Error::new(Kind::InvalidField, what.to_owned())
+}
