@@ -15,7 +15,10 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, meta
 use crate::error::{Context, Error, Kind, Result};
 
 pub mod jpeg;
+mod portrait;
 mod sniff;
+
+pub use self::portrait::portrait;
 
 /// How much an image may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

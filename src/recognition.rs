@@ -19,7 +19,7 @@ use crate::{
     error::{Context, Error, Kind, Result},
     intake,
     vision::{
-        Embedding, Face,
+        Embedding, Face, Rect,
         engine::{Calibration, Engine, Session},
         quality::{self, Quality},
     },
@@ -317,6 +317,14 @@ impl Recognition {
         self.submit(move |recogniser| recogniser.compare(&first, &second)).await
     }
 
+    /// As [`intake::portrait`], of a photograph that was looked at before.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
+    pub async fn portrait(&self, file: Vec<u8>, area: Rect) -> Result<Vec<u8>> {
+        self.submit(move |recogniser| intake::portrait(&file, &recogniser.image_limits, &area)).await
+    }
+
     /// What makes similarities of cosines.
     pub fn calibration(&self) -> &Calibration {
         self.engine.calibration()
@@ -403,7 +411,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vision::{Landmarks, Rect};
+    use crate::vision::Landmarks;
 
     fn face(side: f32) -> Face {
         let area = Rect { left: 0.0, top: 0.0, width: side, height: side };

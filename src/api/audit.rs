@@ -1,7 +1,7 @@
 //! The record of calls: whoever uses or changes a template, a rule, a key or a tenant stands in the journal with it, whatever
 //! came of it.
 //!
-//! Reading is not recorded: no call gives a template out. Calls without a valid key are in the log alone, or strangers could
+//! Reading is not recorded, but for photographs; what gives templates out is a `POST`. Calls without a valid key are in the log alone, or strangers could
 //! fill the journal.
 
 use std::sync::Arc;
@@ -30,6 +30,9 @@ const UNKNOWN: &str = "unknown";
 
 /// The tenant of a call that is about none, or does not say which.
 const NO_TENANT: &str = "-";
+
+/// How the one path ends that gives out what people look like.
+const PHOTOGRAPH: &str = "/photograph";
 
 /// What a call is about: an extension of its request, in which its handler says what only it knows.
 #[derive(Clone, Default)]
@@ -99,7 +102,9 @@ pub(super) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    if matches!(*request.method(), Method::GET | Method::HEAD) && !route.ends_with(PHOTOGRAPH) {
         return next.run(request).await;
     }
     if !state.journal.has_room() && *request.method() != Method::DELETE {
@@ -115,7 +120,6 @@ pub(super) async fn layer(
     };
     let about = About::of(params);
     request.extensions_mut().insert(about.clone());
-    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
     let call = format!("{} {route}", request.method());
     let mut line = Line { journal: &state.journal, call, by, tenant, about, outcome: UNKNOWN };
     let response = next.run(request).await;

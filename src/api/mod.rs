@@ -140,6 +140,8 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route("/embeddings", needs(Right::Read, get(routes::embeddings::list)))
         .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
         .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
+        .route("/embeddings/{embedding_id}/photograph", needs(Right::Admin, get(routes::photographs::get)))
+        .route("/export", needs(Right::Transfer, post(routes::transfer::export)))
         .route("/compare", needs(Right::Match, post(routes::compare::compare)))
         .route("/subjects", needs(Right::Read, get(routes::subjects::list)))
         .route("/subjects/{subject_id}", needs(Right::Read, get(routes::subjects::get)))

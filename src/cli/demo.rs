@@ -64,6 +64,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
             liveness_score: probe.liveness,
             source: Some("demo".into()),
             metadata: None,
+            photograph: None,
         },
     )?;
     out.say(format_args!("  enrolled   {} (quality {:.2})", args.enrolled.display(), probe.quality.score));

@@ -169,6 +169,7 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
                 liveness_score: probe.liveness,
                 source: Some(args.source.clone()),
                 metadata: metadata.clone(),
+                photograph: None,
             },
         )?;
         context.out.result(&enrolment, |enrolment| {

@@ -36,6 +36,7 @@ impl Gallery {
         check.lists()?;
         check.index()?;
         check.access()?;
+        check.photographs()?;
         check.secrets()?;
         Ok(CheckReport { stats: self.count(&txn)?, findings: check.findings })
     }
@@ -191,6 +192,27 @@ impl Check<'_> {
                     format!("the rules of tenant {tenant} cannot all be used, so some or all are denied"),
                     RESTORE_RULES,
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// Every photograph must be of an embedding, and readable.
+    fn photographs(&mut self) -> Result<()> {
+        let (gallery, txn, tenants) = (self.gallery, self.txn, &self.tenants);
+        let mut found = Vec::new();
+        let tenant_of = |id: u64| {
+            let bytes = gallery.store.records.get(txn, &id.to_be_bytes()).ok().flatten()?;
+            tenants.get(&Header::parse(bytes)?.0.tenant).cloned()
+        };
+        gallery.check_photographs(txn, tenant_of, |id, slot, opens| found.push((id, slot, opens)))?;
+        for (id, slot, opens) in found {
+            let name = format!("the photograph of record {id}");
+            if let Some(slot) = slot {
+                self.own_slot(slot, name.clone());
+            }
+            if !opens && gallery.store.photographs.get(&*gallery.store.read()?, &id.to_be_bytes())?.is_some() {
+                self.find(format!("{name} cannot be opened, or is of no record"), RESTORE);
             }
         }
         Ok(())

@@ -44,6 +44,7 @@ impl Gallery {
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
         check_source(new.source.as_deref())?;
         new.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata))?;
+        let photograph = new.photograph;
         let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
 
         let mut writer = self.write()?;
@@ -65,6 +66,9 @@ impl Gallery {
             subject: new.subject,
         };
         self.put_record(&mut writer, &mut row, &header, &secret)?;
+        if let Some(jpeg) = photograph.filter(|_| self.settings.keep_photographs) {
+            self.put_photograph(&mut writer, &row, header.id, &jpeg)?;
+        }
         self.retire(&mut writer, row.number, &header.subject)?;
         writer.commit(Room::Configured)?;
         self.follow();
@@ -190,6 +194,7 @@ impl Gallery {
             self.store.subjects.delete(txn, &subject_key(row.number, &header.subject, Some(&header.embedding)))?;
             writer.release_slot(header.slot)?;
             slots.push(header.slot);
+            self.drop_photograph(&mut writer, id, &mut slots)?;
             writer.log(Change::Removed, row.number, id)?;
             let rest = subject_key(row.number, &header.subject, None);
             if self.store.subjects.prefix_iter(writer.txn(), &rest)?.next().is_none() {
@@ -222,7 +227,7 @@ impl Gallery {
         .collect()
     }
 
-    fn internal_id(&self, txn: &View<'_>, tenant: &Tenant, id: &EmbeddingId) -> Result<u64> {
+    pub(super) fn internal_id(&self, txn: &View<'_>, tenant: &Tenant, id: &EmbeddingId) -> Result<u64> {
         internal_id(self.store.ids.get(txn, &id_key(tenant.number, id))?.ok_or_else(embedding_not_found)?)
     }
 

@@ -24,6 +24,7 @@ mod index;
 mod keys;
 mod lifetime;
 mod pages;
+mod photographs;
 mod query;
 mod record;
 mod rights;

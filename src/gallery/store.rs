@@ -19,6 +19,7 @@
 //! | `presence` | tenant u32, subject's digest u64 | where a subject is, sealed |
 //! | `seen` | tenant u32, subject's digest u64 | where and when a subject was recognised last, sealed |
 //! | `suspended` | tenant u32, subject, a zero byte | since when nobody is to recognise them, microseconds since 1970, i64 |
+//! | `photographs` | internal id u64 | the photograph of an enrolment, sealed, see [`photographs`](super::photographs) |
 //! | `log` | sequence u64 | what changed u8, tenant u32, internal id or digest u64; the newest [`LOG_KEPT`] entries |
 //! | `slots` | slot u32 | nothing; the slots of `seal.keys` that are free, see [`slots`](super::slots) |
 //!
@@ -121,6 +122,7 @@ pub(super) struct Store {
     pub presence: Table,
     pub seen: Table,
     pub suspended: Table,
+    pub photographs: Table,
     log: Table,
     free_slots: Table,
 }
@@ -146,7 +148,21 @@ impl Store {
         env.clear_stale_readers()?;
         refuse_unknown_format(&env, dir)?;
         let txn = env.write_txn()?;
-        let [meta, tenants, records, ids, subjects, keys, access, presence, seen, suspended, log, free_slots] = env
+        let [
+            meta,
+            tenants,
+            records,
+            ids,
+            subjects,
+            keys,
+            access,
+            presence,
+            seen,
+            suspended,
+            photographs,
+            log,
+            free_slots,
+        ] = env
             .create_databases_and_commit(txn, |opener, txn| -> heed::Result<_> {
                 let mut table = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
                 Ok(CommitOrAbort::<_, ()>::Commit([
@@ -160,6 +176,7 @@ impl Store {
                     table("presence")?,
                     table("seen")?,
                     table("suspended")?,
+                    table("photographs")?,
                     table("log")?,
                     table("slots")?,
                 ]))
@@ -180,6 +197,7 @@ impl Store {
             presence,
             seen,
             suspended,
+            photographs,
             log,
             free_slots,
         })
@@ -218,6 +236,7 @@ impl Store {
             self.presence,
             self.seen,
             self.suspended,
+            self.photographs,
             self.log,
             self.free_slots,
         ];

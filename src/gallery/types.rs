@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::{
     Rights,
@@ -30,6 +31,8 @@ pub struct Settings {
     pub keep_active: usize,
     /// Longest `metadata` of an enrolment, in bytes of JSON, 2 to 65,536.
     pub max_metadata_bytes: usize,
+    /// Whether the API keeps a small photograph of each enrolment's face, sealed: some 30 kB of `max_mb` each.
+    pub keep_photographs: bool,
 }
 
 impl Settings {
@@ -52,12 +55,18 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dir: PathBuf::from("data/gallery"), max_mb: 512, keep_active: 5, max_metadata_bytes: 4096 }
+        Self {
+            dir: PathBuf::from("data/gallery"),
+            max_mb: 512,
+            keep_active: 5,
+            max_metadata_bytes: 4096,
+            keep_photographs: false,
+        }
     }
 }
 
 /// A face to be enrolled.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewEnrolment {
     /// Whose face.
     pub subject: SubjectId,
@@ -71,6 +80,15 @@ pub struct NewEnrolment {
     pub source: Option<String>,
     /// Whatever the client wants back with each match; at most [`Settings::max_metadata_bytes`] of JSON.
     pub metadata: Option<Map<String, Value>>,
+    /// A JPEG of the face, kept where [`Settings::keep_photographs`] says so.
+    pub photograph: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for NewEnrolment {
+    /// Neither template nor photograph.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewEnrolment").field("subject", &self.subject).finish_non_exhaustive()
+    }
 }
 
 /// An enrolment as it stands in the store, without its vector.

@@ -41,6 +41,7 @@ fn use_the_api(daemon: &Daemon, key: &str, reader: &str) -> usize {
     assert_eq!(call("POST", "/verify/EMP-002", Some(&probe())).code(), "subject_not_found");
     assert_eq!(daemon.call("POST", &format!("{BASE}/search"), Some(reader), Some(&probe())).code(), "forbidden");
     let id = enrolled.body["embeddingId"].as_str().expect("an id");
+    assert_eq!(call("GET", &format!("/embeddings/{id}/photograph"), None).code(), "not_found", "none is kept");
     assert_eq!(call("DELETE", &format!("/embeddings/{id}"), None).status, 200);
     assert_eq!(call("DELETE", "/embeddings?subject_id=EMP-001", None).code(), "subject_not_found");
     // Not recorded: it only reads, or nobody knows who it was.
@@ -48,7 +49,7 @@ fn use_the_api(daemon: &Daemon, key: &str, reader: &str) -> usize {
     assert_eq!(daemon.call("POST", &format!("{BASE}/search"), Some("wrong"), Some(&probe())).status, 401);
     let unruled = daemon.call("DELETE", "/v1/access/subjects/EMP-003", Some(key), None);
     assert_eq!(unruled.code(), "subject_not_found");
-    9
+    10
 }
 
 #[test]
@@ -75,12 +76,13 @@ fn whoever_uses_or_changes_a_template_stands_in_the_journal() {
             (verify, Some("EMP-001"), "ok"),
             (verify, Some("EMP-002"), "subject_not_found"),
             ("POST /v1/face-matching/search", None, "forbidden"),
+            ("GET /v1/face-matching/embeddings/{embedding_id}/photograph", None, "not_found"),
             ("DELETE /v1/face-matching/embeddings/{embedding_id}", None, "ok"),
             ("DELETE /v1/face-matching/embeddings", Some("EMP-001"), "subject_not_found"),
             ("DELETE /v1/access/subjects/{subject_id}", Some("EMP-003"), "subject_not_found"),
         ]
     );
-    assert_eq!(entries[0]["embedding"], entries[6]["embedding"], "the one that was made was deleted");
+    assert_eq!(entries[0]["embedding"], entries[7]["embedding"], "the one that was made was deleted");
     let by = |key: &Value| json!(format!("key {}", key["id"].as_str().expect("an id")));
     for (at, entry) in entries.iter().enumerate() {
         assert_eq!(entry["by"], by(if at == 5 { &reader } else { &all }));

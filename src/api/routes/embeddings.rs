@@ -96,14 +96,20 @@ pub(in crate::api) async fn delete_one(
     id: Result<Path<String>, PathRejection>,
 ) -> Answer<Deleted> {
     // Every id that is not there answers in the same words, whether it cannot exist or is another tenant's.
-    let id: Option<EmbeddingId> = id.ok().and_then(|Path(id)| id.parse().ok());
-    let id = id.ok_or_else(|| Error::new(Kind::EmbeddingNotFound, NO_SUCH_EMBEDDING))?;
+    let id: EmbeddingId = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or_else(no_such_embedding)?;
     let gallery = Arc::clone(&state.gallery);
-    blocking(move || gallery.delete_embedding(&tenant, &id)).await.map_err(|failure| match failure.0.kind() {
-        Kind::EmbeddingNotFound => Failure::new(Kind::EmbeddingNotFound, NO_SUCH_EMBEDDING),
-        _ => failure,
-    })?;
+    blocking(move || gallery.delete_embedding(&tenant, &id)).await.map_err(tell_alike)?;
     Ok(Json(Deleted::one()))
 }
 
-const NO_SUCH_EMBEDDING: &str = "no such embedding is enrolled";
+pub(super) fn no_such_embedding() -> Error {
+    Error::new(Kind::EmbeddingNotFound, "no such embedding is enrolled")
+}
+
+/// An embedding that is not there in the words of one that cannot be.
+pub(super) fn tell_alike(failure: Failure) -> Failure {
+    match failure.0.kind() {
+        Kind::EmbeddingNotFound => no_such_embedding().into(),
+        _ => failure,
+    }
+}

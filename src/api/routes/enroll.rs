@@ -33,7 +33,13 @@ pub(in crate::api) async fn enroll(
     let metadata = form.values.metadata("metadata")?;
     let image = form.image()?;
 
-    let probe = state.recognition()?.enrolment(image).await?;
+    let recognition = state.recognition()?;
+    let kept = state.gallery.keeps_photographs().then(|| image.clone());
+    let probe = recognition.enrolment(image).await?;
+    let photograph = match kept {
+        Some(file) => Some(recognition.portrait(file, probe.face.area).await?.into()),
+        None => None,
+    };
     let enrolment = NewEnrolment {
         subject,
         embedding: probe.embedding,
@@ -41,6 +47,7 @@ pub(in crate::api) async fn enroll(
         liveness_score: liveness.map(|given| given as f32).or(probe.liveness),
         source,
         metadata,
+        photograph,
     };
     let gallery = Arc::clone(&state.gallery);
     let enrolled = blocking(move || gallery.enroll_in(&tenant, enrolment)).await?;

@@ -9,8 +9,10 @@ pub(super) mod embeddings;
 pub(super) mod enroll;
 pub(super) mod health;
 pub(super) mod metrics;
+pub(super) mod photographs;
 pub(super) mod search;
 pub(super) mod subjects;
+pub(super) mod transfer;
 pub(super) mod verify;
 
 use axum::extract::{Query, rejection::QueryRejection};

@@ -155,6 +155,7 @@ fn fill(out: Output, args: &Args, data: &Path) -> Result<()> {
                 liveness_score: None,
                 source: None,
                 metadata: None,
+                photograph: None,
             },
         )?;
         bar.inc(1);

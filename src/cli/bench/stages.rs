@@ -140,6 +140,7 @@ fn through_the_door(
             liveness_score: None,
             source: None,
             metadata: None,
+            photograph: None,
         },
     )?;
 

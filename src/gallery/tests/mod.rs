@@ -6,6 +6,7 @@ mod damage;
 mod full;
 mod model;
 mod pages;
+mod photographs;
 mod sealing;
 mod speed;
 mod subjects;
@@ -39,7 +40,13 @@ fn folder() -> TempDir {
 }
 
 fn settings(dir: &Path) -> Settings {
-    Settings { dir: dir.join("gallery"), max_mb: 128, keep_active: 3, max_metadata_bytes: 4096 }
+    Settings {
+        dir: dir.join("gallery"),
+        max_mb: 128,
+        keep_active: 3,
+        max_metadata_bytes: 4096,
+        keep_photographs: false,
+    }
 }
 
 fn clock() -> SimulatedClock {
@@ -80,6 +87,7 @@ fn new(name: &str, seed: u64) -> NewEnrolment {
         liveness_score: None,
         source: None,
         metadata: None,
+        photograph: None,
     }
 }
 

@@ -234,6 +234,7 @@ fn when_the_store_is_full_nothing_of_an_enrolment_is_kept() {
             liveness_score: None,
             source: None,
             metadata: None,
+            photograph: None,
         };
         server.gallery.enroll(&tenant, new).err()
     });

@@ -82,8 +82,15 @@ fn a_list_without_a_limit_is_whole_however_long_it_is() {
         raw[number as usize % DIMENSION] = 1.0;
         let subject: SubjectId = format!("s{}", number % 1_500).parse().expect("an id");
         let embedding = Embedding::normalised(&raw).expect("a vector");
-        let new =
-            NewEnrolment { subject, embedding, quality_score: 0.5, liveness_score: None, source: None, metadata: None };
+        let new = NewEnrolment {
+            subject,
+            embedding,
+            quality_score: 0.5,
+            liveness_score: None,
+            source: None,
+            metadata: None,
+            photograph: None,
+        };
         server.gallery.enroll(&tenant, new).expect("there is room");
     }
     let list = server.call("GET", "/embeddings?active_only=false", None).body;
