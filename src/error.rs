@@ -62,6 +62,10 @@ kinds! {
     PreconditionFailed => "precondition_failed", 412, 75;
     /// The rules contradict themselves; the message has the place, the help the cure.
     InvalidRules => "invalid_rules", 422, 65;
+    /// An `Idempotency-Key` came with another request before.
+    IdempotencyKeyReused => "idempotency_key_reused", 422, 65;
+    /// The request of this `Idempotency-Key` is under way.
+    RequestInProgress => "request_in_progress", 409, 75;
     /// A body with too many bytes that is no image.
     TooLarge => "too_large", 413, 65;
     /// The request took too long to arrive or to answer.

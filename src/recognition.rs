@@ -49,6 +49,9 @@ pub struct Settings {
     /// Most pixels of an image, seen before it is decoded: 10,000 to 200,000,000. An image being worked on takes three
     /// bytes a pixel, or a small multiple.
     pub max_image_pixels: u64,
+    /// Templates of photographs that are kept in memory, so that one that comes again skips the networks: 0 (none) to 100,000,
+    /// some 2 kB each.
+    pub cache: usize,
     /// What a face must be like to be enrolled.
     #[serde(deserialize_with = "quality::EnrolmentLimits::deserialize")]
     pub quality: quality::Limits,
@@ -61,6 +64,7 @@ impl Default for Settings {
             queue: 8,
             max_image_bytes: 10 << 20,
             max_image_pixels: 25_000_000,
+            cache: 256,
             quality: quality::Limits::enrolment(),
         }
     }
@@ -77,6 +81,7 @@ impl Settings {
             ("queue", self.queue as u64, 1, 1_000),
             ("max_image_bytes", self.max_image_bytes as u64, 1 << 10, 256 << 20),
             ("max_image_pixels", self.max_image_pixels, 10_000, 200_000_000),
+            ("cache", self.cache as u64, 0, 100_000),
         ];
         for (key, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
@@ -178,16 +183,6 @@ impl Recogniser {
         });
         let faces = looked_at.collect::<Result<_>>()?;
         Ok(Seen { size: image.dimensions(), count: found.len(), faces })
-    }
-
-    /// The cosine of the largest faces of two photographs, −1 to 1. One is decoded and let go before the other.
-    ///
-    /// # Errors
-    /// Those of [`Recogniser::probe`], saying of which photograph: `image1` or `image2`.
-    pub fn compare(&mut self, first: &[u8], second: &[u8]) -> Result<f32> {
-        let first = self.probe(first).map_err(|error| error.within("image1"))?;
-        let second = self.probe(second).map_err(|error| error.within("image2"))?;
-        Ok(first.embedding.cosine(&second.embedding))
     }
 
     /// [`Recogniser::probe`] of a picture that is decoded already.
@@ -307,14 +302,6 @@ impl Recognition {
     /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
     pub async fn detect(&self, file: Vec<u8>) -> Result<Seen> {
         self.submit(move |recogniser| recogniser.detect(&file)).await
-    }
-
-    /// As [`Recogniser::compare`].
-    ///
-    /// # Errors
-    /// As there; [`Kind::Busy`] where the queue is full; [`Kind::Internal`] where the work panicked.
-    pub async fn compare(&self, first: Vec<u8>, second: Vec<u8>) -> Result<f32> {
-        self.submit(move |recogniser| recogniser.compare(&first, &second)).await
     }
 
     /// As [`intake::portrait`], of a photograph that was looked at before.

@@ -110,18 +110,15 @@ pub(super) async fn layer(
     if !state.journal.has_room() && *request.method() != Method::DELETE {
         return Failure::new(Kind::Busy, "the journal takes no more calls at the moment").into_response();
     }
-    let (by, tenant) = {
-        let extensions = request.extensions();
-        let (operator, tenant) = (extensions.get::<Operator>(), extensions.get::<Tenant>());
-        let Some(operator) = operator else {
-            return Failure::new(Kind::Internal, "a call without its caller").into_response();
-        };
-        (operator.to_string(), tenant.map_or_else(|| NO_TENANT.to_owned(), |Tenant(tenant)| tenant.to_string()))
+    let extensions = request.extensions();
+    let Some(operator) = extensions.get::<Operator>().cloned() else {
+        return Failure::new(Kind::Internal, "a call without its caller").into_response();
     };
-    let about = About::of(params);
-    request.extensions_mut().insert(about.clone());
-    let call = format!("{} {route}", request.method());
-    let mut line = Line { journal: &state.journal, call, by, tenant, about, outcome: UNKNOWN };
+    let tenant = extensions.get::<Tenant>().map(|Tenant(tenant)| tenant.clone());
+    let caller = Caller { operator, tenant, call: format!("{} {route}", request.method()) };
+    let mut line = caller.line(&state, About::of(params));
+    request.extensions_mut().insert(line.about.clone());
+    request.extensions_mut().insert(caller);
     let response = next.run(request).await;
     line.outcome = match response.extensions().get::<Arc<Error>>() {
         Some(error) => error.kind().code(),
@@ -131,14 +128,52 @@ pub(super) async fn layer(
     response
 }
 
+/// Who calls what: an extension of the request, for calls that do many things and have each recorded.
+#[derive(Clone)]
+pub(super) struct Caller {
+    operator: Operator,
+    tenant: Option<TenantId>,
+    call: String,
+}
+
+impl Caller {
+    pub(super) fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// One of many things that the call does: what it is about, and its entry.
+    pub(super) fn item<'j>(&self, state: &'j State) -> (About, Line<'j>) {
+        let about = About::default();
+        (about.clone(), self.line(state, about))
+    }
+
+    fn line<'j>(&self, state: &'j State, about: About) -> Line<'j> {
+        Line {
+            journal: &state.journal,
+            call: self.call.clone(),
+            by: self.operator.to_string(),
+            tenant: self.tenant.as_ref().map_or_else(|| NO_TENANT.to_owned(), TenantId::to_string),
+            about,
+            outcome: UNKNOWN,
+        }
+    }
+}
+
 /// A call's entry, written when it is dropped: also when the client goes away and the rest is never run.
-struct Line<'j> {
+pub(super) struct Line<'j> {
     journal: &'j Journal,
     call: String,
     by: String,
     tenant: String,
     about: About,
     outcome: &'static str,
+}
+
+impl Line<'_> {
+    /// What came of it.
+    pub(super) fn ended(&mut self, outcome: Result<(), &Error>) {
+        self.outcome = outcome.map_or_else(|error| error.kind().code(), |()| OK);
+    }
 }
 
 impl Drop for Line<'_> {

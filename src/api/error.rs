@@ -55,6 +55,11 @@ struct Detail<'a> {
     request_id: &'a str,
 }
 
+/// An error within an answer that is otherwise fine: its code and what the client is told.
+pub(super) fn told(error: &Error) -> serde_json::Value {
+    serde_json::json!({ "code": code(error.kind()), "message": public_message(error) })
+}
+
 /// Turns a response that carries an [`Error`] into what the client gets. A response of an error status that carries none
 /// (made by a library) gets the words of its status. Others pass.
 pub(super) fn render(mut response: Response, request_id: &str) -> Response {
@@ -114,7 +119,9 @@ fn extra_headers(kind: Kind) -> Vec<(HeaderName, HeaderValue)> {
         Kind::MissingApiKey | Kind::InvalidApiKey => {
             vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]
         }
-        Kind::Busy | Kind::NotReady | Kind::RateLimited => vec![(header::RETRY_AFTER, RETRY_AFTER)],
+        Kind::Busy | Kind::NotReady | Kind::RateLimited | Kind::RequestInProgress => {
+            vec![(header::RETRY_AFTER, RETRY_AFTER)]
+        }
         // What follows on the connection is the rest of a body that nobody reads.
         Kind::RequestTimeout => vec![(header::CONNECTION, HeaderValue::from_static("close"))],
         _ => Vec::new(),

@@ -118,7 +118,7 @@ impl Form {
 }
 
 /// The bytes of a field, or `None` where there are more than `most`.
-async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
         if bytes.len() + chunk.len() > most {

@@ -40,7 +40,15 @@ pub(super) fn cors(origins: &[String]) -> Result<Option<CorsLayer>> {
     }
     let origins = origins.iter().map(|text| origin(text)).collect::<Result<Vec<_>>>()?;
     let own = |name: &'static str| HeaderName::from_static(name);
-    let told = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "x-request-id"].map(own);
+    let told = [
+        "embedding-cache",
+        "idempotency-replayed",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+        "x-request-id",
+    ]
+    .map(own);
     let asked = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH];
     let layer = CorsLayer::new()
         .allow_origin(origins)

@@ -2,22 +2,27 @@
 //! `docs/api.md` tells them to users, the rules below `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`,
 //! as `docs/door.md` does.
 //!
-//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `tls`), its id and
-//! log line (`edge`), what browsers may (`headers`), its time limit (`edge`), panics caught, how much its address and its key did lately (`limits`), the key that names the tenant
-//! and its rights (`auth`), the record of what it did (`audit`), its form or query (`form`, `values`), its handler
-//! (`routes`), and comes back as one of the answers of `dto` or as an error (`error`).
+//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `activity`; `tls`), its
+//! id and log line (`edge`), what browsers may (`headers`), its time limit (`edge`), panics caught, how much its address and its
+//! key did lately (`limits`), the key that names the tenant and its rights (`auth`), the record of what it did (`audit`), its
+//! form, its query or its lines (`form`, `values`, `lines`), its handler (`routes`; `enrolling` and `cache` behind it), and
+//! comes back as one of the answers of `dto`, page by page (`listing`), or as an error (`error`).
 //!
 //! Knows no camera, and of doors what the operator's desk tells. Everything that it needs comes in by [`State`]; a test
 //! serves it on port 0.
 
+mod activity;
 mod audit;
 mod auth;
+mod cache;
 mod dto;
 mod edge;
+mod enrolling;
 mod error;
 mod form;
 mod headers;
 mod limits;
+mod lines;
 mod lingering;
 mod listing;
 mod local;
@@ -70,6 +75,8 @@ pub struct State {
     journal: Arc<Journal>,
     readiness: Arc<Readiness>,
     uploads: Arc<Semaphore>,
+    cache: cache::Cache,
+    under_way: enrolling::UnderWay,
     limits: limits::Limits,
     requests: Arc<metrics::Requests>,
 }
@@ -85,6 +92,7 @@ impl State {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
+        let cache = cache::Cache::new(settings.recognition.cache);
         let limits = limits::Limits::new(&settings.limits);
         let requests = Arc::default();
         Arc::new(Self {
@@ -95,6 +103,8 @@ impl State {
             journal,
             readiness: Arc::default(),
             uploads,
+            cache,
+            under_way: enrolling::UnderWay::default(),
             limits,
             requests,
         })
@@ -133,6 +143,8 @@ pub async fn serve(
 }
 
 fn router(state: Arc<State>) -> Result<Router> {
+    // Bodies that are read as they come have bounds of their own.
+    let whole = DefaultBodyLimit::max(usize::try_from(state.settings.max_batch_bytes).unwrap_or(usize::MAX));
     let calls = Router::new()
         .route("/enroll", needs(Right::Enrol, post(routes::enroll::enroll)))
         .route("/search", needs(Right::Match, post(routes::search::search)))
@@ -141,6 +153,8 @@ fn router(state: Arc<State>) -> Result<Router> {
         .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
         .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
         .route("/embeddings/{embedding_id}/photograph", needs(Right::Admin, get(routes::photographs::get)))
+        .route("/enroll/batch", needs(Right::Enrol, post(routes::batch::batch)).layer(whole))
+        .route("/import", needs(Right::Transfer, post(routes::transfer::import)).layer(whole))
         .route("/export", needs(Right::Transfer, post(routes::transfer::export)))
         .route("/compare", needs(Right::Match, post(routes::compare::compare)))
         .route("/subjects", needs(Right::Read, get(routes::subjects::list)))
@@ -179,7 +193,8 @@ fn router(state: Arc<State>) -> Result<Router> {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    let long_enough = SizeAbove::new(LONG_ANSWER).and(NotForContentType::SSE);
+    // What is told line by line is told at once.
+    let long_enough = SizeAbove::new(LONG_ANSWER).and(NotForContentType::new("application/x-ndjson"));
     Ok(router
         .layer(from_fn_with_state(Arc::clone(&state), edge::layer))
         .layer(CompressionLayer::new().compress_when(long_enough))

@@ -6,10 +6,7 @@ use std::{
     io,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt as _};
 
 use super::{
+    activity::Activity,
     lingering::{LINGER, Lingering},
     local::Socket,
     settings::Settings,
@@ -209,8 +207,8 @@ async fn connection(accepted: Accepted, router: Router, settings: Settings, stop
     let service = TowerToHyperService::new(service(router, peer, Arc::clone(&activity)));
     if http2 {
         let connection = http2_limits(&settings).serve_connection(io, service);
-        drive(connection, |it| it.graceful_shutdown(), activity.idle(settings.header_timeout()), &settings, stopping)
-            .await;
+        let idle = Arc::clone(&activity).idle(settings.header_timeout());
+        drive(connection, |it| it.graceful_shutdown(), idle, &activity, &settings, stopping).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -218,7 +216,7 @@ async fn connection(accepted: Accepted, router: Router, settings: Settings, stop
             .max_buf_size(LARGEST_HEAD)
             .serve_connection(io, service);
         // Its heads have a time limit of their own.
-        drive(connection, |it| it.graceful_shutdown(), pending(), &settings, stopping).await;
+        drive(connection, |it| it.graceful_shutdown(), pending(), &activity, &settings, stopping).await;
     }
 }
 
@@ -236,11 +234,13 @@ fn http2_limits(settings: &Settings) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection until it ends, is idle, is too old, or the daemon stops.
+/// Serves a connection until it ends, is idle, is too old, or the daemon stops. What is under way on one that is too old goes on
+/// as long as it gets anywhere: a batch of thousands, a list that is read slowly.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     graceful_shutdown: impl FnOnce(Pin<&mut C>),
     idle: impl Future<Output = ()>,
+    activity: &Activity,
     settings: &Settings,
     mut stopping: watch::Receiver<()>,
 ) {
@@ -249,7 +249,10 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         outcome = connection.as_mut() => return note(outcome),
         _ = stopping.changed() => GRACE,
         () = idle => LINGER,
-        () = sleep(settings.max_connection_age()) => settings.request_timeout() + LINGER,
+        () = sleep(settings.max_connection_age()) => {
+            graceful_shutdown(connection.as_mut());
+            return while_it_moves(connection, activity, settings, stopping).await;
+        }
     };
     graceful_shutdown(connection.as_mut());
     if let Ok(outcome) = timeout(last, connection).await {
@@ -257,40 +260,26 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
-/// What a connection does.
-#[derive(Debug, Default)]
-struct Activity {
-    begun: AtomicU64,
-    under_way: AtomicU64,
-}
-
-impl Activity {
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
-    }
-
-    /// Ends when no request was under way for `time` or little more.
-    async fn idle(self: Arc<Self>, time: Duration) {
-        let mut seen = 0;
-        loop {
-            sleep(time).await;
-            let begun = self.begun.load(Ordering::Relaxed);
-            if begun == seen && self.under_way.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-            seen = begun;
+async fn while_it_moves<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    activity: &Activity,
+    settings: &Settings,
+    mut stopping: watch::Receiver<()>,
+) {
+    loop {
+        let before = activity.moved();
+        tokio::select! {
+            outcome = connection.as_mut() => return note(outcome),
+            _ = stopping.changed() => break,
+            // An item may take as long to arrive, and as long to be worked on.
+            () = sleep(2 * settings.request_timeout() + LINGER) => {}
+        }
+        if activity.moved() == before {
+            return;
         }
     }
-}
-
-/// A request, until it is answered or given up.
-struct UnderWay(Arc<Activity>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    if let Ok(outcome) = timeout(GRACE, connection).await {
+        note(outcome);
     }
 }
 
@@ -301,14 +290,11 @@ fn service(
 ) -> impl Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
     tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
+        let under_way = activity.begin();
+        let mut request = request.map(|body| activity.watch(Body::new(body), None));
         request.extensions_mut().insert(peer);
-        let (under_way, answer) = (activity.begin(), router.clone().oneshot(request));
-        async move {
-            let answer = answer.await;
-            drop(under_way);
-            answer
-        }
+        let (activity, answer) = (Arc::clone(&activity), router.clone().oneshot(request));
+        async move { Ok(answer.await?.map(|body| activity.watch(body, Some(under_way)))) }
     })
 }
 

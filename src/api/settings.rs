@@ -26,6 +26,10 @@ pub struct Settings {
     /// Largest body of a request, in bytes: 65,536 to 268,435,456. More than
     /// `recognition.max_image_bytes`.
     pub max_body_bytes: usize,
+    /// Largest body of a batch or an import, in bytes, which is worked on as it comes: 65,536 to 1,099,511,627,776.
+    pub max_batch_bytes: u64,
+    /// Most items of a batch: 1 to 1,000,000.
+    pub max_batch_items: u64,
     /// Most fields of a form, known or not: 8 to 1,000.
     pub max_fields: usize,
     /// Largest field of a form other than the image, in bytes: 1,024 to 1,048,576. `gallery.max_metadata_bytes` bounds
@@ -59,6 +63,8 @@ impl Default for Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             socket: "data/facegate.sock".into(),
             max_body_bytes: 12 << 20,
+            max_batch_bytes: 1 << 30,
+            max_batch_items: 10_000,
             max_fields: 32,
             max_field_bytes: 64 << 10,
             max_connections: 128,
@@ -83,6 +89,8 @@ impl Settings {
         let size = |bytes: usize| bytes as u64;
         let ranges = [
             ("max_body_bytes", size(self.max_body_bytes), 64 << 10, 256 << 20),
+            ("max_batch_bytes", self.max_batch_bytes, 64 << 10, 1 << 40),
+            ("max_batch_items", self.max_batch_items, 1, 1_000_000),
             ("max_fields", size(self.max_fields), 8, 1_000),
             ("max_field_bytes", size(self.max_field_bytes), 1 << 10, 1 << 20),
             ("max_connections", size(self.max_connections), 1, 10_000),

@@ -37,6 +37,7 @@ impl Gallery {
         check.index()?;
         check.access()?;
         check.photographs()?;
+        check.requests()?;
         check.secrets()?;
         Ok(CheckReport { stats: self.count(&txn)?, findings: check.findings })
     }
@@ -193,6 +194,15 @@ impl Check<'_> {
                     RESTORE_RULES,
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// What is remembered of a request must be of a record.
+    fn requests(&mut self) -> Result<()> {
+        match self.gallery.stray_requests(self.txn)? {
+            0 => {}
+            stray => self.find(format!("{stray} rows about requests lead to no record"), RESTORE),
         }
         Ok(())
     }

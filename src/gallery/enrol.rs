@@ -7,6 +7,7 @@ use super::{
     Gallery,
     ids::{EmbeddingId, SubjectId, TenantId},
     record::{Header, Secret, fixed_part, microseconds},
+    requests::{Done, Once},
     seal::new_secret,
     store::{Change, Room, Tenant, View, Writer},
     types::{Enrolment, NewEnrolment},
@@ -27,19 +28,24 @@ impl Gallery {
     /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
     /// `CapacityReached` where the tenant may hold no more: then nothing of the request is kept.
     pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        self.add(new, |writer| writer.tenant(tenant))
+        self.add(new, None, |writer| writer.tenant(tenant)).map(Done::enrolment)
     }
 
     /// As [`Gallery::enroll`], for a tenant that must be there already: a call that began before its tenant was deleted must
-    /// not bring it back.
+    /// not bring it back. What `once` names is done once.
     ///
     /// # Errors
-    /// As there, and `NotFound` where there is no such tenant.
-    pub fn enroll_in(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        self.add(new, |writer| self.existing(writer.txn(), tenant))
+    /// As there; `NotFound` where there is no such tenant; those of [`Gallery::done_before`].
+    pub fn enroll_in(&self, tenant: &TenantId, new: NewEnrolment, once: Option<&Once>) -> Result<Done> {
+        self.add(new, once, |writer| self.existing(writer.txn(), tenant))
     }
 
-    fn add(&self, new: NewEnrolment, tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>) -> Result<Enrolment> {
+    fn add(
+        &self,
+        new: NewEnrolment,
+        once: Option<&Once>,
+        tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>,
+    ) -> Result<Done> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
         check_source(new.source.as_deref())?;
@@ -49,6 +55,11 @@ impl Gallery {
 
         let mut writer = self.write()?;
         let mut row = tenant(&mut writer)?;
+        if let Some(once) = once
+            && let Some(before) = self.find_request(writer.txn(), row.number, row.slot, once)?
+        {
+            return Ok(Done::Before(before));
+        }
         let now = self.clock.wall();
         let active = !self.is_suspended(writer.txn(), row.number, &new.subject)?;
         let header = Header {
@@ -69,10 +80,13 @@ impl Gallery {
         if let Some(jpeg) = photograph.filter(|_| self.settings.keep_photographs) {
             self.put_photograph(&mut writer, &row, header.id, &jpeg)?;
         }
+        if let Some(once) = once {
+            self.put_request(&mut writer, &header, once)?;
+        }
         self.retire(&mut writer, row.number, &header.subject)?;
         writer.commit(Room::Configured)?;
         self.follow();
-        Ok(header.into_enrolment(secret))
+        Ok(Done::Now(header.into_enrolment(secret)))
     }
 
     /// Stores a new record with its rows, and a secret for its tenant where that has none.
@@ -195,6 +209,7 @@ impl Gallery {
             writer.release_slot(header.slot)?;
             slots.push(header.slot);
             self.drop_photograph(&mut writer, id, &mut slots)?;
+            self.drop_request(&mut writer, id)?;
             writer.log(Change::Removed, row.number, id)?;
             let rest = subject_key(row.number, &header.subject, None);
             if self.store.subjects.prefix_iter(writer.txn(), &rest)?.next().is_none() {

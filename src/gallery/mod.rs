@@ -27,6 +27,7 @@ mod pages;
 mod photographs;
 mod query;
 mod record;
+mod requests;
 mod rights;
 mod roster;
 mod seal;
@@ -41,7 +42,10 @@ mod tests;
 mod transfer;
 mod types;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
@@ -52,6 +56,7 @@ pub use self::{
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
+    requests::{Done, Once},
     rights::{Right, Rights},
     seen::LastSeen,
     standing::Standing,
@@ -93,6 +98,8 @@ pub struct Gallery {
     applied: Mutex<Option<u64>>,
     /// The transaction that was last looked at for changes.
     seen: AtomicUsize,
+    /// Counts what was noticed of deletions.
+    deletions: AtomicU64,
 }
 
 impl Gallery {
@@ -123,6 +130,7 @@ impl Gallery {
             noted_seen: seen::Noted::default(),
             applied: Mutex::new(None),
             seen: AtomicUsize::new(usize::MAX),
+            deletions: AtomicU64::new(0),
         };
         gallery.catch_up()?;
         Ok(gallery)
@@ -137,6 +145,12 @@ impl Gallery {
     /// What the gallery takes for the time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Rises whenever something was deleted, by any process, before the call that deleted it in this one returns. Whoever keeps
+    /// something of an enrolment forgets it when this has risen.
+    pub fn deletions(&self) -> u64 {
+        self.deletions.load(Ordering::Acquire)
     }
 
     /// An id later than all that this process has made.

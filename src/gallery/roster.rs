@@ -1,6 +1,9 @@
 //! Who can be matched: every tenant's index, in memory. Built from the store, kept in step with it, never the truth.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use super::{
     Gallery,
@@ -124,8 +127,6 @@ impl Gallery {
     /// Brings the memory up to what any process has committed; whether there was anything. Costs next to nothing where
     /// there was not.
     pub(super) fn catch_up(&self) -> Result<bool> {
-        use std::sync::atomic::Ordering;
-
         if self.seen.load(Ordering::Acquire) == self.store.newest_transaction() {
             return Ok(false);
         }
@@ -155,6 +156,8 @@ impl Gallery {
         match changes {
             Some(changes) => self.apply(txn, &changes)?,
             None => {
+                // Whatever may have been deleted meanwhile.
+                self.deletions.fetch_add(1, Ordering::Release);
                 let roster = self.build(txn)?;
                 self.forget_deleted(&roster);
                 self.build_access(txn, &self.store.all_tenants(txn)?)?;
@@ -195,7 +198,10 @@ impl Gallery {
         self.apply_access(txn, changes, &tenants)?;
         let slots: HashMap<u32, u32> = tenants.iter().map(|tenant| (tenant.number, tenant.slot)).collect();
         for id in records {
-            let Some(bytes) = self.store.records.get(txn, &id.to_be_bytes())? else { continue };
+            let Some(bytes) = self.store.records.get(txn, &id.to_be_bytes())? else {
+                self.deletions.fetch_add(1, Ordering::Release);
+                continue;
+            };
             let Some((header, embedding)) = self.matchable(bytes, &slots)? else { continue };
             added.entry(header.tenant).or_default().push(header, &embedding);
         }

@@ -64,10 +64,17 @@ impl Vault {
         blake3::derive_key(KEY_CHECK, self.master.as_slice())
     }
 
+    /// Makes digests that nobody can make without the master key.
+    pub fn keyed(&self, purpose: &str) -> blake3::Hasher {
+        let mut hasher = blake3::Hasher::new_derive_key(purpose);
+        hasher.update(self.master.as_slice());
+        hasher
+    }
+
     /// A number that stands for a name of a tenant's. Without the master key nobody can tell which name.
     pub fn digest(&self, tenant: u32, name: &[u8]) -> u64 {
-        let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
-        hasher.update(self.master.as_slice()).update(&tenant.to_le_bytes()).update(name);
+        let mut hasher = self.keyed(DIGEST);
+        hasher.update(&tenant.to_le_bytes()).update(name);
         let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }

@@ -20,6 +20,7 @@
 //! | `seen` | tenant u32, subject's digest u64 | where and when a subject was recognised last, sealed |
 //! | `suspended` | tenant u32, subject, a zero byte | since when nobody is to recognise them, microseconds since 1970, i64 |
 //! | `photographs` | internal id u64 | the photograph of an enrolment, sealed, see [`photographs`](super::photographs) |
+//! | `requests` | see [`requests`](super::requests) | requests that are done once however often they are sent |
 //! | `log` | sequence u64 | what changed u8, tenant u32, internal id or digest u64; the newest [`LOG_KEPT`] entries |
 //! | `slots` | slot u32 | nothing; the slots of `seal.keys` that are free, see [`slots`](super::slots) |
 //!
@@ -123,6 +124,7 @@ pub(super) struct Store {
     pub seen: Table,
     pub suspended: Table,
     pub photographs: Table,
+    pub requests: Table,
     log: Table,
     free_slots: Table,
 }
@@ -160,6 +162,7 @@ impl Store {
             seen,
             suspended,
             photographs,
+            requests,
             log,
             free_slots,
         ] = env
@@ -177,6 +180,7 @@ impl Store {
                     table("seen")?,
                     table("suspended")?,
                     table("photographs")?,
+                    table("requests")?,
                     table("log")?,
                     table("slots")?,
                 ]))
@@ -198,6 +202,7 @@ impl Store {
             seen,
             suspended,
             photographs,
+            requests,
             log,
             free_slots,
         })
@@ -237,6 +242,7 @@ impl Store {
             self.seen,
             self.suspended,
             self.photographs,
+            self.requests,
             self.log,
             self.free_slots,
         ];

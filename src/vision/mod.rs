@@ -20,6 +20,7 @@ pub mod region;
 pub mod track;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 /// Length of every embedding, in numbers.
 pub const DIMENSION: usize = 512;
@@ -75,6 +76,12 @@ pub struct Face {
 /// `Debug` does not print the numbers: a template never reaches a log.
 #[derive(Clone, PartialEq)]
 pub struct Embedding(Box<[f32; DIMENSION]>);
+
+impl Drop for Embedding {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
 
 impl Embedding {
     /// Brings `raw` to unit length. `None` where the length is not [`DIMENSION`], a number is not finite, or the vector is

@@ -139,7 +139,7 @@ pub struct EnrolmentLimits {
 }
 
 /// What was measured of a face.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Measures {
     /// Distance between the eyes in pixels of the picture.
     pub eye_distance_px: f32,

@@ -2,61 +2,83 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::{Extension, Json, extract::State as Shared};
+use axum::{
+    Extension, Json,
+    extract::State as Shared,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::{IntoResponse, Response},
+};
 
-use super::Answer;
 use crate::{
-    api::{State, audit::About, auth::Tenant, blocking, dto::Enrolled, dto::seconds_since, form::Form},
-    error::{Error, Kind},
-    gallery::NewEnrolment,
+    api::{
+        State,
+        audit::About,
+        auth::Tenant,
+        dto::{Enrolled, seconds_since},
+        enrolling::{LONGEST_SOURCE, Wanted, enrol},
+        error::Failure,
+        form::Form,
+    },
+    error::{Error, Kind, Result},
     vision::DIMENSION,
 };
 
-/// Longest `enrollment_source`, in bytes.
-const LONGEST_SOURCE: usize = 256;
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Longest key, in bytes.
+const LONGEST_KEY: usize = 128;
+
+const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+
+/// The space of the keys that clients choose.
+const CLIENTS: &str = "client";
 
 pub(in crate::api) async fn enroll(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
+    headers: HeaderMap,
     mut form: Form,
-) -> Answer<Enrolled> {
+) -> Result<Response, Failure> {
     let started = Instant::now();
     let subject = form
         .values
         .subject("subject_id")?
         .ok_or_else(|| Error::new(Kind::MissingField, "subject_id is required: your own id of the person"))?;
     about.subject(&subject);
-    let quality = form.values.fraction("quality_score")?;
-    let liveness = form.values.fraction("liveness_score")?;
-    let source = form.values.label("enrollment_source", LONGEST_SOURCE)?;
-    let metadata = form.values.metadata("metadata")?;
-    let image = form.image()?;
-
-    let recognition = state.recognition()?;
-    let kept = state.gallery.keeps_photographs().then(|| image.clone());
-    let probe = recognition.enrolment(image).await?;
-    let photograph = match kept {
-        Some(file) => Some(recognition.portrait(file, probe.face.area).await?.into()),
-        None => None,
-    };
-    let enrolment = NewEnrolment {
+    let wanted = Wanted {
         subject,
-        embedding: probe.embedding,
-        quality_score: quality.map_or(probe.quality.score, |given| given as f32),
-        liveness_score: liveness.map(|given| given as f32).or(probe.liveness),
-        source,
-        metadata,
-        photograph,
+        quality: form.values.fraction("quality_score")?,
+        liveness: form.values.fraction("liveness_score")?,
+        source: form.values.label("enrollment_source", LONGEST_SOURCE)?,
+        metadata: form.values.metadata("metadata")?,
+        image: form.image()?,
     };
-    let gallery = Arc::clone(&state.gallery);
-    let enrolled = blocking(move || gallery.enroll_in(&tenant, enrolment)).await?;
-    about.embedding(&enrolled.id);
-    Ok(Json(Enrolled {
+    let once = key(&headers)?.map(|key| wanted.once(&state, CLIENTS, Some(key)));
+    let enrolled = enrol(&state, &tenant, wanted, once).await?;
+    about.embedding(&enrolled.enrolment.id);
+    let answer = Enrolled {
         success: true,
-        embedding_id: enrolled.id,
-        subject_id: enrolled.subject,
+        embedding_id: enrolled.enrolment.id,
+        subject_id: enrolled.enrolment.subject,
         embedding_dimension: DIMENSION,
         processing_time: seconds_since(started),
-    }))
+    };
+    let mut response = Json(answer).into_response();
+    let replayed = enrolled.repeated.then_some(REPLAYED);
+    response.headers_mut().extend(enrolled.known.map(|known| known.header()).into_iter().chain(replayed));
+    Ok(response)
+}
+
+/// What the client calls its request, where it wants it done once.
+fn key(headers: &HeaderMap) -> Result<Option<&[u8]>> {
+    let mut all = headers.get_all(KEY).iter();
+    let Some(key) = all.next().map(HeaderValue::as_bytes) else { return Ok(None) };
+    let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.iter().all(|byte| (b' '..=b'~').contains(byte));
+    if fits && all.next().is_none() {
+        return Ok(Some(key));
+    }
+    let rule = format!("Idempotency-Key must be one header of 1 to {LONGEST_KEY} printable ASCII characters");
+    Err(Error::new(Kind::InvalidField, rule))
 }

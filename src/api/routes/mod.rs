@@ -2,6 +2,7 @@
 
 pub(super) mod access;
 pub(super) mod admin;
+pub(super) mod batch;
 pub(super) mod compare;
 pub(super) mod detect;
 pub(super) mod doors;
@@ -15,7 +16,10 @@ pub(super) mod subjects;
 pub(super) mod transfer;
 pub(super) mod verify;
 
-use axum::extract::{Query, rejection::QueryRejection};
+use axum::{
+    extract::{Query, rejection::QueryRejection},
+    http::{HeaderName, HeaderValue},
+};
 
 use super::{error::Failure, values::Values};
 use crate::{
@@ -58,5 +62,8 @@ fn read(query: Pairs) -> Result<Values> {
         query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
     Values::from_pairs(pairs)
 }
+
+/// An answer that says whether its photographs were known.
+type Cached<T> = Result<([(HeaderName, HeaderValue); 1], axum::Json<T>), Failure>;
 
 type Answer<T> = Result<axum::Json<T>, Failure>;

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{Extension, Json, extract::State as Shared};
 
-use super::{Answer, Threshold};
+use super::{Cached, Threshold};
 use crate::api::{
     State,
     audit::About,
     auth::Tenant,
     blocking,
+    cache::For,
     dto::{Found, Match, seconds_since},
     form::Form,
 };
@@ -22,14 +23,15 @@ pub(in crate::api) async fn search(
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
     mut form: Form,
-) -> Answer<Found> {
+) -> Cached<Found> {
     let started = Instant::now();
     let threshold = Threshold::read(&form.values)?;
     let limit = form.values.count("limit", MOST)?.unwrap_or(DEFAULT_LIMIT);
     let image = form.image()?;
 
-    let probe = state.recognition()?.probe(image).await?;
-    let calibration = state.recognition()?.calibration();
+    let recognition = state.recognition()?;
+    let (probe, known) = state.cache.look(&state.gallery, recognition, &tenant, For::Matching, image).await?;
+    let calibration = recognition.calibration();
     let (gallery, least) = (Arc::clone(&state.gallery), threshold.least_cosine(calibration));
     let found = blocking(move || gallery.search(&tenant, &probe.embedding, limit, least)).await?;
     let matches: Vec<_> = found
@@ -40,11 +42,12 @@ pub(in crate::api) async fn search(
     if let Some(best) = matches.first() {
         about.subject(&best.subject_id);
     }
-    Ok(Json(Found {
+    let answer = Found {
         success: true,
         match_count: matches.len(),
         matches,
         threshold_used: threshold.given,
         processing_time: seconds_since(started),
-    }))
+    };
+    Ok(([known.header()], Json(answer)))
 }

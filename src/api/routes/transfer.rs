@@ -1,23 +1,28 @@
-//! `POST /export`: the tenant's enrolments as a file, templates and all, for another board.
+//! `POST /export` and `POST /import`: the tenant's enrolments as a file, templates and all, from board to board.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
     body::{Body, Bytes},
-    extract::State as Shared,
-    http::{HeaderValue, header},
+    extract::{Request, State as Shared},
+    http::header,
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use serde_json::{Value, json};
 
 use crate::{
-    api::{State, auth::Tenant, blocking, error::Failure},
-    gallery::Export,
+    api::{
+        State,
+        auth::Tenant,
+        blocking,
+        error::{self, Failure},
+        lines::{self, Bounds, Lines, NDJSON},
+    },
+    error::Result,
+    gallery::{Export, Import, Imported, LONGEST_LINE},
 };
-
-/// Lines of JSON.
-const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Chunk by chunk: memory holds one. Where the gallery fails half-way, the answer breaks off, and has no last line.
 pub(in crate::api) async fn export(
@@ -32,4 +37,51 @@ pub(in crate::api) async fn export(
         Ok::<_, crate::error::Error>(chunk.map(|chunk| (Bytes::from(chunk), export)))
     });
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())
+}
+
+/// The answer begins at once and has one line, when the end of the file has come or something is wrong with it.
+pub(in crate::api) async fn import(
+    Shared(state): Shared<Arc<State>>,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let place = Arc::clone(&state.uploads)
+        .try_acquire_owned()
+        .map_err(|_| Failure::new(crate::error::Kind::Busy, "all places for uploads are taken"))?;
+    let bounds = Bounds {
+        line: LONGEST_LINE,
+        whole: state.settings.max_batch_bytes,
+        patience: state.settings.request_timeout(),
+    };
+    let lines = Lines::new(request.into_body(), bounds);
+    let gallery = Arc::clone(&state.gallery);
+    let import = blocking(move || Import::new(gallery, tenant)).await?;
+    let (teller, response) = lines::answer();
+    tokio::spawn(async move {
+        let _place = place;
+        teller.tell(&match take_all(lines, import).await {
+            Ok(imported) => done(imported),
+            Err(error) => json!({ "done": false, "error": error::told(&error) }),
+        });
+    });
+    Ok(response)
+}
+
+async fn take_all(mut lines: Lines, mut import: Import) -> Result<Imported> {
+    while let Some(line) = lines.next().await? {
+        let next = blocking(move || {
+            import.take(&line)?;
+            Ok(import)
+        });
+        import = next.await.map_err(|Failure(error)| error)?;
+    }
+    blocking(move || import.finish()).await.map_err(|Failure(error)| error)
+}
+
+fn done(imported: Imported) -> Value {
+    let mut line = json!({ "done": true });
+    if let (Some(line), Ok(Value::Object(counts))) = (line.as_object_mut(), serde_json::to_value(imported)) {
+        line.extend(counts);
+    }
+    line
 }

@@ -7,12 +7,13 @@ use axum::{
     extract::{Path, State as Shared, rejection::PathRejection},
 };
 
-use super::{Answer, Threshold, subjects::named};
+use super::{Cached, Threshold, subjects::named};
 use crate::{
     api::{
         State,
         auth::Tenant,
         blocking,
+        cache::For,
         dto::{Verified, seconds_since},
         form::Form,
     },
@@ -25,7 +26,7 @@ pub(in crate::api) async fn verify(
     Extension(Tenant(tenant)): Extension<Tenant>,
     subject: Result<Path<String>, PathRejection>,
     mut form: Form,
-) -> Answer<Verified> {
+) -> Cached<Verified> {
     let started = Instant::now();
     let subject = named(subject)?;
     let threshold = Threshold::read(&form.values)?;
@@ -39,8 +40,9 @@ pub(in crate::api) async fn verify(
         return Err(nobody().into());
     }
 
-    let probe = state.recognition()?.probe(image).await?;
-    let (gallery, calibration) = (Arc::clone(&state.gallery), state.recognition()?.calibration().clone());
+    let recognition = state.recognition()?;
+    let (probe, known) = state.cache.look(&state.gallery, recognition, &tenant, For::Matching, image).await?;
+    let (gallery, calibration) = (Arc::clone(&state.gallery), recognition.calibration().clone());
     let answer = blocking(move || {
         let best = gallery.compare(&tenant, &subject, &probe.embedding)?;
         let similarity = calibration.similarity(best.cosine);
@@ -64,7 +66,7 @@ pub(in crate::api) async fn verify(
         Kind::SubjectNotFound | Kind::EmbeddingNotFound => nobody().into(),
         _ => failure,
     })?;
-    Ok(Json(answer))
+    Ok(([known.header()], Json(answer)))
 }
 
 fn nobody() -> Error {

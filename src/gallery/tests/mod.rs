@@ -7,6 +7,7 @@ mod full;
 mod model;
 mod pages;
 mod photographs;
+mod requests;
 mod sealing;
 mod speed;
 mod subjects;

@@ -1,0 +1,194 @@
+//! Many enrolments in one call, and a tenant taken in over REST.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use facegate::{api, gallery::Right};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Server,
+    daemon::eventually,
+    http::{Form, connect, everything},
+    photo,
+};
+
+fn begin(server: &Server, key: &str, path: &str, kind: &str, body: &[u8]) -> TcpStream {
+    let mut stream = connect(server.address);
+    let head = format!(
+        "POST /v1/face-matching{path} HTTP/1.0\r\nHost: door\r\nAuthorization: Bearer {key}\r\nContent-Type: \
+         {kind}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the server takes the head");
+    stream
+}
+
+/// The lines of the answer.
+fn told(stream: &mut TcpStream) -> Vec<Value> {
+    let answer = String::from_utf8(everything(stream)).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    assert!(head.contains(" 200 ") && head.contains("application/x-ndjson"), "{head}\n{body}");
+    body.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn send(server: &Server, path: &str, kind: &str, body: &[u8]) -> Vec<Value> {
+    let mut stream = begin(server, &server.keys[0], path, kind, body);
+    stream.write_all(body).expect("the server hears a client out");
+    told(&mut stream)
+}
+
+fn line(subject: &str, picture: &[u8]) -> String {
+    json!({ "subject_id": subject, "image": STANDARD.encode(picture), "metadata": {"name": subject} }).to_string()
+        + "\n"
+}
+
+fn counts(end: &Value) -> [u64; 4] {
+    ["items", "enrolled", "repeated", "failed"].map(|name| end[name].as_u64().expect("a number"))
+}
+
+#[test]
+fn each_item_has_its_own_outcome_and_none_is_enrolled_twice() {
+    let server = Server::start();
+    let items = [
+        line("EMP-001", &photo("obama.jpg")),
+        line("EMP-002", b"no picture"),
+        "{\"subject_id\": 7}\n".to_owned(),
+        line("EMP-003", &photo("biden.jpg")),
+        line("EMP-001", &photo("obama.jpg")),
+    ];
+    let lines = send(&server, "/enroll/batch", "application/x-ndjson", items.concat().as_bytes());
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert_eq!(
+        (&lines[0]["success"], &lines[0]["subject_id"], &lines[0]["repeated"]),
+        (&json!(true), &json!("EMP-001"), &json!(false))
+    );
+    assert_eq!(lines[1]["error"]["code"], "unsupported_image_format");
+    assert_eq!((&lines[2]["index"], &lines[2]["error"]["code"]), (&json!(2), &json!("invalid_field")));
+    assert_eq!((&lines[4]["repeated"], &lines[4]["embeddingId"]), (&json!(true), &lines[0]["embeddingId"]));
+    assert_eq!((&lines[5]["done"], counts(&lines[5])), (&json!(true), [5, 2, 1, 2]));
+
+    let again = send(&server, "/enroll/batch", "application/x-ndjson", items.concat().as_bytes());
+    assert_eq!(counts(again.last().expect("an end")), [5, 0, 3, 2], "sent again, it goes on");
+    let list = server.call("GET", "/embeddings", None).body;
+    assert_eq!((&list["count"], &list["embeddings"][0]["metadata"]["name"]), (&json!(2), &json!("EMP-001")));
+}
+
+#[test]
+fn a_form_of_many_is_taken_as_curl_sends_it() {
+    let server = Server::start();
+    let item = |subject: &str| json!({ "subject_id": subject, "enrollment_source": "badge office" }).to_string();
+    let form = Form::new()
+        .text("item", &item("EMP-001"))
+        .image(&photo("obama.jpg"))
+        .text("item", &item("EMP-002"))
+        .image(b"")
+        .text("item", &item("EMP-003"))
+        .image(&photo("biden.jpg"));
+    let lines = send(&server, "/enroll/batch", &Form::content_type(), &form.bytes());
+    assert_eq!(counts(lines.last().expect("an end")), [3, 2, 0, 1], "{lines:?}");
+    assert_eq!(lines[1]["error"]["code"], "missing_field");
+    let list = server.call("GET", "/embeddings", None).body;
+    assert_eq!(list["embeddings"][1]["enrollment_source"], "badge office");
+
+    let astray = Form::new().text("item", &item("EMP-004")).text("item", &item("EMP-005")).image(&photo("biden.jpg"));
+    let lines = send(&server, "/enroll/batch", &Form::content_type(), &astray.bytes());
+    assert_eq!((&lines[0]["done"], &lines[0]["error"]["code"]), (&json!(false), &json!("malformed_request")));
+    for (kind, body) in [("text/plain", &b"hello"[..]), ("multipart/form-data", b"x")] {
+        let mut stream = begin(&server, &server.keys[0], "/enroll/batch", kind, body);
+        stream.write_all(body).expect("the server hears a client out");
+        let answer = String::from_utf8_lossy(&everything(&mut stream)).into_owned();
+        assert!(answer.contains(" 400 ") && answer.contains("malformed_request"), "{answer}");
+    }
+}
+
+#[test]
+fn bounds_end_a_batch_and_what_was_enrolled_stays() {
+    let settings = api::Settings {
+        limits: api::Limits::off(),
+        max_batch_items: 2,
+        request_timeout_s: 2,
+        ..api::Settings::default()
+    };
+    let server = Server::with(settings);
+    let bad = line("EMP-001", b"no picture");
+    let lines = send(&server, "/enroll/batch", "application/x-ndjson", bad.repeat(3).as_bytes());
+    let end = lines.last().expect("an end");
+    assert_eq!((lines.len(), &end["done"], &end["error"]["code"]), (3, &json!(false), &json!("too_large")));
+
+    // One that stops sending is told so, and is not waited for.
+    let item = line("EMP-001", &photo("obama.jpg"));
+    let mut stream = begin(&server, &server.keys[0], "/enroll/batch", "application/x-ndjson", &[0; 9_000_000]);
+    stream.write_all(item.as_bytes()).expect("an item is sent");
+    stream.write_all(b"{\"subj").expect("and the start of another");
+    let lines = told(&mut stream);
+    assert_eq!((&lines[0]["success"], lines.len()), (&json!(true), 2));
+    assert_eq!((&lines[1]["done"], &lines[1]["error"]["code"]), (&json!(false), &json!("request_timeout")));
+    assert_eq!(server.call("GET", "/embeddings", None).body["count"], 1);
+}
+
+#[test]
+fn a_key_that_is_revoked_ends_its_batch() {
+    let server = Server::start();
+    let item = line("EMP-001", b"no picture");
+    let mut stream = begin(&server, &server.keys[0], "/enroll/batch", "application/x-ndjson", &[0; 9_000_000]);
+    stream.write_all(item.as_bytes()).expect("an item is sent");
+    let mut so_far = Vec::new();
+    while !so_far.ends_with(b"}\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a line comes at once");
+        so_far.extend(byte);
+    }
+    let key = server.gallery.keys().expect("a list").into_iter().find(|key| key.tenant.as_str() == "acme");
+    server.gallery.revoke_key(&key.expect("it is there").id).expect("it is revoked");
+    stream.write_all(item.as_bytes()).expect("another item is sent");
+    let end: Value = serde_json::from_slice(&everything(&mut stream)).expect("a line of JSON");
+    assert_eq!((&end["done"], &end["error"]["code"]), (&json!(false), &json!("invalid_api_key")));
+}
+
+#[test]
+fn whoever_goes_away_leaves_no_work_behind() {
+    let server = Server::start();
+    let item = line("EMP-001", &photo("obama.jpg"));
+    let mut stream = begin(&server, &server.keys[0], "/enroll/batch", "application/x-ndjson", &[0; 9_000_000]);
+    stream.write_all(item.as_bytes()).expect("an item is sent");
+    eventually("the item is stored", || (server.call("GET", "/embeddings", None).body["count"] == 1).then_some(()));
+    drop(stream);
+    for _ in 0..20 {
+        assert_eq!(send(&server, "/enroll/batch", "application/x-ndjson", b"").len(), 1, "its place is given back");
+    }
+}
+
+#[test]
+fn a_tenant_is_taken_in_over_rest_and_a_cut_file_told() {
+    let server = Server::start();
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    let rights = [Right::Transfer].into_iter().collect();
+    let key =
+        |tenant: &str| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret;
+    let (from, into) = (key("acme"), key("beta"));
+    let mut export = begin(&server, &from, "/export", "text/plain", b"");
+    let file = told(&mut export);
+    let text: String = {
+        let mut export = begin(&server, &from, "/export", "text/plain", b"");
+        let answer = String::from_utf8(everything(&mut export)).expect("text");
+        answer.split_once("\r\n\r\n").expect("a whole answer").1.to_owned()
+    };
+    assert_eq!((file.len(), text.lines().count()), (3, 3));
+    let import = |text: &str| {
+        let mut stream = begin(&server, &into, "/import", "application/x-ndjson", text.as_bytes());
+        stream.write_all(text.as_bytes()).expect("the server hears a client out");
+        told(&mut stream).remove(0)
+    };
+    let cut: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let end = import(&cut);
+    assert_eq!((&end["done"], &end["error"]["code"]), (&json!(false), &json!("invalid_field")), "{end}");
+    let end = import(&text);
+    assert_eq!((&end["done"], &end["imported"], &end["already_there"]), (&json!(true), &json!(0), &json!(1)), "{end}");
+    let found = server.call_as(1, "POST", "/search", Some(&Form::new().image(&photo("obama2.jpg"))));
+    assert_eq!(found.body["matches"][0]["subject_id"], "EMP-001");
+    assert_eq!(import("garbage\n")["error"]["code"], "invalid_field");
+}
