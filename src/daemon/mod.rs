@@ -44,6 +44,7 @@ use crate::{
     operator::{self, Desk, Post},
     recognition::Recognition,
     rulebook::Gate,
+    tally,
     vision::{engine::Engine, models::Pack},
 };
 
@@ -80,6 +81,7 @@ struct Door {
     sides: Vec<Side>,
     driver: Arc<Driver>,
     gate: Arc<Gate>,
+    tally: Arc<tally::Door>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -164,6 +166,7 @@ impl Daemon {
         let passers = Arc::new(Passers::default());
         let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)).sending(config.reader());
         let gate = Arc::new(gate);
+        let tally = Arc::<tally::Door>::default();
         // From here on the door is ours to stop, whatever fails.
         let at = self.doors.len();
         self.doors.push(Door {
@@ -171,6 +174,7 @@ impl Daemon {
             sides: Vec::new(),
             driver: Arc::clone(&driver),
             gate: Arc::clone(&gate),
+            tally: Arc::clone(&tally),
             threads: Vec::new(),
         });
 
@@ -192,6 +196,7 @@ impl Daemon {
                 tuning,
                 clock: Arc::clone(clock),
                 listeners: self.listeners.clone(),
+                tally: Arc::clone(&tally),
             })?;
             let stop = Arc::clone(&self.stop);
             let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
@@ -205,6 +210,7 @@ impl Daemon {
             journal: Arc::clone(&self.journal),
             listeners: self.listeners.clone(),
             clock: Arc::clone(clock),
+            tally,
         };
         // Ends when the driver does.
         let telling =
@@ -338,6 +344,7 @@ impl Daemon {
             driver: Arc::clone(&door.driver),
             reader: config.reader(),
             feeds: door.feeds(),
+            tally: Arc::clone(&door.tally),
             gallery: Arc::clone(&self.gallery),
             journal: Arc::clone(&self.journal),
         });

@@ -173,6 +173,7 @@ fn through_the_door(
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),
         listeners: Listeners::default(),
+        tally: Arc::default(),
     })?;
     let (mut timings, mut latencies) = (Vec::new(), Vec::new());
     for at in 0..count {
