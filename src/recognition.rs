@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     error::{Context, Error, Kind, Result},
     intake,
+    priority::Behind,
     tally::Photographs,
     vision::{
         Embedding, Face,
@@ -26,10 +27,6 @@ use crate::{
         quality::{self, Quality},
     },
 };
-
-/// How much lower than the door's the threads' priority is: as with `nice -n 10`, about a tenth of the processor where
-/// both want it.
-const NICENESS: i32 = 10;
 
 /// A second face makes a photograph ambiguous when its area is at least this part of the largest one's. Smaller ones are
 /// passers-by in the background.
@@ -243,9 +240,11 @@ impl Recogniser {
 
     fn template(&mut self, image: &RgbImage, faces: &[Face]) -> Result<Probe> {
         let face = faces[0];
+        let embedding = self.tally.embed.time(|| self.session.embed(image, &face.landmarks))?;
+        self.tally.networks.add(self.session.timings().networks());
         Ok(Probe {
             face,
-            embedding: self.tally.embed.time(|| self.session.embed(image, &face.landmarks))?,
+            embedding,
             quality: quality::assess(image, &face, &self.quality_limits),
             liveness: None,
             faces: faces.len(),
@@ -380,10 +379,7 @@ fn ended() -> Error {
 
 /// A thread's life: a session, then job after job. A job that panics gets an error, the next one a new session.
 fn work(renew: &dyn Fn() -> Result<Recogniser>, queue: &Receiver<Job>, report: &Sender<Result<()>>) {
-    // A kindness to the door, not a condition of working.
-    if let Err(error) = lower_priority() {
-        tracing::warn!(%error, "the recognition works at the same priority as the door");
-    }
+    Behind::Recognition.step_back_if_possible();
     let mut recogniser = match renew() {
         Ok(recogniser) => Some(recogniser),
         Err(error) => {
@@ -396,12 +392,6 @@ fn work(renew: &dyn Fn() -> Result<Recogniser>, queue: &Receiver<Job>, report: &
     for job in queue {
         job(&mut recogniser, renew);
     }
-}
-
-/// Lowers the calling thread's priority. On Linux a thread has one of its own, unlike what POSIX says of `nice`.
-fn lower_priority() -> std::io::Result<()> {
-    rustix::process::nice(NICENESS)?;
-    Ok(())
 }
 
 /// Runs `job` with what is in `slot`, or with a new one. After a panic the slot is empty: what was left half-way in it is
@@ -465,18 +455,6 @@ mod tests {
         assert_eq!(guarded(&mut slot, &mut renew, |tool| Ok(*tool)).expect("the same"), 1);
         let failed = guarded(&mut slot, &mut renew, |_| Err::<(), _>(Error::new(Kind::NoFaceDetected, "x")));
         assert!(failed.is_err() && slot == Some(1), "an ordinary error costs no session");
-    }
-
-    #[test]
-    fn only_the_thread_that_asks_gets_a_lower_priority() {
-        let priority = || rustix::process::getpriority_process(None).expect("one may ask");
-        let before = priority();
-        let lowered = thread::spawn(move || {
-            lower_priority().expect("anybody may step back");
-            priority()
-        });
-        assert_eq!(lowered.join().expect("it does not panic"), (before + NICENESS).min(19));
-        assert_eq!(rustix::process::getpriority_process(None).expect("one may ask"), before);
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub struct Photographs {
     pub embed: Times,
     /// Whether a face is a living person's.
     pub liveness: Times,
+    /// The networks themselves within `detect` and `embed`, of a photograph whose face was embedded.
+    pub networks: Times,
 }
 
 impl Photographs {

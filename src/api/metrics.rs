@@ -224,6 +224,7 @@ mod tests {
             "facegate_door_frame_to_edge_seconds_count{door=\"front\"} 0",
             "facegate_recognition_stage_seconds_count{stage=\"waiting\"} 1",
             "facegate_recognition_stage_seconds_count{stage=\"decode\"} 0",
+            "facegate_recognition_networks_seconds_count 0",
             "facegate_door_faces_total{door=\"front\",outcome=\"stranger\"} 2",
             "facegate_door_decisions_total{door=\"front\",outcome=\"granted\"} 1",
             "facegate_camera_frames_total{door=\"front\",camera=\"0\"} 9",

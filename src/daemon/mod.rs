@@ -42,6 +42,7 @@ use crate::{
     guard::Watch,
     journal::Journal,
     operator::{self, Desk, Post},
+    priority::Behind,
     recognition::Recognition,
     rulebook::Gate,
     tally,
@@ -53,6 +54,9 @@ const REFRESH: Duration = Duration::from_millis(250);
 
 /// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Most calls of the API that wait for the store at a time; more queue up. As many threads compete with the door's.
+const API_BLOCKING: usize = 8;
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -317,6 +321,8 @@ impl Daemon {
         let readiness = Arc::clone(state.readiness());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .max_blocking_threads(API_BLOCKING)
+            .on_thread_start(|| Behind::Api.step_back_if_possible())
             .thread_name("api")
             .enable_all()
             .build()

@@ -24,7 +24,11 @@ impl EncodeMetric for Histograms {
     fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         for (labels, Reading { sum, buckets }) in &self.0 {
             let count = buckets.iter().map(|(_, count)| count).sum();
-            encoder.encode_family(labels)?.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)?;
+            if labels.is_empty() {
+                encoder.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)?;
+            } else {
+                encoder.encode_family(labels)?.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)?;
+            }
         }
         Ok(())
     }
@@ -42,6 +46,8 @@ impl EncodeMetric for Histograms {
 pub(super) fn describe_photographs(registry: &mut Registry, photographs: &Photographs) {
     let all = photographs.stages().map(|(stage, times)| (vec![("stage", stage.to_owned())], times.read()));
     registry.register("recognition_stage_seconds", "A photograph of the API, stage by stage", Histograms(all.into()));
+    let networks = Histograms(vec![(Vec::new(), photographs.networks.read())]);
+    registry.register("recognition_networks_seconds", "The networks themselves within detect and embed", networks);
 }
 
 /// What the doors' loops and cameras did.
