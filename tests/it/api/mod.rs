@@ -7,6 +7,7 @@ mod images;
 mod limits;
 mod log;
 mod manual;
+mod refusals;
 mod tls;
 mod watching;
 mod wire;
