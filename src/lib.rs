@@ -26,6 +26,8 @@ pub mod config;
 pub mod daemon;
 pub mod door;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gallery;
 pub mod guard;
 pub mod intake;

@@ -16,6 +16,7 @@ mod dto;
 mod edge;
 mod error;
 mod form;
+pub(crate) mod fuzzing;
 mod headers;
 mod limits;
 mod lingering;
