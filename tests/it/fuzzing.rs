@@ -1,4 +1,4 @@
-//! A little fuzzing with every run of the tests: what fuzzers feed for hours (`make fuzz`) gets its corpus, and some thousands of
+//! A little fuzzing with every run of the tests: what fuzzers feed for hours (`make fuzz`) gets its corpus, and many
 //! bent copies of it, always the same ones.
 
 use std::{
