@@ -9,7 +9,7 @@ export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench mutants networks photos accuracy cross board setup-build setup-test
+.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross board setup-build setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -20,6 +20,7 @@ demo: build networks photos ## install what is missing, build, and open a door f
 test: setup-test ## install what is missing, check style and dependencies, run every test
 	@$(MAKE) --no-print-directory lint networks photos
 	cargo nextest run $(CARGO_FLAGS)
+	FUZZ_SECONDS=3 fuzz/run --if-possible
 
 lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo fmt --all --check
@@ -28,7 +29,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
 	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/board/prepare cross/board/boot \
-		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants .ci/run
+		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants fuzz/run fuzz/instrument .ci/run
 	shellcheck --shell=sh cross/board/init cross/board/door cross/board/gpio cross/board/pi
 	cross/one-build
 
@@ -42,6 +43,9 @@ bench: build networks photos ## speed of every stage, against the networks and o
 
 mutants: setup-build ## break the door and anti-passback on purpose, and see that the tests notice
 	tests/mutants
+
+fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outside (FUZZ_SECONDS each, 300)
+	fuzz/run
 
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(TARGET)/facegate

@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::{
-    camera::Feed,
+    camera::{Feed, FeedStats},
     door::Driver,
     error::{Error, Kind, Result},
     gallery::{Caller, Gallery, Right, Standing, TenantId},
     journal::{self, Entry, Event, Journal},
+    tally,
 };
 
 /// A door's thread answers in a moment. One that has not after this time does not work.
@@ -77,8 +78,19 @@ pub struct Post {
     pub reader: Option<CardFormat>,
     /// What its cameras show.
     pub feeds: Vec<Arc<Feed>>,
+    /// What its loops did.
+    pub tally: Arc<tally::Door>,
     pub gallery: Arc<Gallery>,
     pub journal: Arc<Journal>,
+}
+
+/// What a door did since the start.
+#[derive(Clone, Debug)]
+pub struct Work {
+    pub door: Arc<str>,
+    pub tally: Arc<tally::Door>,
+    /// What its cameras did.
+    pub cameras: Vec<FeedStats>,
 }
 
 /// How a door is.
@@ -145,6 +157,12 @@ impl Desk {
         self.posts.iter().map(Post::status).collect()
     }
 
+    /// What the doors of this operator did; without one, for whoever may know it of every tenant, those of this board.
+    pub fn work(&self, operator: Option<&Operator>) -> Vec<Work> {
+        let theirs = self.posts.iter().filter(|post| operator.is_none_or(|operator| operator.owns(&post.tenant)));
+        theirs.map(Post::work).collect()
+    }
+
     /// How the journal does; none without a door.
     pub fn journal(&self) -> Option<journal::Stats> {
         self.posts.first().map(|post| post.journal.stats())
@@ -209,6 +227,11 @@ impl Desk {
 }
 
 impl Post {
+    fn work(&self) -> Work {
+        let cameras = self.feeds.iter().map(|feed| feed.stats()).collect();
+        Work { door: Arc::clone(&self.name), tally: Arc::clone(&self.tally), cameras }
+    }
+
     fn status(&self) -> Result<Status> {
         let health = self.driver.health();
         Ok(Status {

@@ -8,6 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::Instant,
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -18,16 +19,14 @@ use tokio::sync::oneshot;
 use crate::{
     error::{Context, Error, Kind, Result},
     intake,
+    priority::Behind,
+    tally::Photographs,
     vision::{
         Embedding, Face, Rect,
         engine::{Calibration, Engine, Session},
         quality::{self, Quality},
     },
 };
-
-/// How much lower than the door's the threads' priority is: as with `nice -n 10`, about a tenth of the processor where
-/// both want it.
-const NICENESS: i32 = 10;
 
 /// A second face makes a photograph ambiguous when its area is at least this part of the largest one's. Smaller ones are
 /// passers-by in the background.
@@ -135,6 +134,7 @@ pub struct Recogniser {
     session: Session,
     image_limits: intake::Limits,
     quality_limits: quality::Limits,
+    tally: Arc<Photographs>,
 }
 
 impl Recogniser {
@@ -147,7 +147,17 @@ impl Recogniser {
             session: engine.session()?,
             image_limits: intake::Limits { max_bytes: settings.max_image_bytes, max_pixels: settings.max_image_pixels },
             quality_limits: settings.quality.clone(),
+            tally: Arc::default(),
         })
+    }
+
+    /// Takes down in `tally` how long its stages take.
+    fn counted_in(self, tally: &Arc<Photographs>) -> Self {
+        Self { tally: Arc::clone(tally), ..self }
+    }
+
+    fn decode(&self, file: &[u8]) -> Result<RgbImage> {
+        self.tally.decode.time(|| intake::decode(file, &self.image_limits))
     }
 
     /// Looks at a photograph for a search or a verification: the largest face, however good the picture.
@@ -155,7 +165,7 @@ impl Recogniser {
     /// # Errors
     /// Those of [`intake::decode`]; [`Kind::NoFaceDetected`]; [`Kind::Model`] where a network fails.
     pub fn probe(&mut self, file: &[u8]) -> Result<Probe> {
-        let image = intake::decode(file, &self.image_limits)?;
+        let image = self.decode(file)?;
         self.probe_image(&image)
     }
 
@@ -166,7 +176,7 @@ impl Recogniser {
     /// # Errors
     /// Those of [`Recogniser::probe`]; [`Kind::MultipleFaces`]; [`Kind::FaceQualityTooLow`], saying why and what to do.
     pub fn enrolment(&mut self, file: &[u8]) -> Result<Probe> {
-        let image = intake::decode(file, &self.image_limits)?;
+        let image = self.decode(file)?;
         self.enrolment_image(&image)
     }
 
@@ -175,11 +185,12 @@ impl Recogniser {
     /// # Errors
     /// Those of [`intake::decode`]; [`Kind::Model`] where a network fails.
     pub fn detect(&mut self, file: &[u8]) -> Result<Seen> {
-        let image = intake::decode(file, &self.image_limits)?;
-        let found = self.session.detect(&image)?;
+        let image = self.decode(file)?;
+        let found = self.tally.detect.time(|| self.session.detect(&image))?;
         let looked_at = found.iter().take(MOST_FACES).map(|&face| {
             let quality = quality::assess(&image, &face, &self.quality_limits);
-            Ok(SeenFace { face, quality, liveness: self.session.liveness(&image, &face.area)? })
+            let liveness = self.tally.liveness.time(|| self.session.liveness(&image, &face.area))?;
+            Ok(SeenFace { face, quality, liveness })
         });
         let faces = looked_at.collect::<Result<_>>()?;
         Ok(Seen { size: image.dimensions(), count: found.len(), faces })
@@ -209,13 +220,13 @@ impl Recogniser {
         if !quality.reasons.is_empty() {
             return Err(too_low(&quality));
         }
-        let liveness = self.session.liveness(image, &faces[0].area)?;
+        let liveness = self.tally.liveness.time(|| self.session.liveness(image, &faces[0].area))?;
         Ok(Probe { liveness, ..self.template(image, &faces)? })
     }
 
     /// The faces of a picture, the largest first; at least one.
     fn faces(&mut self, image: &RgbImage) -> Result<Vec<Face>> {
-        let faces = self.session.detect(image)?;
+        let faces = self.tally.detect.time(|| self.session.detect(image))?;
         if faces.is_empty() {
             return Err(Error::new(Kind::NoFaceDetected, "no face was found in the image"));
         }
@@ -224,9 +235,11 @@ impl Recogniser {
 
     fn template(&mut self, image: &RgbImage, faces: &[Face]) -> Result<Probe> {
         let face = faces[0];
+        let embedding = self.tally.embed.time(|| self.session.embed(image, &face.landmarks))?;
+        self.tally.networks.add(self.session.timings().networks());
         Ok(Probe {
             face,
-            embedding: self.session.embed(image, &face.landmarks)?,
+            embedding,
             quality: quality::assess(image, &face, &self.quality_limits),
             liveness: None,
             faces: faces.len(),
@@ -254,6 +267,7 @@ type Job = Box<dyn FnOnce(&mut Option<Recogniser>, &dyn Fn() -> Result<Recognise
 pub struct Recognition {
     jobs: Sender<Job>,
     engine: Arc<Engine>,
+    tally: Arc<Photographs>,
 }
 
 impl Recognition {
@@ -266,18 +280,21 @@ impl Recognition {
         settings.validate()?;
         let (jobs, queue) = crossbeam_channel::bounded::<Job>(settings.queue);
         let (report, started) = crossbeam_channel::bounded(settings.workers);
+        let tally = Arc::<Photographs>::default();
         for number in 0..settings.workers {
             let (engine, settings) = (Arc::clone(&engine), settings.clone());
-            let (queue, report) = (queue.clone(), report.clone());
+            let (queue, report, tally) = (queue.clone(), report.clone(), Arc::clone(&tally));
             thread::Builder::new()
                 .name(format!("recognise-{number}"))
-                .spawn(move || work(&engine, &settings, &queue, &report))
+                .spawn(move || {
+                    work(&|| Ok(Recogniser::new(&engine, &settings)?.counted_in(&tally)), &queue, &report);
+                })
                 .context(Kind::Io, || "cannot start a thread for the recognition")?;
         }
         for _ in 0..settings.workers {
             started.recv().context(Kind::Internal, || "a thread of the recognition ended at its start")??;
         }
-        Ok(Self { jobs, engine })
+        Ok(Self { jobs, engine, tally })
     }
 
     /// As [`Recogniser::probe`].
@@ -322,13 +339,20 @@ impl Recognition {
         self.jobs.len()
     }
 
+    /// How long the stages took.
+    pub fn tally(&self) -> &Arc<Photographs> {
+        &self.tally
+    }
+
     async fn submit<T, F>(&self, task: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Recogniser) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let (sent, tally) = (Instant::now(), Arc::clone(&self.tally));
         let job: Job = Box::new(move |recogniser, renew| {
+            tally.waiting.add(sent.elapsed());
             // Else the client has gone, or its time is over.
             if !reply.is_closed() {
                 // Who does not wait any more needs no answer.
@@ -349,12 +373,9 @@ fn ended() -> Error {
 }
 
 /// A thread's life: a session, then job after job. A job that panics gets an error, the next one a new session.
-fn work(engine: &Arc<Engine>, settings: &Settings, queue: &Receiver<Job>, report: &Sender<Result<()>>) {
-    // A kindness to the door, not a condition of working.
-    if let Err(error) = lower_priority() {
-        tracing::warn!(%error, "the recognition works at the same priority as the door");
-    }
-    let mut recogniser = match Recogniser::new(engine, settings) {
+fn work(renew: &dyn Fn() -> Result<Recogniser>, queue: &Receiver<Job>, report: &Sender<Result<()>>) {
+    Behind::Recognition.step_back_if_possible();
+    let mut recogniser = match renew() {
         Ok(recogniser) => Some(recogniser),
         Err(error) => {
             // Nobody to tell means that another thread's start failed before.
@@ -364,14 +385,8 @@ fn work(engine: &Arc<Engine>, settings: &Settings, queue: &Receiver<Job>, report
     };
     let _ = report.send(Ok(()));
     for job in queue {
-        job(&mut recogniser, &|| Recogniser::new(engine, settings));
+        job(&mut recogniser, renew);
     }
-}
-
-/// Lowers the calling thread's priority. On Linux a thread has one of its own, unlike what POSIX says of `nice`.
-fn lower_priority() -> std::io::Result<()> {
-    rustix::process::nice(NICENESS)?;
-    Ok(())
 }
 
 /// Runs `job` with what is in `slot`, or with a new one. After a panic the slot is empty: what was left half-way in it is
@@ -435,18 +450,6 @@ mod tests {
         assert_eq!(guarded(&mut slot, &mut renew, |tool| Ok(*tool)).expect("the same"), 1);
         let failed = guarded(&mut slot, &mut renew, |_| Err::<(), _>(Error::new(Kind::NoFaceDetected, "x")));
         assert!(failed.is_err() && slot == Some(1), "an ordinary error costs no session");
-    }
-
-    #[test]
-    fn only_the_thread_that_asks_gets_a_lower_priority() {
-        let priority = || rustix::process::getpriority_process(None).expect("one may ask");
-        let before = priority();
-        let lowered = thread::spawn(move || {
-            lower_priority().expect("anybody may step back");
-            priority()
-        });
-        assert_eq!(lowered.join().expect("it does not panic"), (before + NICENESS).min(19));
-        assert_eq!(rustix::process::getpriority_process(None).expect("one may ask"), before);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The outermost layer of every request: its id, its line in the log, and the body of its error; and its time limit.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State as Shared},
@@ -11,9 +14,16 @@ use axum::{
 use uuid::Uuid;
 
 use super::{State, auth::Tenant, error, headers, limits::Ledger, metrics::Requests};
-use crate::{error::Kind, gallery::TenantId};
+use crate::{
+    error::{Error, Kind},
+    gallery::TenantId,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who is told to come back later is told so after this time. The answer says to wait a second at least; a client that does
+/// not, and sends its next photograph at once, is slowed to a few a second on each of its connections.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the rest and finishes the response.
 pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
@@ -28,7 +38,12 @@ pub(super) async fn layer(Shared(state): Shared<Arc<State>>, mut request: Reques
 
     let requests = Arc::clone(&state.requests);
     let mut line = Line { id: id.clone(), method, route, started, tenant: None, status: CLIENT_GONE, requests };
-    let mut response = error::render(next.run(request).await, &id);
+    let response = next.run(request).await;
+    let error = response.extensions().get::<Arc<Error>>().map(|error| error.kind());
+    if matches!(error, Some(Kind::Busy | Kind::RateLimited)) {
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut response = error::render(response, &id);
     let header = HeaderValue::from_str(&id).expect("a request id is ASCII letters, digits, dots, dashes");
     response.headers_mut().insert(REQUEST_ID, header);
     headers::secure(response.headers_mut());

@@ -71,7 +71,10 @@ pub(super) fn render(mut response: Response, request_id: &str) -> Response {
         None => return response,
     };
     let kind = error.kind();
-    if status(kind).is_server_error() {
+    if kind == Kind::Busy {
+        // A flood says it thousands of times a second: its lines must not be the next flood. The request's own line has it.
+        tracing::debug!(request_id, error = %error, "a request was told to wait");
+    } else if status(kind).is_server_error() {
         let advice = error.advice().unwrap_or_default();
         tracing::error!(request_id, code = kind.code(), error = %error, advice, "a request failed");
     }

@@ -72,7 +72,7 @@ impl FromRequest<Arc<State>> for Form {
             Failure::new(Kind::MalformedRequest, "the body must be multipart/form-data with a boundary")
         })?;
 
-        let mut form = Self { values: Values::default(), images: Default::default(), _place: place };
+        let mut form = Self::empty(place);
         let outcome = form.read(&mut multipart, settings).await;
         if outcome.is_err() {
             // A client that is still sending would see a broken connection instead of the reason. The body's limit bounds
@@ -87,7 +87,11 @@ impl FromRequest<Arc<State>> for Form {
 }
 
 impl Form {
-    async fn read(&mut self, multipart: &mut Multipart, settings: &Settings) -> Result<()> {
+    pub(super) fn empty(place: OwnedSemaphorePermit) -> Self {
+        Self { values: Values::default(), images: Default::default(), _place: place }
+    }
+
+    pub(super) async fn read(&mut self, multipart: &mut Multipart, settings: &Settings) -> Result<()> {
         let most_image = settings.recognition.max_image_bytes;
         let mut fields = 0;
         while let Some(field) = multipart.next_field().await.map_err(unreadable)? {

@@ -2,7 +2,12 @@
 //!
 //! No label names a person or a tenant, and each has few values: routes are patterns, statuses are classes.
 
-use std::{sync::atomic::AtomicU64, time::Instant};
+mod work;
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use axum::http::Method;
 use prometheus_client::{
@@ -14,7 +19,8 @@ use prometheus_client::{
 use crate::{
     error::{Context as _, Kind, Result},
     gallery, journal,
-    operator::Status,
+    operator::{Status, Work},
+    tally::Photographs,
 };
 
 const PREFIX: &str = "facegate";
@@ -86,6 +92,9 @@ pub(super) struct Snapshot {
     /// None where there is no door.
     pub(super) journal: Option<journal::Stats>,
     pub(super) doors: Vec<Status>,
+    pub(super) work: Vec<Work>,
+    /// None where photographs are nobody's business.
+    pub(super) photographs: Option<Arc<Photographs>>,
     /// Photographs that wait for the networks.
     pub(super) waiting: usize,
     /// Forms that are received or worked on.
@@ -110,7 +119,7 @@ pub(super) fn render(requests: &Requests, snapshot: Snapshot) -> Result<String> 
 type Number = Gauge<f64, AtomicU64>;
 
 fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
-    let Snapshot { gallery, journal, doors, waiting, uploads } = snapshot;
+    let Snapshot { gallery, journal, doors, work, photographs, waiting, uploads } = snapshot;
     gauge(registry, "uptime_seconds", "Since the API started", requests.started.elapsed().as_secs_f64());
     gauge(registry, "recognition_waiting", "Photographs that wait for the networks", waiting as f64);
     gauge(registry, "uploads", "Forms that are received or worked on", uploads as f64);
@@ -127,6 +136,10 @@ fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
         gauge(registry, "journal_healthy", "Whether the last entry could be written", journal.healthy.into());
     }
     describe_doors(registry, &doors);
+    work::describe_doors(registry, &work);
+    if let Some(photographs) = photographs {
+        work::describe_photographs(registry, &photographs);
+    }
 }
 
 fn describe_doors(registry: &mut Registry, doors: &[Status]) {
@@ -171,7 +184,55 @@ fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{camera::FeedStats, tally};
+
+    fn nothing() -> Snapshot {
+        Snapshot {
+            gallery: gallery::Stats::default(),
+            journal: None,
+            doors: Vec::new(),
+            work: Vec::new(),
+            photographs: None,
+            waiting: 3,
+            uploads: 0,
+        }
+    }
+
+    #[test]
+    fn stages_are_told_by_door_and_name_and_each_bucket_holds_those_below() {
+        let (door, photographs) = (Arc::<tally::Door>::default(), Arc::<Photographs>::default());
+        for millis in [3, 30] {
+            door.embed.add(Duration::from_millis(millis));
+        }
+        door.faces_strange.add(2);
+        door.granted.add(1);
+        photographs.waiting.add(Duration::from_micros(50));
+        let camera = FeedStats { frames: 9, dropped: 4, ..FeedStats::default() };
+        let work = vec![Work { door: "front".into(), tally: door, cameras: vec![camera] }];
+        let snapshot = Snapshot { work, photographs: Some(photographs), ..nothing() };
+        let page = render(&Requests::default(), snapshot).expect("it can be written");
+        for line in [
+            "# TYPE facegate_door_stage_seconds histogram",
+            "facegate_door_stage_seconds_bucket{le=\"0.0025\",door=\"front\",stage=\"embed\"} 0",
+            "facegate_door_stage_seconds_bucket{le=\"0.005\",door=\"front\",stage=\"embed\"} 1",
+            "facegate_door_stage_seconds_bucket{le=\"+Inf\",door=\"front\",stage=\"embed\"} 2",
+            "facegate_door_stage_seconds_count{door=\"front\",stage=\"embed\"} 2",
+            "facegate_door_stage_seconds_sum{door=\"front\",stage=\"embed\"} 0.033",
+            "facegate_door_frame_to_edge_seconds_count{door=\"front\"} 0",
+            "facegate_recognition_stage_seconds_count{stage=\"waiting\"} 1",
+            "facegate_recognition_stage_seconds_count{stage=\"decode\"} 0",
+            "facegate_recognition_networks_seconds_count 0",
+            "facegate_door_faces_total{door=\"front\",outcome=\"stranger\"} 2",
+            "facegate_door_decisions_total{door=\"front\",outcome=\"granted\"} 1",
+            "facegate_camera_frames_total{door=\"front\",camera=\"0\"} 9",
+            "facegate_camera_frames_dropped_total{door=\"front\",camera=\"0\"} 4",
+        ] {
+            assert!(page.lines().any(|other| other == line), "{line} is not in:\n{page}");
+        }
+    }
 
     #[test]
     fn calls_are_told_by_route_method_and_class_and_made_up_methods_are_one() {
@@ -180,9 +241,7 @@ mod tests {
         requests.count("/healthz", &Method::GET, 204, 0.002);
         requests.count("/healthz", &Method::from_bytes(b"BREW").expect("a method"), 405, 0.002);
         requests.count("/healthz", &Method::from_bytes(b"STIR").expect("a method"), 405, 0.002);
-        let snapshot =
-            Snapshot { gallery: gallery::Stats::default(), journal: None, doors: Vec::new(), waiting: 3, uploads: 0 };
-        let page = render(&requests, snapshot).expect("it can be written");
+        let page = render(&requests, nothing()).expect("it can be written");
         for line in [
             "facegate_http_requests_total{route=\"/healthz\",method=\"GET\",status=\"2xx\"} 2",
             "facegate_http_requests_total{route=\"/healthz\",method=\"other\",status=\"4xx\"} 2",

@@ -20,6 +20,7 @@ mod edge;
 mod enrolling;
 mod error;
 mod form;
+pub(crate) mod fuzzing;
 mod headers;
 mod limits;
 mod lines;

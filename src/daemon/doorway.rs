@@ -31,6 +31,7 @@ use crate::{
     gallery::{Gallery, LastSeen, TenantId},
     journal::Journal,
     rulebook::{Gate, Pass},
+    tally,
     vision::{
         Face,
         engine::{Engine, Session},
@@ -99,6 +100,7 @@ pub struct Parts {
     pub tuning: Arc<ArcSwap<Tuning>>,
     pub clock: Arc<dyn Clock>,
     pub listeners: Listeners,
+    pub tally: Arc<tally::Door>,
 }
 
 /// A door's loop, with its memory of who is in view.
@@ -163,47 +165,59 @@ impl Doorway {
     pub fn look(&mut self, frame: &Frame) -> Result<usize> {
         self.take_in_tuning();
         self.frames += 1;
-        if self.tuning.motion_gate && !self.gate.moved(&frame.image, frame.at) {
+        let tally = Arc::clone(&self.parts.tally);
+        if self.tuning.motion_gate && !tally.motion.time(|| self.gate.moved(&frame.image, frame.at)) {
             return Ok(0);
         }
         self.searched += 1;
-        let faces = self.session.detect(&frame.image)?;
-        let tracks = self.tracker.update(&faces, frame.at);
+        let faces = tally.detect.time(|| self.session.detect(&frame.image))?;
+        let tracks = tally.track.time(|| self.tracker.update(&faces, frame.at));
         if !faces.is_empty() {
             self.gate.keep_open(frame.at);
         }
-        let mut recognised = 0;
+        let (mut looked_at, mut recognised) = (0, 0);
         let (width, height) = frame.image.dimensions();
         let region = self.tuning.region;
         let before_the_door = faces.iter().zip(tracks).filter(|(face, _)| region.takes(&face.area, width, height));
         for (face, track) in before_the_door.take(FACES_PER_FRAME) {
             let sighting = self.recognise(&frame.image, face)?;
+            looked_at += 1;
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
-            if let Some(decision) = self.decider.observe(Observation { track: Track(track.0), sighting, at: frame.at })
-            {
-                self.act(frame.at, decision);
-            }
+            tally.decide.time(|| self.decide(Observation { track: Track(track.0), sighting, at: frame.at }));
         }
+        tally.faces_left_out.add(faces.len() - looked_at);
         self.decider.expire(frame.at);
         Ok(recognised)
     }
 
+    fn decide(&mut self, observation: Observation) {
+        let at = observation.at;
+        if let Some(decision) = self.decider.observe(observation) {
+            self.act(at, decision);
+        }
+    }
+
     /// Who that face is, as far as one frame tells.
     fn recognise(&mut self, picture: &RgbImage, face: &Face) -> Result<Sighting> {
-        let quality = quality::assess(picture, face, &self.tuning.quality);
+        let tally = &self.parts.tally;
+        let quality = tally.quality.time(|| quality::assess(picture, face, &self.tuning.quality));
         if let Some(reason) = quality.reasons.first() {
+            tally.faces_poor.add(1);
             return Ok(Sighting::PoorQuality(Flaw { code: reason.code(), advice: reason.advice() }));
         }
-        let embedding = self.session.embed(picture, &face.landmarks)?;
-        let best = self.parts.gallery.best_two(&self.parts.tenant, &embedding)?;
+        let embedding = tally.embed.time(|| self.session.embed(picture, &face.landmarks))?;
+        let best = tally.matching.time(|| self.parts.gallery.best_two(&self.parts.tenant, &embedding))?;
         let similarity = |cosine| self.parts.engine.calibration().similarity(cosine);
-        let mut best = best.into_iter();
-        Ok(match best.next() {
+        let mut best = best.into_iter().map(|(subject, _, cosine)| (subject, similarity(cosine)));
+        let first = best.next();
+        let known = first.as_ref().is_some_and(|(_, similarity)| *similarity >= self.tuning.access.threshold);
+        if known { &tally.faces_known } else { &tally.faces_strange }.add(1);
+        Ok(match first {
             None => Sighting::Stranger { similarity: 0.0 },
-            Some((subject, _, cosine)) => Sighting::Match {
+            Some((subject, similarity)) => Sighting::Match {
                 subject: Subject::from(subject.as_str()),
-                similarity: similarity(cosine),
-                runner_up: best.next().map(|(_, _, cosine)| similarity(cosine)),
+                similarity,
+                runner_up: best.next().map(|(_, similarity)| similarity),
             },
         })
     }
@@ -221,6 +235,8 @@ impl Doorway {
         if let (Some(allowed), Outcome::Granted { subject, .. }) = (&allowed, &decision.outcome) {
             self.open(tag, subject, allowed, now);
         }
+        let tally = &self.parts.tally;
+        if decision.granted() { &tally.granted } else { &tally.denied }.add(1);
         let flag = allowed.and_then(|allowed| allowed.flag).map(|flag| flag.code());
         let latency = now.since(frame_at);
         self.parts.journal.append(records::decision(

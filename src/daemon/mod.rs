@@ -42,8 +42,10 @@ use crate::{
     guard::Watch,
     journal::Journal,
     operator::{self, Desk, Post},
+    priority::Behind,
     recognition::Recognition,
     rulebook::Gate,
+    tally,
     vision::{engine::Engine, models::Pack},
 };
 
@@ -55,6 +57,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often it is stored who was recognised last: once a minute at most, since flash wears out.
 const SEEN_STORED_EVERY: Duration = Duration::from_secs(60);
+
+/// Most calls of the API that wait for the store at a time; more queue up. As many threads compete with the door's.
+const API_BLOCKING: usize = 8;
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -83,6 +88,7 @@ struct Door {
     sides: Vec<Side>,
     driver: Arc<Driver>,
     gate: Arc<Gate>,
+    tally: Arc<tally::Door>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -167,6 +173,7 @@ impl Daemon {
         let passers = Arc::new(Passers::default());
         let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)).sending(config.reader());
         let gate = Arc::new(gate);
+        let tally = Arc::<tally::Door>::default();
         // From here on the door is ours to stop, whatever fails.
         let at = self.doors.len();
         self.doors.push(Door {
@@ -174,6 +181,7 @@ impl Daemon {
             sides: Vec::new(),
             driver: Arc::clone(&driver),
             gate: Arc::clone(&gate),
+            tally: Arc::clone(&tally),
             threads: Vec::new(),
         });
 
@@ -195,6 +203,7 @@ impl Daemon {
                 tuning,
                 clock: Arc::clone(clock),
                 listeners: self.listeners.clone(),
+                tally: Arc::clone(&tally),
             })?;
             let stop = Arc::clone(&self.stop);
             let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
@@ -208,6 +217,7 @@ impl Daemon {
             journal: Arc::clone(&self.journal),
             listeners: self.listeners.clone(),
             clock: Arc::clone(clock),
+            tally,
         };
         // Ends when the driver does.
         let telling =
@@ -321,6 +331,8 @@ impl Daemon {
         let readiness = Arc::clone(state.readiness());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .max_blocking_threads(API_BLOCKING)
+            .on_thread_start(|| Behind::Api.step_back_if_possible())
             .thread_name("api")
             .enable_all()
             .build()
@@ -348,6 +360,7 @@ impl Daemon {
             driver: Arc::clone(&door.driver),
             reader: config.reader(),
             feeds: door.feeds(),
+            tally: Arc::clone(&door.tally),
             gallery: Arc::clone(&self.gallery),
             journal: Arc::clone(&self.journal),
         });

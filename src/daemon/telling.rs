@@ -15,6 +15,7 @@ use crate::{
     door::{Edge, Report},
     journal::Journal,
     rulebook::Gate,
+    tally,
 };
 
 /// Tells for one door.
@@ -25,6 +26,7 @@ pub struct Teller {
     pub journal: Arc<Journal>,
     pub listeners: Listeners,
     pub clock: Arc<dyn Clock>,
+    pub tally: Arc<tally::Door>,
 }
 
 impl Teller {
@@ -39,6 +41,9 @@ impl Teller {
 
     fn presented(&self, tag: u64, sent: bool, at: Moment) {
         let (subject, latency) = (self.passers.who(tag), at.since(doorway::frame_of(tag)));
+        if sent {
+            self.tally.edge.add(latency);
+        }
         self.journal.append(records::card(&self.name, sent, subject.as_ref(), latency));
         let latency_ms = latency.as_secs_f64() * 1e3;
         tracing::info!(door = %self.name, sent, latency_ms, "a card for the panel");
@@ -62,6 +67,9 @@ impl Teller {
 
     fn moved(&self, edge: Edge) {
         let latency = edge.tag.map(|tag| edge.at.since(doorway::frame_of(tag)));
+        if let Some(latency) = latency {
+            self.tally.edge.add(latency);
+        }
         self.journal.append(records::edge(&self.name, &edge, latency));
         tracing::info!(
             door = %self.name,

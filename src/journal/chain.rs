@@ -61,7 +61,7 @@ pub(super) fn write_line(
 
 /// Checks one line, without its newline, by itself. The answer is what it claims to be and what it claims to follow, or
 /// what is wrong with it.
-pub(super) fn check_line(line: &[u8]) -> Result<(Anchor, String), &'static str> {
+pub(crate) fn check_line(line: &[u8]) -> Result<(Anchor, String), &'static str> {
     let tail = JOINT.len() + DIGITS + 2;
     let (body, end) = line.split_at_checked(line.len().saturating_sub(tail)).ok_or("it is not a record")?;
     let hash = end.strip_prefix(JOINT.as_bytes()).and_then(|rest| rest.strip_suffix(b"\"}"));

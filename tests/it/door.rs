@@ -22,6 +22,26 @@ fn energised(edge: &Edge) -> bool {
 }
 
 #[test]
+fn whoever_works_for_the_api_steps_back_behind_the_door() {
+    let board = board(GENUINE);
+    let daemon = board.start();
+    // Has threads of the store begin, too: of any key they ask the store.
+    let reply = daemon.call("GET", "/v1/face-matching/embeddings", Some("fg_wrong"), None);
+    assert_eq!(reply.status, 401, "{:?}", reply.body);
+    let threads = daemon.threads();
+    let of = |name: &str| {
+        let found: Vec<_> = threads.iter().filter(|(other, _)| other == name).map(|(_, nice)| *nice).collect();
+        assert!(!found.is_empty(), "there is no thread '{name}': {threads:?}");
+        found
+    };
+    let door = of("door-front");
+    assert_eq!(of("camera"), door, "the camera keeps up with the door: {threads:?}");
+    assert!(of("recognise-0").iter().all(|nice| *nice > door[0] || *nice == 19), "{threads:?}");
+    let api = of("api");
+    assert!(api.len() >= 3 && api.iter().all(|nice| *nice > of("recognise-0")[0] || *nice == 19), "{threads:?}");
+}
+
+#[test]
 fn the_enrolled_person_opens_the_door_for_one_pulse() {
     let mut board = board(GENUINE);
     board.set("door.0.pulse_ms", 600);

@@ -41,10 +41,13 @@ pub(in crate::api) async fn metrics(
             Some(Extension(operator)) => state.desk.doors(operator)?,
             None => state.desk.every_door()?,
         };
+        let operator = operator.as_ref().map(|Extension(operator)| operator);
         let snapshot = metrics::Snapshot {
             gallery: state.gallery.stats()?,
             journal: state.desk.journal(),
             doors,
+            work: state.desk.work(operator),
+            photographs: state.recognition.as_ref().map(|recognition| Arc::clone(recognition.tally())),
             waiting: state.recognition.as_ref().map_or(0, Recognition::waiting),
             uploads: state.settings.max_uploads.saturating_sub(state.uploads.available_permits()),
         };

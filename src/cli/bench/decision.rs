@@ -33,6 +33,16 @@ pub struct Report {
     pub p99_over_promised: f64,
 }
 
+impl Report {
+    pub fn words(&self, lines: &mut Vec<String>) {
+        lines.push(format!(
+            "decision to relay edge, {} rules and {} subjects, {} grants: median {:.3} ms, p99 {:.3} ms: {:.2} times the \
+             promised 1 ms",
+            self.rules, self.subjects, self.grants, self.median_ms, self.p99_ms, self.p99_over_promised
+        ));
+    }
+}
+
 /// A site of 10,000 rules: every group may pass the door that is measured, and nine others.
 fn site() -> serde_json::Value {
     let hours = serde_json::json!([{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "24:00"}]);

@@ -2,6 +2,8 @@
 //!
 //! Each figure that is a promise is printed with what it is measured against, in the same run.
 
+mod api;
+mod board;
 mod daemon;
 mod decision;
 mod reference;
@@ -11,10 +13,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
-use super::{
-    Answer, Context,
-    output::{DIM, read_file},
-};
+use self::board::Board;
+use super::{Answer, Context, output::read_file};
 use crate::{
     clock::{Clock, SystemClock},
     error::{Error, Kind, Result},
@@ -39,9 +39,25 @@ pub struct Args {
     /// A program that times the same networks elsewhere: `tests/bench/onnxruntime`. It takes turns with our own runs.
     #[arg(long, value_name = "PROGRAM")]
     reference: Option<PathBuf>,
-    /// Faces in the gallery of the daemon that is started to measure memory, readiness and idling; 0 leaves that out.
+    /// Faces in the gallery of the daemon that is started to measure memory, readiness, idling and the API; 0 leaves that out.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     faces: u32,
+    /// One part of it alone.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// A frame's way, stage by stage, and the networks elsewhere where there is a reference.
+    Stages,
+    /// From a decision to the relay's edge, through the rules of a large site.
+    Decision,
+    /// Memory, readiness and idling of a daemon with a full gallery.
+    Daemon,
+    /// Its REST API: calls, searches a second, listing, and the door under a flood.
+    Api,
 }
 
 /// Median and 95th percentile of some times, in milliseconds.
@@ -63,12 +79,16 @@ impl Times {
 struct Report {
     pack: String,
     model: String,
-    stages: stages::Report,
-    decision: decision::Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<stages::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<decision::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<reference::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<daemon::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<api::Report>,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
@@ -79,75 +99,38 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         return Err(Error::new(Kind::ImageUndecodable, format!("{} is too small", args.photo.display())));
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let stages = stages::measure(context.out, &pack, &args)?;
-    let reference = args.reference.as_deref().map(|program| reference::measure(program, &pack)).transpose()?;
-    let daemon = (args.faces > 0).then(|| daemon::measure(context.out, &args)).transpose()?;
-    let decision = decision::measure(&clock)?;
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let stages = wanted(Part::Stages).then(|| stages::measure(context.out, &pack, &args)).transpose()?;
+    let reference = args.reference.as_deref().filter(|_| wanted(Part::Stages));
+    let reference = reference.map(|program| reference::measure(program, &pack)).transpose()?;
+    let daemons = args.faces > 0 && (wanted(Part::Daemon) || wanted(Part::Api));
+    let board = daemons.then(|| Board::filled(context.out, &args)).transpose()?;
+    let of = |part| board.as_ref().filter(|_| wanted(part));
+    let daemon = of(Part::Daemon).map(|board| daemon::measure(board, args.faces)).transpose()?;
+    let api = of(Part::Api).map(|board| api::measure(board, &pack, &photo, args.faces, args.frames)).transpose()?;
+    let decision = wanted(Part::Decision).then(|| decision::measure(&clock)).transpose()?;
     let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
-    let report = Report { pack: args.pack, model, stages, decision, reference, daemon };
+    let report = Report { pack: args.pack, model, stages, decision, reference, daemon, api };
     context.out.result(&report, words);
     Ok(Answer::Yes)
 }
 
 fn words(report: &Report) -> String {
-    let stages = &report.stages;
-    let mut lines = vec![
-        format!("pack '{}', model {}, {}, {} frames", report.pack, report.model, stages.frame, stages.frames),
-        format!("  {:<30} {:>10} {:>10}", "one thread, ms", "median", "p95"),
-    ];
-    let mut row = |name: &str, times: &Times| {
-        lines.push(format!("  {name:<30} {:>10.2} {:>10.2}", times.median_ms, times.p95_ms));
-    };
-    for (name, times) in &stages.stages {
-        row(name, times);
+    let mut lines = vec![format!("pack '{}', model {}", report.pack, report.model)];
+    if let Some(stages) = &report.stages {
+        stages.words(&mut lines);
     }
-    row("networks together", &stages.networks);
-    row("all that is no network", &stages.around);
-    row("frame to relay edge", &stages.frame_to_edge);
-    lines.push(format!(
-        "  frame to relay edge / networks: {:.3} (medians; promised: at most 1.15)",
-        stages.edge_over_networks
-    ));
-    lines.push(format!("  all that is no network: {:.2} ms (promised: at most 5)", stages.around.median_ms));
-    for threads in &stages.threads {
-        lines.push(format!(
-            "  {} thread{}: {:.1} frames a second, {:.2} ms a frame (p95 {:.2})",
-            threads.threads,
-            if threads.threads == 1 { "" } else { "s" },
-            threads.frames_per_second,
-            threads.frame.median_ms,
-            threads.frame.p95_ms
-        ));
+    if let Some(decision) = &report.decision {
+        decision.words(&mut lines);
     }
-    let decision = &report.decision;
-    lines.push(format!(
-        "decision to relay edge, {} rules and {} subjects, {} grants: median {:.3} ms, p99 {:.3} ms: {:.2} times the \
-         promised 1 ms",
-        decision.rules,
-        decision.subjects,
-        decision.grants,
-        decision.median_ms,
-        decision.p99_ms,
-        decision.p99_over_promised
-    ));
     if let Some(reference) = &report.reference {
-        lines.push(format!("against {} (one thread, taking turns):", reference.reference));
-        for network in &reference.networks {
-            lines.push(format!(
-                "  {:<30} {:>7.2} ms, there {:>7.2} ms: {:.2} times",
-                network.file, network.ours.median_ms, network.theirs.median_ms, network.ratio
-            ));
-        }
-        lines.push(format!("  {DIM}promised of the recogniser: at most 1.6 times{DIM:#}"));
+        reference.words(&mut lines);
     }
     if let Some(daemon) = &report.daemon {
-        lines.push(format!("a daemon with {} faces enrolled:", daemon.faces));
-        lines.push(format!("  ready after {:.2} s (promised: 2)", daemon.ready_s));
-        lines.push(format!("  {:.0} MB resident (promised: under 200)", daemon.resident_mb));
-        lines.push(format!(
-            "  nobody in view, {} frames a second: {:.1} % of a core (promised: under 15), the gate let {} of {} frames through",
-            daemon.idle_fps, daemon.idle_core_percent, daemon.idle_searched, daemon.idle_frames
-        ));
+        daemon.words(&mut lines);
+    }
+    if let Some(api) = &report.api {
+        api.words(&mut lines);
     }
     lines.join("\n")
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Times;
 use crate::{
+    cli::output::DIM,
     error::{Context, Error, Kind, Result},
     vision::models::{Network, Pack},
 };
@@ -40,6 +41,19 @@ pub struct Compared {
 struct Answer {
     version: String,
     ms: Vec<f64>,
+}
+
+impl Report {
+    pub fn words(&self, lines: &mut Vec<String>) {
+        lines.push(format!("against {} (one thread, taking turns):", self.reference));
+        for network in &self.networks {
+            lines.push(format!(
+                "  {:<30} {:>7.2} ms, there {:>7.2} ms: {:.2} times",
+                network.file, network.ours.median_ms, network.theirs.median_ms, network.ratio
+            ));
+        }
+        lines.push(format!("  {DIM}promised of the recogniser: at most 1.6 times{DIM:#}"));
+    }
 }
 
 /// Times every network of the pack but liveness, on its own input size, against `program`. The protocol is one line of JSON

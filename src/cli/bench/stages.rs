@@ -62,6 +62,37 @@ pub struct Threads {
     pub frame: Times,
 }
 
+impl Report {
+    pub fn words(&self, lines: &mut Vec<String>) {
+        lines.push(format!("{}, {} frames", self.frame, self.frames));
+        lines.push(format!("  {:<30} {:>10} {:>10}", "one thread, ms", "median", "p95"));
+        let mut row = |name: &str, times: &Times| {
+            lines.push(format!("  {name:<30} {:>10.2} {:>10.2}", times.median_ms, times.p95_ms));
+        };
+        for (name, times) in &self.stages {
+            row(name, times);
+        }
+        row("networks together", &self.networks);
+        row("all that is no network", &self.around);
+        row("frame to relay edge", &self.frame_to_edge);
+        lines.push(format!(
+            "  frame to relay edge / networks: {:.3} (medians; promised: at most 1.15)",
+            self.edge_over_networks
+        ));
+        lines.push(format!("  all that is no network: {:.2} ms (promised: at most 5)", self.around.median_ms));
+        for threads in &self.threads {
+            lines.push(format!(
+                "  {} thread{}: {:.1} frames a second, {:.2} ms a frame (p95 {:.2})",
+                threads.threads,
+                if threads.threads == 1 { "" } else { "s" },
+                threads.frames_per_second,
+                threads.frame.median_ms,
+                threads.frame.p95_ms
+            ));
+        }
+    }
+}
+
 pub fn measure(out: Output, pack: &Pack, args: &Args) -> Result<Report> {
     let engine = Engine::load(pack)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -174,6 +205,7 @@ fn through_the_door(
         tuning: Arc::new(ArcSwap::from_pointee(tuning)),
         clock: Arc::clone(clock),
         listeners: Listeners::default(),
+        tally: Arc::default(),
     })?;
     let (mut timings, mut latencies) = (Vec::new(), Vec::new());
     for at in 0..count {

@@ -1,5 +1,7 @@
 //! How often a key and an address may call, and what is told about it.
 
+use std::time::{Duration, Instant};
+
 use facegate::api::{self, Limits, Rate};
 
 use crate::support::{
@@ -42,7 +44,14 @@ fn until_refused(what: &str, mut ask: impl FnMut() -> Reply) -> (Vec<Reply>, Rep
 #[test]
 fn a_key_that_calls_too_often_is_refused_and_told_for_how_long_and_others_are_served() {
     let server = server(Limits { reads: few(5), ..Limits::off() });
-    let (before, refused) = until_refused("reads", || server.call("GET", "/embeddings", None));
+    let mut took = Duration::ZERO;
+    let (before, refused) = until_refused("reads", || {
+        let begun = Instant::now();
+        let reply = server.call("GET", "/embeddings", None);
+        took = begun.elapsed();
+        reply
+    });
+    assert!(took >= Duration::from_millis(200), "who asks again at once is slowed: {took:?}");
     assert!(before.len() >= 5, "{}", before.len());
     assert_eq!((refused.status, refused.code()), (429, "rate_limited"), "{:?}", refused.body);
     assert_eq!(number(&refused, "retry-after"), Some(1));

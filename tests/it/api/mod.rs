@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod manual;
 mod photographs;
+mod refusals;
 mod subjects;
 mod tls;
 mod transfer;

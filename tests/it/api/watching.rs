@@ -6,9 +6,9 @@ use facegate::api;
 
 use crate::support::{
     Server,
-    daemon::Board,
-    http::{call, connect, everything},
-    photo_path,
+    daemon::{Board, eventually},
+    http::{Form, call, connect, everything},
+    photo, photo_path,
 };
 
 fn text(server: std::net::SocketAddr, more: &str) -> String {
@@ -21,6 +21,11 @@ fn text(server: std::net::SocketAddr, more: &str) -> String {
 #[track_caller]
 fn has(page: &str, start: &str) {
     assert!(page.lines().any(|line| line.starts_with(start)), "{start} is not in:\n{page}");
+}
+
+/// The number of the metric's line that starts like this.
+fn count(page: &str, start: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(start)?.trim().parse().ok())
 }
 
 #[test]
@@ -118,6 +123,42 @@ fn the_metrics_tell_how_the_board_is_and_name_nobody() {
         has(&page, line);
     }
     assert!(!page.contains("barack") && !page.contains("\"main\""), "{page}");
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_metrics_tell_how_long_each_stage_takes_at_the_door_and_of_a_photograph() {
+    let board = Board::with_door(&[photo_path("obama2.jpg")]);
+    board.enrol("barack", "obama.jpg");
+    let key = board.run(&["keys", "add", "main", "--json"]).must(0, &[]).json().remove(0);
+    let daemon = board.start();
+    let address = daemon.api.expect("the API is on");
+    eventually("the door opens", || {
+        let page = text(address, "");
+        count(&page, "facegate_door_frame_to_edge_seconds_count{door=\"front\"}").filter(|count| *count > 0.0)
+    });
+    let searched = Form::new().image(&photo("obama.jpg"));
+    let reply = daemon.call("POST", "/v1/face-matching/search", key["key"].as_str(), Some(&searched));
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+
+    let page = text(address, "");
+    let some = |metric: String| {
+        let count = count(&page, &metric);
+        assert!(count.is_some_and(|count| count > 0.0), "{metric} is {count:?} in:\n{page}");
+    };
+    for stage in ["motion", "detect", "track", "quality", "embed", "match", "decide"] {
+        some(format!("facegate_door_stage_seconds_count{{door=\"front\",stage=\"{stage}\"}}"));
+        some(format!("facegate_door_stage_seconds_sum{{door=\"front\",stage=\"{stage}\"}}"));
+    }
+    for stage in ["waiting", "decode", "detect", "embed"] {
+        let metric = format!("facegate_recognition_stage_seconds_count{{stage=\"{stage}\"}}");
+        assert_eq!(count(&page, &metric), Some(1.0), "{metric}:\n{page}");
+    }
+    some("facegate_door_frame_to_edge_seconds_sum{door=\"front\"}".into());
+    some("facegate_door_faces_total{door=\"front\",outcome=\"known\"}".into());
+    some("facegate_door_decisions_total{door=\"front\",outcome=\"granted\"}".into());
+    some("facegate_camera_frames_total{door=\"front\",camera=\"0\"}".into());
+    has(&page, "facegate_camera_frames_dropped_total{door=\"front\",camera=\"0\"} ");
     assert!(page.ends_with("# EOF\n"));
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use facegate::error::Kind;
+
 use super::{Path, folder};
 
 const TABLE: &str = include_str!("../../../docs/conformance.md");
@@ -23,7 +25,7 @@ fn every_test_that_the_table_names_is_there_and_no_row_is_without() {
     for line in TABLE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let last = cells.last().expect("a row has cells");
-        if ["the reference says", "where"].contains(&cells[0]) {
+        if ["the reference says", "where", "status"].contains(&cells[0]) {
             continue;
         }
         let tests: Vec<_> = last.split('`').skip(1).step_by(2).collect();
@@ -35,6 +37,28 @@ fn every_test_that_the_table_names_is_there_and_no_row_is_without() {
         }
     }
     assert!(named > 30, "the table is there: {named}");
+}
+
+#[test]
+fn every_error_has_a_row_with_a_test_that_asks_for_it() {
+    for kind in Kind::ALL {
+        // Those of 500 are one to a client; no call asks whether somebody is alive yet.
+        if kind.http_status() == 500 || *kind == Kind::LivenessFailed {
+            continue;
+        }
+        let start = format!("| {} | `{}` | ", kind.http_status(), kind.code());
+        let row = TABLE.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no row {start}"));
+        let last = row.trim_matches('|').rsplit(" | ").next().expect("a row has cells");
+        let tests: Vec<_> = last.split('`').skip(1).step_by(2).collect();
+        let asks = |test: &&str| {
+            let (module, name) = test.rsplit_once("::").expect("a module and a name");
+            let source = source(module);
+            let body = source.split_once(&format!("fn {name}(")).map_or("", |(_, rest)| rest);
+            let body = body.split("\n}\n").next().unwrap_or_default();
+            body.contains(&format!("\"{}\"", kind.code())) || body.contains(&format!("Kind::{kind:?}"))
+        };
+        assert!(!tests.is_empty() && tests.iter().all(asks), "a test does not ask for {}: {tests:?}", kind.code());
+    }
 }
 
 #[test]

@@ -308,6 +308,19 @@ impl Daemon {
         found
     }
 
+    /// Its threads by name, and by how much each has stepped back behind the others, as of `nice`.
+    pub fn threads(&self) -> Vec<(String, i32)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        stats
+            .filter_map(|stat| {
+                // The name is in parentheses; of what follows, its niceness is the 17th. See proc(5).
+                let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+                Some((name.to_owned(), rest.split_whitespace().nth(16)?.parse().ok()?))
+            })
+            .collect()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
