@@ -7,13 +7,13 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident => $code:literal, $http:literal, $exit:literal;)+) => {
+    ($(#[doc = $doc:literal] $name:ident => $code:literal, $http:literal, $exit:literal;)+) => {
         /// What went wrong, as far as a caller can act on it.
         ///
         /// Each kind has a stable code (what the REST API calls `error.code`), an HTTP status and an exit status of the
         /// command line (those of `sysexits.h`).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Kind { $($(#[$doc])* $name,)+ }
+        pub enum Kind { $(#[doc = $doc] $name,)+ }
 
         impl Kind {
             /// Every kind, in the order of the table.
@@ -21,6 +21,9 @@ macro_rules! kinds {
 
             /// The stable name, as it stands in `error.code`.
             pub const fn code(self) -> &'static str { match self { $(Kind::$name => $code,)+ } }
+
+            /// What it means, in a sentence or two.
+            pub fn meaning(self) -> &'static str { match self { $(Kind::$name => $doc.trim_ascii(),)+ } }
 
             /// The HTTP status that the REST API answers with.
             pub const fn http_status(self) -> u16 { match self { $(Kind::$name => $http,)+ } }

@@ -94,7 +94,8 @@ pub struct Work {
 }
 
 /// How a door is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = DoorStatus)]
 pub struct Status {
     pub door: String,
     pub tenant: TenantId,

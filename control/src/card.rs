@@ -14,6 +14,7 @@ use crate::Fault;
 
 /// Whom a panel knows: what would be printed on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// The facility, or site, 0 to 255 in 26 bits, 0 to 65,535 in 34.

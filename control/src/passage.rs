@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much time a person needs at the door.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The door's usual strike time.
@@ -13,6 +14,7 @@ pub enum Class {
 
 /// Which way somebody passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Passage {
     /// Into the area that the door guards.

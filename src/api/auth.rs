@@ -8,15 +8,18 @@ use axum::{
     http::{HeaderMap, Method, header},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
-    routing::MethodRouter,
 };
+use utoipa_axum::router::UtoipaMethodRouter;
 
-use super::{State, blocking, error::Failure, limits::Visit, server::Peer};
+use super::{State, blocking, error::Failure, limits::Visit, openapi, server::Peer};
 use crate::{
     error::{Error, Kind},
     gallery::{Caller, Right, TenantId},
     operator::Operator,
 };
+
+/// Calls with their documents, as `routes!` makes them.
+type Documented = UtoipaMethodRouter<Arc<State>>;
 
 /// Longest key that is looked at, in bytes; ours are far shorter.
 const LONGEST_KEY: usize = 256;
@@ -112,9 +115,15 @@ async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
     }
 }
 
-/// A route for those alone who have this right. To be used within [`tenants`].
-pub(super) fn needs(right: Right, route: MethodRouter<Arc<State>>) -> MethodRouter<Arc<State>> {
-    route.route_layer(from_fn(move |request: Request, next: Next| async move { checked(right, request, next).await }))
+/// Calls for those alone who have this right, which is told in their documents. To be used within [`tenants`].
+pub(super) fn needs(right: Right, (schemas, mut paths, route): Documented) -> Documented {
+    for item in paths.paths.values_mut() {
+        let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        all.into_iter().flatten().for_each(|operation| openapi::told(operation, right));
+    }
+    let route = route
+        .route_layer(from_fn(move |request: Request, next: Next| async move { checked(right, request, next).await }));
+    (schemas, paths, route)
 }
 
 /// Reading needs the right to read, everything else the right to administer. To be used within [`tenants`].

@@ -30,7 +30,8 @@ pub(super) enum For {
 }
 
 /// Whether a photograph was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub(super) enum Known {
     Hit,
     Miss,

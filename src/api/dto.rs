@@ -5,6 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     gallery::{EmbeddingId, Enrolment, LastSeen, SubjectId, SubjectInfo},
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Answer of `POST /enroll`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Enrolled {
     pub(super) success: bool,
@@ -25,32 +26,38 @@ pub(super) struct Enrolled {
 }
 
 /// Answer of `POST /search`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Found {
     pub(super) success: bool,
     pub(super) matches: Vec<Match>,
     pub(super) match_count: usize,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) threshold_used: f64,
     #[serde(rename = "processing_time")]
     pub(super) processing_time: f64,
 }
 
 /// The best embedding of one subject that a search found.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Match {
     id: EmbeddingId,
     pub(super) subject_id: SubjectId,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) similarity: f32,
+    #[schema(minimum = 0, maximum = 1)]
     quality_score: f32,
+    #[schema(minimum = 0, maximum = 1)]
     liveness_score: Option<f32>,
     enrollment_source: Option<String>,
     /// Alias of `metadata.name`, which the reference's samples read.
+    #[schema(value_type = Option<Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     user_name: Option<Value>,
     /// Alias of `metadata.email`.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_email: Option<Value>,
+    #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     created_at: Timestamp,
 }
@@ -74,12 +81,14 @@ impl Match {
 }
 
 /// Answer of `POST /verify/{subjectId}`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verified {
     pub(super) success: bool,
     pub(super) verified: bool,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) similarity: f32,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) threshold: f64,
     pub(super) embedding_id: EmbeddingId,
     pub(super) enrollment_source: Option<String>,
@@ -88,17 +97,19 @@ pub(super) struct Verified {
 }
 
 /// Answer of `POST /compare`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Compared {
     pub(super) success: bool,
     pub(super) same_person: bool,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) similarity: f32,
+    #[schema(minimum = 0, maximum = 1)]
     pub(super) threshold: f64,
     pub(super) processing_time: f64,
 }
 
 /// Answer of `POST /detect`. All lengths are in pixels of the picture as it is meant to be looked at.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Detected {
     success: bool,
     /// How many faces there are, also those that are not in `faces`.
@@ -110,22 +121,25 @@ pub(super) struct Detected {
 }
 
 /// One face, as an enrolment of it would be judged.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DetectedFace {
     /// It may reach beyond the picture.
     #[serde(rename = "box")]
     area: Rect,
     /// Eyes, tip of the nose, corners of the mouth; left is the picture's left.
     landmarks: [[f32; 2]; 5],
+    #[schema(minimum = 0, maximum = 1)]
     confidence: f32,
+    #[schema(minimum = 0, maximum = 1)]
     quality_score: f32,
     /// Why it cannot be enrolled; empty where it can.
     quality_reasons: Vec<Advice>,
+    #[schema(minimum = 0, maximum = 1)]
     liveness_score: Option<f32>,
 }
 
 /// What is wrong with a picture, and what to do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Advice {
     code: &'static str,
     advice: &'static str,
@@ -159,7 +173,7 @@ impl From<SeenFace> for DetectedFace {
 }
 
 /// Answer of `GET /embeddings`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Listed {
     pub(super) success: bool,
     pub(super) embeddings: Vec<Embedding>,
@@ -171,17 +185,20 @@ pub(super) struct Listed {
 }
 
 /// One enrolled face. The template itself is never given out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Embedding {
     id: EmbeddingId,
     subject_id: SubjectId,
+    #[schema(minimum = 0, maximum = 1)]
     quality_score: f32,
+    #[schema(minimum = 0, maximum = 1)]
     liveness_score: Option<f32>,
     enrollment_source: Option<String>,
     created_at: Timestamp,
     verification_count: u64,
     last_verified_at: Option<Timestamp>,
     active: bool,
+    #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     model: String,
 }
@@ -205,7 +222,7 @@ impl From<Enrolment> for Embedding {
 }
 
 /// Answer of `GET /subjects`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SubjectList {
     pub(super) success: bool,
     /// By id.
@@ -218,7 +235,7 @@ pub(super) struct SubjectList {
 }
 
 /// Answer of `GET` and `PATCH /subjects/{subjectId}`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct OneSubject {
     pub(super) success: bool,
     pub(super) subject: Subject,
@@ -230,7 +247,7 @@ pub(super) struct OneSubject {
 }
 
 /// Somebody who is enrolled.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Subject {
     subject_id: SubjectId,
     /// Whether they may be recognised.
@@ -265,7 +282,7 @@ impl From<SubjectInfo> for Subject {
 }
 
 /// Answer of the three ways to delete.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Deleted {
     success: bool,
     message: String,
@@ -281,6 +298,18 @@ impl Deleted {
     /// For all of a subject or of a tenant.
     pub(super) fn all(deleted: usize) -> Self {
         Self { success: true, message: format!("Face embeddings deleted successfully: {deleted}"), deleted }
+    }
+}
+
+/// It is done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done {
+    success: bool,
+}
+
+impl Done {
+    pub(super) const fn new() -> Self {
+        Self { success: true }
     }
 }
 

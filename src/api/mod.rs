@@ -15,6 +15,7 @@ mod activity;
 mod audit;
 mod auth;
 mod cache;
+mod calls;
 mod dto;
 mod edge;
 mod enrolling;
@@ -28,6 +29,7 @@ mod lingering;
 mod listing;
 mod local;
 mod metrics;
+mod openapi;
 mod readiness;
 mod routes;
 mod server;
@@ -37,12 +39,7 @@ mod values;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware::{from_fn, from_fn_with_state},
-    routing::{delete, get, patch, post},
-};
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
 use tokio::sync::Semaphore;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -53,11 +50,13 @@ use tower_http::{
 };
 
 pub use self::limits::{Rate, Settings as Limits};
-use self::{auth::needs, error::Failure};
-pub use self::{local::Socket, readiness::Readiness, server::Listener, settings::Settings, tls::Tls};
+use self::{calls::Calls, error::Failure};
+pub use self::{
+    local::Socket, openapi::document, readiness::Readiness, server::Listener, settings::Settings, tls::Tls,
+};
 use crate::{
     error::{Error, Kind, Result},
-    gallery::{Gallery, Right},
+    gallery::Gallery,
     journal::Journal,
     operator::Desk,
     recognition::Recognition,
@@ -144,47 +143,8 @@ pub async fn serve(
 }
 
 fn router(state: Arc<State>) -> Result<Router> {
-    // Bodies that are read as they come have bounds of their own.
-    let whole = DefaultBodyLimit::max(usize::try_from(state.settings.max_batch_bytes).unwrap_or(usize::MAX));
-    let calls = Router::new()
-        .route("/enroll", needs(Right::Enrol, post(routes::enroll::enroll)))
-        .route("/search", needs(Right::Match, post(routes::search::search)))
-        .route("/verify/{subject_id}", needs(Right::Match, post(routes::verify::verify)))
-        .route("/embeddings", needs(Right::Read, get(routes::embeddings::list)))
-        .route("/embeddings", needs(Right::Delete, delete(routes::embeddings::delete_many)))
-        .route("/embeddings/{embedding_id}", needs(Right::Delete, delete(routes::embeddings::delete_one)))
-        .route("/embeddings/{embedding_id}/photograph", needs(Right::Admin, get(routes::photographs::get)))
-        .route("/enroll/batch", needs(Right::Enrol, post(routes::batch::batch)).layer(whole))
-        .route("/import", needs(Right::Transfer, post(routes::transfer::import)).layer(whole))
-        .route("/export", needs(Right::Transfer, post(routes::transfer::export)))
-        .route("/compare", needs(Right::Match, post(routes::compare::compare)))
-        .route("/subjects", needs(Right::Read, get(routes::subjects::list)))
-        .route("/subjects/{subject_id}", needs(Right::Read, get(routes::subjects::get)))
-        .route("/subjects/{subject_id}", needs(Right::Enrol, patch(routes::subjects::change)))
-        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
-        // Makes no template, and an enrolment page calls it over and over: not for the record.
-        .route("/detect", needs(Right::Enrol, post(routes::detect::detect)))
-        .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
-    let access = routes::access::router()
-        .route_layer(from_fn(auth::reading_or_changing))
-        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
-        .route_layer(from_fn_with_state(Arc::clone(&state), auth::tenants));
-    let doors = routes::doors::router().route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
-    let admin = routes::admin::router()
-        .route_layer(from_fn_with_state(Arc::clone(&state), audit::layer))
-        .route_layer(from_fn_with_state(Arc::clone(&state), auth::operators));
-    let metrics = Router::new()
-        .route("/metrics", get(routes::metrics::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(&state), auth::watchers));
-    let router = Router::new()
-        .merge(metrics)
-        .nest("/v1/face-matching", calls)
-        .nest("/v1/access", access)
-        .nest("/v1/doors", doors)
-        .nest("/v1/admin", admin)
-        .route("/healthz", get(routes::health::healthz))
-        .route("/readyz", get(routes::health::readyz))
-        .route("/version", get(routes::metrics::version))
+    let router = Calls::all().guarded(&state).whole().split_for_parts().0;
+    let router = router
         .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))
         .method_not_allowed_fallback(async || Failure::new(Kind::MethodNotAllowed, "this path has no such method"))
         .layer(DefaultBodyLimit::max(state.settings.max_body_bytes))

@@ -17,6 +17,7 @@ mod journal;
 mod keys;
 mod logging;
 mod models;
+mod openapi;
 mod output;
 mod rest;
 mod run;
@@ -83,6 +84,8 @@ enum Command {
     /// Show the model packs and what they agree to.
     #[command(subcommand)]
     Models(models::Command),
+    /// Print the OpenAPI document of the REST API, in JSON.
+    Openapi,
     /// Check configuration, networks, camera, lock and store, and say what to do about every finding.
     Check(check::Args),
     /// Put every lock at rest, where no daemon runs: what a service manager calls after the daemon's end.
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&context, command),
         Command::Tenants(command) => tenants::run(&context, command),
         Command::Models(command) => models::run(&context, command),
+        Command::Openapi => openapi::run(&context),
         Command::Check(args) => check::run(&context, args),
         Command::Rest(args) => rest::run(&context, args),
         Command::Gpio(command) => gpio::run(&context, command),

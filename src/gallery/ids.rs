@@ -14,7 +14,8 @@ pub const MAX_TENANT_BYTES: usize = 64;
 pub const MAX_SUBJECT_BYTES: usize = 256;
 
 /// A tenant: an organisation whose enrolments nobody else sees. 1 to 64 of `a`–`z`, `0`–`9`, `_` and `-`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema, Deserialize)]
+#[schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$")]
 #[serde(try_from = "String", into = "String")]
 pub struct TenantId(Arc<str>);
 
@@ -41,7 +42,8 @@ impl FromStr for TenantId {
 }
 
 /// A subject, that is a person, within one tenant. 1 to 256 bytes of UTF-8 without control characters. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema, Deserialize)]
+#[schema(value_type = String, min_length = 1, max_length = 256)]
 #[serde(try_from = "String", into = "String")]
 pub struct SubjectId(Arc<str>);
 
@@ -67,7 +69,8 @@ impl FromStr for SubjectId {
 }
 
 /// An embedding: a UUID of version 7, so that ids sort by the time of their making.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema, Deserialize)]
+#[schema(value_type = String, format = Uuid)]
 #[serde(transparent)]
 pub struct EmbeddingId(Uuid);
 

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Kind, Result};
 
 /// One kind of call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Right {
     /// Enrol faces. Whoever is enrolled may pass, as far as the rules let them.
     Enrol,

@@ -18,7 +18,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 
 /// Where and when a subject was recognised last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema, Deserialize)]
 pub struct LastSeen {
     /// The door's name.
     pub door: String,

@@ -8,7 +8,7 @@ use super::{Gallery, store::Room};
 use crate::error::{Context, Kind, Result};
 
 /// An order that holds until it is taken back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema, Deserialize)]
 pub struct Standing {
     /// Who gave it; none where that cannot be read any more.
     pub by: Option<String>,

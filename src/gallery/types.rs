@@ -226,7 +226,7 @@ impl std::fmt::Debug for NewKey {
 }
 
 /// An API key as it is listed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct KeyInfo {
     /// The key's public name.
     pub id: String,
@@ -237,6 +237,7 @@ pub struct KeyInfo {
     /// The wall clock when it was made.
     pub created_at: Timestamp,
     /// What it may do.
+    #[schema(value_type = Vec<super::Right>)]
     pub rights: Rights,
     /// When it ends, by the wall clock, to the microsecond; none: never.
     pub expires_at: Option<Timestamp>,
@@ -250,7 +251,7 @@ impl KeyInfo {
 }
 
 /// A tenant as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TenantInfo {
     /// Its name.
     pub name: TenantId,

@@ -33,7 +33,7 @@ pub struct Point {
 }
 
 /// An upright rectangle in pixels, in the coordinates of [`Point`]. May reach beyond the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, utoipa::ToSchema, Deserialize)]
 pub struct Rect {
     pub left: f32,
     pub top: f32,

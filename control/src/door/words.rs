@@ -80,6 +80,7 @@ impl Sensor {
 
 /// What an operator may ask of a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Unlock for one pulse; on a turnstile for one person that way.
@@ -255,6 +256,7 @@ pub enum Happening {
 
 /// What a door is like, for people: the first that applies, from the top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Released by fire.

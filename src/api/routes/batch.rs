@@ -15,7 +15,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::{sleep, timeout};
+use utoipa::ToSchema;
 
+use super::Binary;
 use crate::{
     api::{
         State,
@@ -26,6 +28,7 @@ use crate::{
         error::{self, Failure},
         form::collect,
         lines::{self, Bounds, Lines, Teller},
+        openapi::failures,
         values,
     },
     error::{Error, Kind, Result},
@@ -78,6 +81,25 @@ struct Counts {
     failed: u64,
 }
 
+/// The fields of the form, as they are told to clients: as many of each as there are items, in turns.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form is read field by field")]
+pub(in crate::api) struct BatchForm {
+    /// JSON: `subject_id`, and what else an enrolment takes.
+    #[schema(example = r#"{"subject_id": "EMP-001", "metadata": {"name": "Jane Doe"}}"#)]
+    item: String,
+    /// The photograph of the item before it.
+    image: Binary,
+}
+
+/// Enrols many, each with an outcome of its own.
+///
+/// The body is a form of items and photographs in turns, or (`application/x-ndjson`) a line for each item with `image` in Base64. The
+/// answer begins at once and has a line for each item as soon as it is stored, and a last one with `done`. Whoever does not see that
+/// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice.
+#[utoipa::path(post, path = "/enroll/batch", request_body(content = BatchForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "What came of each.", body = String, content_type = "application/x-ndjson"),
+        failures::JsonBody, failures::Recorded))]
 pub(in crate::api) async fn batch(
     Shared(state): Shared<Arc<State>>,
     Extension(caller): Extension<Caller>,

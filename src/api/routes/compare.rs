@@ -4,16 +4,38 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{Extension, Json, extract::State as Shared};
 
-use super::{Cached, Threshold};
+use utoipa::ToSchema;
+
+use super::{Binary, Cached, Threshold};
 use crate::api::{
     State,
     auth::Tenant,
-    cache::For,
+    cache::{For, Known},
     dto::{Compared, seconds_since},
     form::Form,
+    openapi::failures,
 };
 
+/// The fields of the form, as they are told to clients.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form is read field by field")]
+pub(in crate::api) struct CompareForm {
+    /// Of several faces, the largest counts.
+    image1: Binary,
+    /// Of several faces, the largest counts.
+    image2: Binary,
+    /// The least similarity that counts. **Higher is stricter**: fewer strangers match, and the right person is refused more often.
+    #[schema(minimum = 0, maximum = 1, default = 0.6)]
+    threshold: Option<f64>,
+}
+
+/// Compares the faces of two photographs.
+///
 /// Nobody's enrolments are looked at, and nothing is stored. One photograph is decoded and let go before the other.
+#[utoipa::path(post, path = "/compare", request_body(content = CompareForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "How alike they are.", body = Compared,
+        headers(("Embedding-Cache" = Known, description = "Whether both photographs were seen a moment ago."))),
+        failures::Form, failures::Photograph, failures::AFace))]
 pub(in crate::api) async fn compare(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

@@ -8,6 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use utoipa::IntoParams;
+
 use super::{Answer, Pairs, read};
 use crate::{
     api::{
@@ -18,15 +20,38 @@ use crate::{
         dto::{Deleted, Listed},
         error::Failure,
         listing,
+        openapi::failures,
         values::printable,
     },
     error::{Error, Kind, Result},
-    gallery::{EmbeddingId, ListFilter},
+    gallery::{EmbeddingId, ListFilter, SubjectId},
 };
 
 /// Most embeddings in a page. The reference knows no pages: a client that names no limit gets everything, in one answer.
 const MOST: usize = 1_000;
 
+/// The parameters, as they are told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct ListQuery {
+    /// Leave out those that newer ones have replaced.
+    #[param(default = true)]
+    active_only: Option<bool>,
+    /// Those of one subject.
+    subject_id: Option<SubjectId>,
+    /// Most embeddings in one answer; left out: all of them, however many.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Where to go on: `next_cursor` of the answer before.
+    cursor: Option<EmbeddingId>,
+}
+
+/// Lists what is enrolled, oldest first.
+///
+/// The templates themselves are never given out.
+#[utoipa::path(get, path = "/embeddings", params(ListQuery),
+    responses((status = 200, description = "The embeddings.", body = Listed), failures::Query))]
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -59,10 +84,22 @@ pub(in crate::api) async fn list(
     Ok(Json(answer).into_response())
 }
 
-/// Deletes all of a subject's, or all of the tenant's.
+/// The parameter, as it is told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct DeleteQuery {
+    /// Whose. **Left out: everybody's.**
+    subject_id: Option<SubjectId>,
+}
+
+/// Deletes all embeddings of a subject, or **all of the tenant**.
 ///
 /// A call that may delete everything is read strictly: an empty `subject_id` or a parameter that it does not know (a
-/// misspelt `subject_id`) is refused, never passed over.
+/// misspelt `subject_id`) is refused, never passed over. When the answer arrives, they are gone for good.
+#[utoipa::path(delete, path = "/embeddings", params(DeleteQuery),
+    responses((status = 200, description = "They are gone.", body = Deleted),
+        failures::Query, failures::NoSubject, failures::Stores))]
 pub(in crate::api) async fn delete_many(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -90,6 +127,12 @@ pub(in crate::api) async fn delete_many(
     Ok(Json(Deleted::all(deleted)))
 }
 
+/// Deletes one embedding.
+///
+/// When the answer arrives, it is gone for good.
+#[utoipa::path(delete, path = "/embeddings/{embedding_id}",
+    params(("embedding_id" = EmbeddingId, Path, description = "Which one.")),
+    responses((status = 200, description = "It is gone.", body = Deleted), failures::NoEmbedding, failures::Stores))]
 pub(in crate::api) async fn delete_one(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

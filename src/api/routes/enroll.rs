@@ -9,15 +9,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use utoipa::ToSchema;
+
+use super::Binary;
 use crate::{
     api::{
         State,
         audit::About,
         auth::Tenant,
+        cache::Known,
         dto::{Enrolled, seconds_since},
         enrolling::{LONGEST_SOURCE, Wanted, enrol},
         error::Failure,
         form::Form,
+        openapi::failures,
     },
     error::{Error, Kind, Result},
     vision::DIMENSION,
@@ -34,6 +39,42 @@ const REPLAYED: (HeaderName, HeaderValue) =
 /// The space of the keys that clients choose.
 const CLIENTS: &str = "client";
 
+/// The fields of the form, as they are told to clients.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form is read field by field")]
+pub(in crate::api) struct EnrolForm {
+    /// A photograph that shows one face.
+    image: Binary,
+    /// Your own id of the person: 1 to 256 bytes of UTF-8 without control characters.
+    #[schema(min_length = 1, max_length = 256)]
+    subject_id: String,
+    /// Stored as given; where there is none, the daemon stores its own measure.
+    #[schema(minimum = 0, maximum = 1)]
+    quality_score: Option<f64>,
+    /// Stored as given; where there is none, the daemon stores its own measure, if it has one.
+    #[schema(minimum = 0, maximum = 1)]
+    liveness_score: Option<f64>,
+    /// Where the photograph comes from: at most 256 bytes.
+    #[schema(max_length = 256)]
+    enrollment_source: Option<String>,
+    /// A JSON object, given back with each match.
+    #[schema(example = r#"{"name": "Jane Doe"}"#)]
+    metadata: Option<String>,
+}
+
+/// Enrols a face.
+///
+/// When the answer arrives, the enrolment survives a power cut. The face must be large, sharp, towards the camera, neither dark nor
+/// glaring. Each subject keeps its newest embeddings active (`gallery.keep_active`); older ones are kept and never matched.
+#[utoipa::path(post, path = "/enroll", request_body(content = EnrolForm, content_type = "multipart/form-data"),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[ -~]*$",
+        description = "Your name for this request: with it, it is done once, however often it is sent.")),
+    responses((status = 200, description = "It is stored.", body = Enrolled,
+        headers(
+            ("Embedding-Cache" = Option<Known>, description = "Whether the photograph was seen a moment ago."),
+            ("Idempotency-Replayed" = Option<bool>, description = "It was stored by the same request before."))),
+        failures::Once,
+        failures::Form, failures::Photograph, failures::OneFace, failures::Capacity, failures::Stores))]
 pub(in crate::api) async fn enroll(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

@@ -9,9 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
-    api::{State, blocking, error::Failure, metrics},
+    api::{State, blocking, error::Failure, metrics, openapi::failures::Restricted},
     operator::Operator,
     recognition::Recognition,
 };
@@ -19,23 +20,32 @@ use crate::{
 /// The text format of `OpenMetrics`.
 const TEXT: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-#[derive(Serialize)]
+/// What this is.
+#[derive(Serialize, ToSchema)]
 pub(in crate::api) struct Version {
     success: bool,
     name: &'static str,
     version: &'static str,
 }
 
-/// What this is, and which one.
+/// Says what this is, and which version.
+#[utoipa::path(get, path = "/version", responses((status = 200, description = "Name and version.", body = Version)))]
 pub(in crate::api) async fn version() -> Json<Version> {
     Json(Version { success: true, name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Whoever comes without a key is of this machine: all doors are told. A key is told its own doors.
+/// Tells Prometheus the metrics.
+///
+/// No key is needed from the board itself: from a loopback address, or by the daemon's socket. From elsewhere it takes a key with the
+/// right `read`, which is told its tenant's doors only. No label names a person or a tenant.
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, description = "OpenMetrics text.", body = String,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"), Restricted))]
 pub(in crate::api) async fn metrics(
     Shared(state): Shared<Arc<State>>,
     operator: Option<Extension<Operator>>,
 ) -> Result<Response, Failure> {
+    // Whoever comes without a key is of this machine: all doors are told. A key is told its own doors.
     let page = blocking(move || {
         let doors = match &operator {
             Some(Extension(operator)) => state.desk.doors(operator)?,

@@ -5,6 +5,7 @@ pub(super) mod admin;
 pub(super) mod batch;
 pub(super) mod compare;
 pub(super) mod detect;
+pub(super) mod docs;
 pub(super) mod doors;
 pub(super) mod embeddings;
 pub(super) mod enroll;
@@ -65,5 +66,10 @@ fn read(query: Pairs) -> Result<Values> {
 
 /// An answer that says whether its photographs were known.
 type Cached<T> = Result<([(HeaderName, HeaderValue); 1], axum::Json<T>), Failure>;
+/// A photograph in a form, as it is told to clients.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary, content_media_type = "image/*")]
+#[expect(dead_code, reason = "only told")]
+struct Binary(Vec<u8>);
 
 type Answer<T> = Result<axum::Json<T>, Failure>;

@@ -9,13 +9,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::embeddings::{no_such_embedding, tell_alike};
+use super::{
+    Binary,
+    embeddings::{no_such_embedding, tell_alike},
+};
 use crate::{
-    api::{State, auth::Tenant, blocking, error::Failure},
+    api::{State, auth::Tenant, blocking, error::Failure, openapi::failures},
     error::Kind,
     gallery::EmbeddingId,
 };
 
+/// Gives the face that was enrolled, where photographs are kept.
+///
+/// Whoever looks at one stands in the record of calls.
+#[utoipa::path(get, path = "/embeddings/{embedding_id}/photograph",
+    params(("embedding_id" = String, Path, description = "Which one.")),
+    responses((status = 200, description = "It.", body = Binary, content_type = "image/jpeg"),
+        failures::NoEmbedding, failures::NotThere, failures::Recorded))]
 pub(in crate::api) async fn get(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Answer, Pairs,
@@ -21,6 +22,7 @@ use crate::{
         blocking,
         dto::{OneSubject, SubjectList},
         error::Failure,
+        openapi::failures,
         values,
     },
     error::{Error, Kind, Result},
@@ -37,10 +39,14 @@ const USUAL: usize = 100;
 const LONGEST: usize = 128 << 10;
 
 /// What is to change.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SubjectPatch)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Patch {
+    /// False: known to no door, search or verification.
     active: Option<bool>,
+    /// A JSON merge patch (RFC 7396) of each embedding's metadata; null takes all of it away.
+    #[schema(value_type = Option<Object>)]
     #[serde(default, deserialize_with = "metadata")]
     metadata: Option<MetadataChange>,
 }
@@ -51,6 +57,21 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MetadataChange>
     Ok(Some(given.map_or(MetadataChange::Remove, MetadataChange::Merge)))
 }
 
+/// The parameters, as they are told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct ListQuery {
+    /// Most subjects in one answer.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Where to go on: `next_cursor` of the answer before.
+    cursor: Option<SubjectId>,
+}
+
+/// Lists whom there is, by id.
+#[utoipa::path(get, path = "/subjects", params(ListQuery),
+    responses((status = 200, description = "The subjects.", body = SubjectList), failures::Query))]
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -66,6 +87,9 @@ pub(in crate::api) async fn list(
     Ok(Json(SubjectList { success: true, count: subjects.len(), subjects, next_cursor }))
 }
 
+/// Tells of one subject, with the first 1,000 of their embeddings.
+#[utoipa::path(get, path = "/subjects/{subject_id}", params(("subject_id" = SubjectId, Path, description = "Who.")),
+    responses((status = 200, description = "The subject.", body = OneSubject), failures::Query, failures::NoSubject))]
 pub(in crate::api) async fn get(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -76,6 +100,13 @@ pub(in crate::api) async fn get(
     Ok(Json(blocking(move || told(&gallery, &tenant, subject)).await?))
 }
 
+/// Suspends a subject, takes that back, or changes their metadata.
+///
+/// All or nothing. What the metadata were before cannot be read again.
+#[utoipa::path(patch, path = "/subjects/{subject_id}", params(("subject_id" = SubjectId, Path, description = "Who.")),
+    request_body = Patch,
+    responses((status = 200, description = "The subject as it is now.", body = OneSubject),
+        failures::JsonBody, failures::NoSubject, failures::Metadata, failures::Recorded, failures::Stores))]
 pub(in crate::api) async fn change(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

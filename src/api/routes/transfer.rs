@@ -19,12 +19,18 @@ use crate::{
         blocking,
         error::{self, Failure},
         lines::{self, Bounds, Lines, NDJSON},
+        openapi::failures,
     },
     error::Result,
     gallery::{Export, Import, Imported, LONGEST_LINE},
 };
 
-/// Chunk by chunk: memory holds one. Where the gallery fails half-way, the answer breaks off, and has no last line.
+/// Writes the tenant's enrolments as a file, templates and all.
+///
+/// A JSON object a line. Where something fails half-way, the answer breaks off, and has no last line.
+#[utoipa::path(post, path = "/export",
+    responses((status = 200, description = "The file.", body = String, content_type = "application/x-ndjson"),
+        failures::NotThere, failures::Recorded))]
 pub(in crate::api) async fn export(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -39,7 +45,13 @@ pub(in crate::api) async fn export(
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())
 }
 
-/// The answer begins at once and has one line, when the end of the file has come or something is wrong with it.
+/// Takes in such a file.
+///
+/// What is there already is passed over. The answer begins at once and has one line, when the end of the file has come or something
+/// is wrong with it: `{"done": true, "imported": 600, ...}`, or `{"done": false, "error": {...}}`.
+#[utoipa::path(post, path = "/import", request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, description = "How it ended.", body = String, content_type = "application/x-ndjson"),
+        failures::NotThere, failures::Recorded))]
 pub(in crate::api) async fn import(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

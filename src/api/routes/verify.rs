@@ -7,20 +7,43 @@ use axum::{
     extract::{Path, State as Shared, rejection::PathRejection},
 };
 
-use super::{Cached, Threshold, subjects::named};
+use utoipa::ToSchema;
+
+use super::{Binary, Cached, Threshold, subjects::named};
 use crate::{
     api::{
         State,
         auth::Tenant,
         blocking,
-        cache::For,
+        cache::{For, Known},
         dto::{Verified, seconds_since},
         form::Form,
+        openapi::failures,
     },
     error::{Error, Kind},
-    gallery::ListFilter,
+    gallery::{ListFilter, SubjectId},
 };
 
+/// The fields of the form, as they are told to clients.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form is read field by field")]
+pub(in crate::api) struct VerifyForm {
+    /// Where it shows several faces, the largest counts.
+    image: Binary,
+    /// The least similarity that counts. **Higher is stricter**: fewer strangers match, and the right person is refused more often.
+    #[schema(minimum = 0, maximum = 1, default = 0.6)]
+    threshold: Option<f64>,
+}
+
+/// Finds out whether a face is this subject's (1:1).
+///
+/// The best of the subject's active embeddings counts, also when it does not reach the threshold (`"verified": false`). A success
+/// counts in `verification_count` and `last_verified_at`.
+#[utoipa::path(post, path = "/verify/{subject_id}", params(("subject_id" = SubjectId, Path, description = "Whose face it may be.")),
+    request_body(content = VerifyForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "How alike they are, and whether that is enough.", body = Verified,
+        headers(("Embedding-Cache" = Known, description = "Whether the photograph was seen a moment ago."))),
+        failures::Form, failures::Photograph, failures::AFace, failures::NoSubject, failures::Stores))]
 pub(in crate::api) async fn verify(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,

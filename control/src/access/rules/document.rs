@@ -9,6 +9,7 @@ use crate::{Card, Class, Passage};
 
 /// Everything that says who may pass where and when. Names are 1 to 64 bytes; no list holds a name twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
     /// Days that are not like other days.
@@ -29,6 +30,7 @@ pub struct Rules {
 
 /// A list of holidays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Calendar {
     pub name: String,
@@ -38,12 +40,15 @@ pub struct Calendar {
 
 /// One holiday, or several days in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Holiday {
     /// `2026-12-25` for one year, `12-25` for every year.
+    #[cfg_attr(feature = "schema", schema(value_type = String, pattern = r"^(\d{4}-)?\d{2}-\d{2}$"))]
     pub on: Day,
     /// The last of several days in a row, that day included. Only with a year.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, pattern = r"^(\d{4}-)?\d{2}-\d{2}$"))]
     pub to: Option<Day>,
     /// What it is called in explanations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +111,7 @@ impl fmt::Display for Day {
 
 /// When something is open: hours of the week on the clock of a place, and what holidays make of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     pub name: String,
@@ -121,6 +127,7 @@ pub struct Schedule {
 
 /// Hours on some days of the week.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WeekHours {
     pub days: Vec<Weekday>,
@@ -131,6 +138,7 @@ pub struct WeekHours {
 
 /// Hours instead of the usual ones on the days of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HolidayHours {
     pub calendar: String,
@@ -141,6 +149,7 @@ pub struct HolidayHours {
 
 /// Hours of one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DayHours {
     pub from: TimeOfDay,
@@ -150,6 +159,7 @@ pub struct DayHours {
 
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Weekday {
     Mon,
@@ -181,6 +191,8 @@ impl Weekday {
 
 /// A minute of the day, `00:00` to `24:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String, pattern = r"^([01]\d|2[0-4]):[0-5]\d$"))]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeOfDay(u16);
 
@@ -230,6 +242,7 @@ impl fmt::Display for TimeOfDay {
 
 /// A space that doors lead into and out of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Area {
     pub name: String,
@@ -246,6 +259,7 @@ pub struct Area {
 
 /// Whether somebody who is inside an area may come in again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AntiPassback {
     /// Yes.
@@ -261,6 +275,7 @@ pub enum AntiPassback {
 
 /// What is done about something that is against the rules of an area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {
     /// Nothing.
@@ -274,6 +289,7 @@ pub enum Strictness {
 
 /// A door, and what is on its two sides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RulesDoor))]
 #[serde(deny_unknown_fields)]
 pub struct Door {
     /// As in the daemon's configuration.
@@ -291,6 +307,7 @@ pub struct Door {
 
 /// Doors of which only one may be open at a time, such as the two of a sluice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Interlock {
     pub name: String,
@@ -300,6 +317,7 @@ pub struct Interlock {
 
 /// A kind of person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Group {
     pub name: String,
@@ -310,6 +328,7 @@ pub struct Group {
 
 /// Some doors at some hours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Access {
     pub doors: Vec<String>,
@@ -323,6 +342,7 @@ pub struct Access {
 
 /// What the rules know of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubjectRules {
     /// As enrolled: 1 to 256 bytes.

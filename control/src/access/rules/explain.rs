@@ -10,6 +10,7 @@ use crate::{Class, Passage};
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// It speaks for letting the subject pass.
@@ -22,6 +23,7 @@ pub enum Finding {
 
 /// One thing that was looked at on the way to a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Step {
     /// What was looked at: `subject`, `validity`, `door`, `group`, `schedule`, `card`, `area`.
     pub check: &'static str,
@@ -59,6 +61,7 @@ impl Trace for Vec<Step> {
 
 /// A decision and how it was come to. It is the decision that the door would take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Explanation {
     pub subject: String,
     pub door: String,

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared, response::IntoResponse};
+use axum::{Extension, Json, extract::State as Shared};
 use facegate_control::Passage;
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, Pairs, query};
+use super::{Pairs, query};
 use crate::{
-    access::rules::Request,
-    api::{State, auth::Tenant, blocking},
+    access::rules::{Explanation, Request},
+    api::{State, auth::Tenant, blocking, openapi::failures, routes::Answer},
     error::{Error, Kind, Result},
 };
 
@@ -22,11 +23,40 @@ pub(super) fn time(text: &str) -> Result<Timestamp> {
     })
 }
 
+/// The parameters, as they are told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct ExplainQuery {
+    /// Who. They need not be enrolled.
+    #[param(min_length = 1, max_length = 256)]
+    subject: String,
+    /// At which door.
+    #[param(min_length = 1)]
+    door: String,
+    /// Which way.
+    #[param(inline, default = "entry")]
+    passage: Option<Passage>,
+    /// When, with its offset; left out: now.
+    at: Option<Timestamp>,
+}
+
+/// How a decision is come to.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Explained {
+    success: bool,
+    explanation: Explanation,
+}
+
+/// Explains whether the rules would let somebody in, and every step of the way to that answer.
+#[utoipa::path(get, path = "/explain", params(ExplainQuery),
+    responses((status = 200, description = "The decision that the door would take.", body = Explained),
+        failures::Query, failures::Required))]
 pub(in crate::api) async fn explain(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     pairs: Pairs,
-) -> Answered {
+) -> Answer<Explained> {
     let values = query(pairs, &["subject", "door", "passage", "at"])?;
     let missing = |name: &str| Error::new(Kind::MissingField, format!("{name} is required"));
     let subject = values.subject("subject")?.ok_or_else(|| missing("subject"))?;
@@ -53,5 +83,5 @@ pub(in crate::api) async fn explain(
         }))
     })
     .await?;
-    Ok(Json(json!({ "success": true, "explanation": explanation })).into_response())
+    Ok(Json(Explained { success: true, explanation }))
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Json,
     extract::State as Shared,
     http::HeaderMap,
     response::{IntoResponse, Response},
-    routing::get as get_route,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Answered, Body, Condition, Name, body, deleted, name, tag, tagged, unfit};
 use crate::{
+    access::rules::{Area, Calendar, Door, Group, Interlock, Schedule},
     api::{State, auth::Tenant, blocking, error::Failure},
     error::{Error, Kind},
     rulebook::Item,
@@ -21,20 +23,127 @@ use crate::{
 /// Longest body of one thing, in bytes.
 const LONGEST: usize = 1 << 20;
 
-pub(super) fn routes<T: Item>(router: Router<Arc<State>>) -> Router<Arc<State>> {
-    router
-        .route(&format!("/{}", T::MANY), get_route(list::<T>))
-        .route(&format!("/{}/{{name}}", T::MANY), get_route(get::<T>).put(put::<T>).delete(delete::<T>))
+/// An item as answers tell it.
+trait Told: Item {
+    fn list(items: Vec<Self>) -> impl Serialize;
+    fn one(&self) -> impl Serialize;
 }
 
-async fn list<T: Item>(Shared(state): Shared<Arc<State>>, Extension(Tenant(tenant)): Extension<Tenant>) -> Answered {
+/// What differs between kinds: their names, in paths and in answers, and their schemas.
+macro_rules! kinds {
+    ($($many:ident $one:ident $item:ident $list:ident $single:ident;)+) => {
+        pub(super) fn router() -> OpenApiRouter<Arc<State>> {
+            OpenApiRouter::new()$(
+                .routes(routes!($many::list))
+                .routes(routes!($many::get, $many::put, $many::delete))
+            )+
+        }
+
+        $(
+            impl Told for $item {
+                fn list(items: Vec<Self>) -> impl Serialize {
+                    $many::$list { success: true, count: items.len(), $many: items }
+                }
+
+                fn one(&self) -> impl Serialize {
+                    $many::$single { success: true, $one: self }
+                }
+            }
+
+            mod $many {
+                use std::sync::Arc;
+
+                use axum::{Extension, extract::State as Shared, http::HeaderMap};
+                use serde::Serialize;
+                use utoipa::ToSchema;
+
+                use super::{$item, Answered, Body, Name};
+                use crate::api::{State, auth::Tenant, dto::Done, openapi::failures, routes::access::Conditions};
+
+                /// All of a kind.
+                #[derive(Serialize, ToSchema)]
+                pub(super) struct $list {
+                    pub(super) success: bool,
+                    pub(super) count: usize,
+                    pub(super) $many: Vec<$item>,
+                }
+
+                /// One thing of the rules.
+                #[derive(Serialize, ToSchema)]
+                pub(super) struct $single<'a> {
+                    pub(super) success: bool,
+                    pub(super) $one: &'a $item,
+                }
+
+                #[utoipa::path(get, path = concat!("/", stringify!($many)),
+                    summary = concat!("Lists the ", stringify!($many), "."),
+                    responses((status = 200, description = "All of them.", body = $list)))]
+                pub(super) async fn list(state: Shared<Arc<State>>, tenant: Extension<Tenant>) -> Answered {
+                    super::list::<$item>(state, tenant).await
+                }
+
+                #[utoipa::path(get, path = concat!("/", stringify!($many), "/{name}"),
+                    params(("name" = String, Path, description = "Its name.")),
+                    summary = concat!("Gives one of the ", stringify!($many), "."),
+                    responses((status = 200, description = "As it is in force.", body = $single,
+                        headers(("ETag" = String, description = "Stands for it."))), failures::Query, failures::NotThere))]
+                pub(super) async fn get(state: Shared<Arc<State>>, tenant: Extension<Tenant>, path: Name) -> Answered {
+                    super::get::<$item>(state, tenant, path).await
+                }
+
+                #[utoipa::path(put, path = concat!("/", stringify!($many), "/{name}"),
+                    params(("name" = String, Path, description = "Its name."), Conditions),
+                    summary = concat!("Makes or replaces one of the ", stringify!($many), "."),
+                    description = "`name` may be left out of the body: it is in the path.",
+                    request_body = $item,
+                    responses((status = 200, description = "It is in force.", body = $single,
+                        headers(("ETag" = String, description = "Stands for it."))), failures::JsonBody,
+                        failures::Conditional, failures::Rules, failures::Recorded, failures::Stores))]
+                pub(super) async fn put(
+                    state: Shared<Arc<State>>,
+                    tenant: Extension<Tenant>,
+                    headers: HeaderMap,
+                    path: Name,
+                    sent: Body,
+                ) -> Answered {
+                    super::put::<$item>(state, tenant, headers, path, sent).await
+                }
+
+                #[utoipa::path(delete, path = concat!("/", stringify!($many), "/{name}"),
+                    params(("name" = String, Path, description = "Its name."), Conditions),
+                    summary = concat!("Deletes one of the ", stringify!($many), "."),
+                    responses((status = 200, description = "It is gone.", body = Done), failures::Conditional,
+                        failures::NotThere, failures::Rules, failures::Stores))]
+                pub(super) async fn delete(
+                    state: Shared<Arc<State>>,
+                    tenant: Extension<Tenant>,
+                    headers: HeaderMap,
+                    path: Name,
+                ) -> Answered {
+                    super::delete::<$item>(state, tenant, headers, path).await
+                }
+            }
+        )+
+    };
+}
+
+kinds! {
+    calendars calendar Calendar CalendarList OneCalendar;
+    schedules schedule Schedule ScheduleList OneSchedule;
+    areas area Area AreaList OneArea;
+    doors door Door RulesDoorList OneRulesDoor;
+    interlocks interlock Interlock InterlockList OneInterlock;
+    groups group Group GroupList OneGroup;
+}
+
+async fn list<T: Told>(Shared(state): Shared<Arc<State>>, Extension(Tenant(tenant)): Extension<Tenant>) -> Answered {
     let gallery = Arc::clone(&state.gallery);
     let stored = blocking(move || gallery.rules_without_subjects(&tenant)).await?;
     let items = stored.map(|mut stored| std::mem::take(T::all(&mut stored.rules))).unwrap_or_default();
-    Ok(Json(json!({ "success": true, "count": items.len(), T::MANY: items })).into_response())
+    Ok(Json(T::list(items)).into_response())
 }
 
-async fn get<T: Item>(
+async fn get<T: Told>(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     path: Name,
@@ -46,7 +155,7 @@ async fn get<T: Item>(
     Ok(answer(T::find(&mut rules, &name).ok_or_else(not_found::<T>)?))
 }
 
-async fn put<T: Item>(
+async fn put<T: Told>(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     headers: HeaderMap,
@@ -97,8 +206,8 @@ async fn delete<T: Item>(
     Ok(deleted())
 }
 
-fn answer<T: Item>(item: &T) -> Response {
-    tagged(json!({ "success": true, T::ONE: item }), &tag(item))
+fn answer<T: Told>(item: &T) -> Response {
+    tagged(item.one(), &tag(item))
 }
 
 fn not_found<T: Item>() -> Error {

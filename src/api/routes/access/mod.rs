@@ -12,40 +12,49 @@ pub(in crate::api) mod subjects;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{Path, rejection::BytesRejection, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Pairs, read};
 use crate::{
-    access::rules::{Area, Calendar, Door, Group, Interlock, Schedule},
-    api::{State, error::Failure, values::Values},
+    api::{State, dto::Done, error::Failure, openapi, values::Values},
     error::{Error, Kind, Result},
-    gallery::changed_meanwhile,
+    gallery::{Right, changed_meanwhile},
     rulebook,
 };
 
 /// The routes, without their authentication.
-pub(in crate::api) fn router() -> Router<Arc<State>> {
-    let mut router = Router::new()
-        .route("/rules", get(rules::get).put(rules::put).delete(rules::delete))
-        .route("/subjects", get(subjects::list))
-        .route("/subjects/{subject_id}", get(subjects::get).put(subjects::put).delete(subjects::delete))
-        .route("/explain", get(explain::explain))
-        .route("/presence", get(presence::list).delete(presence::forgive_all))
-        .route("/presence/{subject_id}", delete(presence::forgive));
-    router = items::routes::<Calendar>(router);
-    router = items::routes::<Schedule>(router);
-    router = items::routes::<Area>(router);
-    router = items::routes::<Door>(router);
-    router = items::routes::<Interlock>(router);
-    items::routes::<Group>(router)
+pub(in crate::api) fn router() -> OpenApiRouter<Arc<State>> {
+    let mut router = OpenApiRouter::new()
+        .routes(routes!(rules::get, rules::put, rules::delete))
+        .routes(routes!(subjects::list))
+        .routes(routes!(subjects::get, subjects::put, subjects::delete))
+        .routes(routes!(explain::explain))
+        .routes(routes!(presence::list, presence::forgive_all))
+        .routes(routes!(presence::forgive))
+        .merge(items::router());
+    openapi::all_told(&mut router, Right::Read, Right::Admin);
+    router
+}
+
+/// The conditions of a change, as they are told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "the headers are read one by one")]
+pub(in crate::api) struct Conditions {
+    /// The `ETag` of what was read: 412 where it is no longer that. `*`: it must be there.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// `*`: it must not be there yet.
+    #[param(rename = "If-None-Match", pattern = r"^\*$")]
+    if_none_match: Option<String>,
 }
 
 pub(super) type Name = Result<Path<String>, PathRejection>;
@@ -152,7 +161,7 @@ fn tag(item: &impl Serialize) -> String {
 }
 
 /// An answer with its tag.
-fn tagged(value: Value, tag: &str) -> Response {
+fn tagged(value: impl Serialize, tag: &str) -> Response {
     let mut response = Json(value).into_response();
     if let Ok(tag) = HeaderValue::from_str(tag) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -161,7 +170,7 @@ fn tagged(value: Value, tag: &str) -> Response {
 }
 
 fn deleted() -> Response {
-    Json(json!({ "success": true })).into_response()
+    Json(Done::new()).into_response()
 }
 
 pub(super) type Answered = Result<Response, Failure>;

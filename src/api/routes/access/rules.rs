@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State as Shared, http::HeaderMap, response::IntoResponse};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, Body, Condition, Pairs, body, query, tagged};
+use super::{Answered, Body, Condition, Conditions, Pairs, body, query, tagged};
 use crate::{
     access::rules::Rules,
-    api::{State, auth::Tenant, blocking, error::Failure},
+    api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer},
     error::{Error, Kind, Result},
     gallery::{Expected, changed_meanwhile},
 };
@@ -34,7 +35,47 @@ fn expected(condition: &Condition) -> Result<Expected> {
     }
 }
 
+/// The whole of the rules.
+#[derive(Serialize, ToSchema)]
+struct Whole {
+    success: bool,
+    /// Null where there are none.
+    rules: Option<Rules>,
+}
+
+/// The rules are in force.
+#[derive(Serialize, ToSchema)]
+struct Replaced {
+    success: bool,
+    /// Counts every change of the tenant's rules.
+    revision: u64,
+}
+
+/// The rules are gone.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RulesDeleted)]
+pub(in crate::api) struct Deleted {
+    success: bool,
+    /// Whether there were any.
+    deleted: bool,
+}
+
+/// The parameter, as it is told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct GetQuery {
+    /// False: without the subjects, of whom there may be many.
+    #[param(default = true)]
+    subjects: Option<bool>,
+}
+
+/// Gives all rules, as one document.
+///
 /// There may be no rules: then `rules` is null, and whoever is enrolled may pass.
+#[utoipa::path(get, path = "/rules", params(GetQuery),
+    responses((status = 200, description = "The rules.", body = Whole,
+        headers(("ETag" = Option<String>, description = "Stands for them; absent where there are none."))), failures::Query))]
 pub(in crate::api) async fn get(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -46,11 +87,16 @@ pub(in crate::api) async fn get(
         blocking(move || if with_subjects { gallery.rules(&tenant) } else { gallery.rules_without_subjects(&tenant) })
             .await?;
     Ok(match stored {
-        None => Json(json!({ "success": true, "rules": null })).into_response(),
-        Some(stored) => tagged(json!({ "success": true, "rules": stored.rules }), &tag(stored.revision)),
+        None => Json(Whole { success: true, rules: None }).into_response(),
+        Some(stored) => tagged(Whole { success: true, rules: Some(stored.rules) }, &tag(stored.revision)),
     })
 }
 
+/// Puts these rules in the place of all that there are.
+#[utoipa::path(put, path = "/rules", params(Conditions), request_body = Rules,
+    responses((status = 200, description = "They are in force.", body = Replaced,
+        headers(("ETag" = String, description = "Stands for them."))),
+        failures::JsonBody, failures::Conditional, failures::Rules, failures::Recorded, failures::Stores))]
 pub(in crate::api) async fn put(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -65,16 +111,19 @@ pub(in crate::api) async fn put(
     let rules: Rules = body(sent, state.settings.max_body_bytes)?;
     let gallery = Arc::clone(&state.gallery);
     let revision = blocking(move || gallery.replace_rules(&tenant, &rules, expected)).await?;
-    Ok(tagged(json!({ "success": true, "revision": revision }), &tag(revision)))
+    Ok(tagged(Replaced { success: true, revision }, &tag(revision)))
 }
 
+/// Deletes all rules: then whoever is enrolled may pass.
+#[utoipa::path(delete, path = "/rules", params(Conditions),
+    responses((status = 200, description = "They are gone.", body = Deleted), failures::Conditional, failures::Stores))]
 pub(in crate::api) async fn delete(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     headers: HeaderMap,
-) -> Answered {
+) -> Answer<Deleted> {
     let expected = expected(&Condition::read(&headers)?)?;
     let gallery = Arc::clone(&state.gallery);
     let existed = blocking(move || gallery.delete_rules(&tenant, expected)).await?;
-    Ok(Json(json!({ "success": true, "deleted": existed })).into_response())
+    Ok(Json(Deleted { success: true, deleted: existed }))
 }

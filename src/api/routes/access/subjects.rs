@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension, Json,
-    extract::State as Shared,
-    http::HeaderMap,
-    response::{IntoResponse, Response},
-};
-use serde_json::{Map, Value, json};
+use axum::{Extension, Json, extract::State as Shared, http::HeaderMap, response::Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, Body, Condition, Name, Pairs, body, deleted, name, query, tag, tagged, unfit};
+use super::{Answered, Body, Condition, Conditions, Name, Pairs, body, deleted, name, query, tag, tagged, unfit};
 use crate::{
     access::rules::SubjectRules,
-    api::{State, auth::Tenant, blocking, error::Failure, values},
+    api::{State, auth::Tenant, blocking, dto::Done, error::Failure, openapi::failures, routes::Answer, values},
     error::{Error, Kind},
     gallery::SubjectId,
 };
@@ -28,11 +25,47 @@ fn subject(path: Name) -> Result<SubjectId, Failure> {
     Ok(values::subject("the subject in the path", &name(path)?)?)
 }
 
+/// Subjects, as the rules know them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubjectRulesList)]
+pub(in crate::api) struct Listed {
+    success: bool,
+    /// How many are in this answer.
+    count: usize,
+    subjects: Vec<SubjectRules>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A subject, as the rules know it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneSubjectRules)]
+struct One<'a> {
+    success: bool,
+    subject: &'a SubjectRules,
+}
+
+/// The parameters, as they are told to clients.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read value by value")]
+pub(in crate::api) struct ListQuery {
+    /// Most subjects in one answer.
+    #[param(minimum = 1, maximum = 1000, default = 1000)]
+    limit: Option<u32>,
+    /// Where to go on: `next_cursor` of the answer before.
+    cursor: Option<String>,
+}
+
+/// Lists who belongs to which groups.
+#[utoipa::path(get, path = "/subjects", params(ListQuery),
+    responses((status = 200, description = "The subjects.", body = Listed), failures::Query))]
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     pairs: Pairs,
-) -> Answered {
+) -> Answer<Listed> {
     let values = query(pairs, &["limit", "cursor"])?;
     let limit = values.count("limit", MOST)?.unwrap_or(MOST);
     let after = values.text("cursor").map(|text| u64::from_str_radix(text, 16)).transpose();
@@ -40,13 +73,15 @@ pub(in crate::api) async fn list(
         after.map_err(|_| Error::new(Kind::InvalidField, "cursor must be the next_cursor of the page before"))?;
     let gallery = Arc::clone(&state.gallery);
     let (subjects, next) = blocking(move || gallery.list_subject_rules(&tenant, after, limit)).await?;
-    let mut answer = json!({ "success": true, "count": subjects.len(), "subjects": subjects });
-    if let (Some(next), Some(answer)) = (next, answer.as_object_mut()) {
-        answer.insert("next_cursor".into(), format!("{next:016x}").into());
-    }
-    Ok(Json(answer).into_response())
+    let next_cursor = next.map(|next| format!("{next:016x}"));
+    Ok(Json(Listed { success: true, count: subjects.len(), subjects, next_cursor }))
 }
 
+/// Tells which groups somebody belongs to, and for how long.
+#[utoipa::path(get, path = "/subjects/{subject_id}", params(("subject_id" = SubjectId, Path, description = "Who.")),
+    responses((status = 200, description = "The subject.", body = One,
+        headers(("ETag" = String, description = "Stands for what the rules say of the subject."))),
+        failures::Query, failures::NoSubject))]
 pub(in crate::api) async fn get(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -58,6 +93,14 @@ pub(in crate::api) async fn get(
     Ok(answer(&found.ok_or_else(not_found)?))
 }
 
+/// Says which groups somebody belongs to, and for how long.
+///
+/// `id` may be left out of the body: it is in the path.
+#[utoipa::path(put, path = "/subjects/{subject_id}",
+    params(("subject_id" = SubjectId, Path, description = "Who."), Conditions), request_body = SubjectRules,
+    responses((status = 200, description = "It is in force.", body = One,
+        headers(("ETag" = String, description = "Stands for what the rules say of the subject."))),
+        failures::JsonBody, failures::Conditional, failures::NoSubject, failures::Rules, failures::Recorded, failures::Stores))]
 pub(in crate::api) async fn put(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -84,6 +127,11 @@ pub(in crate::api) async fn put(
     Ok(answer(&stored.ok_or_else(not_found)?))
 }
 
+/// Takes somebody out of the rules.
+#[utoipa::path(delete, path = "/subjects/{subject_id}",
+    params(("subject_id" = SubjectId, Path, description = "Whom."), Conditions),
+    responses((status = 200, description = "It is in force.", body = Done), failures::Conditional, failures::NoSubject,
+        failures::Rules, failures::Stores))]
 pub(in crate::api) async fn delete(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
@@ -105,7 +153,7 @@ pub(in crate::api) async fn delete(
 }
 
 fn answer(subject: &SubjectRules) -> Response {
-    tagged(json!({ "success": true, "subject": subject }), &tag(subject))
+    tagged(One { success: true, subject }, &tag(subject))
 }
 
 fn not_found() -> Error {

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared, response::IntoResponse};
+use axum::{Extension, Json, extract::State as Shared};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{body, done, listed};
+use super::body;
 use crate::{
     api::{
         State,
         audit::About,
         blocking,
-        routes::access::{Answered, Body, Name, name},
+        dto::Done,
+        openapi::failures,
+        routes::{
+            Answer,
+            access::{Body, Name, name},
+        },
     },
     error::{Error, Kind, Result},
     gallery::{Gallery, KeyInfo, KeyTerms, Lifetime, NewKey, Right, Rights, TenantId, Within, no_such_key},
@@ -21,40 +26,80 @@ use crate::{
 };
 
 /// What a new key is to be.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = NewKey)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// Whose; a key makes its own tenant's.
     tenant: Option<String>,
+    /// What it is called in lists.
     label: Option<String>,
     /// Without, the usual ones, as far as the caller has them.
+    #[schema(value_type = Option<Vec<Right>>)]
     rights: Option<Vec<String>>,
     /// `90d`, or a time. Without, when the caller's own key ends.
     expires: Option<String>,
 }
 
 /// How a key is rotated.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Rotation {
+    /// For how long the old key still counts: `24h`. Without, it ends at once.
     overlap: Option<String>,
 }
 
-pub(super) async fn list(Shared(state): Shared<Arc<State>>, Extension(operator): Extension<Operator>) -> Answered {
+/// The keys.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyList {
+    success: bool,
+    count: usize,
+    keys: Vec<KeyInfo>,
+}
+
+/// A new key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyMade {
+    success: bool,
+    key: KeyTold,
+}
+
+/// A key with its secret.
+#[derive(Serialize, ToSchema)]
+struct KeyTold {
+    #[serde(flatten)]
+    info: KeyInfo,
+    /// The secret. It is in this answer and nowhere else.
+    key: String,
+}
+
+/// Lists the tenant's keys.
+///
+/// Ended ones are listed until they are revoked.
+#[utoipa::path(get, path = "/keys", responses((status = 200, description = "The keys.", body = KeyList)))]
+pub(super) async fn list(
+    Shared(state): Shared<Arc<State>>,
+    Extension(operator): Extension<Operator>,
+) -> Answer<KeyList> {
     operator.must_have(Right::Admin)?;
     let gallery = Arc::clone(&state.gallery);
     let mut keys = blocking(move || gallery.keys()).await?;
     keys.retain(|key| operator.owns(&key.tenant));
-    listed("keys", &keys)
+    Ok(Json(KeyList { success: true, count: keys.len(), keys }))
 }
 
-/// The secret is in this answer and nowhere else.
+/// Makes a key.
+///
+/// The secret is in this answer and nowhere else. A key gives no right that it lacks, and no end later than its own.
+#[utoipa::path(post, path = "/keys", request_body = Wanted,
+    responses((status = 200, description = "The key, with its secret.", body = KeyMade), failures::JsonBody,
+        failures::Required, failures::Capacity, failures::Recorded, failures::Stores, failures::NotThere))]
 pub(super) async fn make(
     Shared(state): Shared<Arc<State>>,
     Extension(operator): Extension<Operator>,
     Extension(about): Extension<About>,
     sent: Body,
-) -> Answered {
+) -> Answer<KeyMade> {
     operator.must_have(Right::Admin)?;
     let wanted: Wanted = body(sent)?;
     let gallery = Arc::clone(&state.gallery);
@@ -67,15 +112,20 @@ pub(super) async fn make(
         told(&gallery, &key)
     })
     .await?;
-    Ok(Json(answer).into_response())
+    Ok(Json(answer))
 }
 
+/// Makes a key of the same tenant, label and rights in the place of one, which lasts as long as that was to last.
+#[utoipa::path(post, path = "/keys/{key_id}/rotate", params(("key_id" = String, Path, description = "Which one.")),
+    request_body = Option<Rotation>,
+    responses((status = 200, description = "The new key, with its secret.", body = KeyMade), failures::JsonBody,
+        failures::Capacity, failures::Recorded, failures::Stores, failures::NotThere))]
 pub(super) async fn rotate(
     Shared(state): Shared<Arc<State>>,
     Extension(operator): Extension<Operator>,
     path: Name,
     sent: Body,
-) -> Answered {
+) -> Answer<KeyMade> {
     operator.must_have(Right::Admin)?;
     let id = name(path)?;
     let empty = sent.as_ref().is_ok_and(|bytes| bytes.is_empty());
@@ -91,26 +141,29 @@ pub(super) async fn rotate(
         told(&gallery, &key)
     })
     .await?;
-    Ok(Json(answer).into_response())
+    Ok(Json(answer))
 }
 
+/// Revokes a key. It stops at once.
+#[utoipa::path(delete, path = "/keys/{key_id}", params(("key_id" = String, Path, description = "Which one.")),
+    responses((status = 200, description = "It is revoked.", body = Done), failures::Query, failures::Stores,
+        failures::NotThere))]
 pub(super) async fn revoke(
     Shared(state): Shared<Arc<State>>,
     Extension(operator): Extension<Operator>,
     path: Name,
-) -> Answered {
+) -> Answer<Done> {
     operator.must_have(Right::Admin)?;
     let id = name(path)?;
     let gallery = Arc::clone(&state.gallery);
     blocking(move || gallery.revoke_key_if(&id, |key| own(&operator, key))).await?;
-    done()
+    Ok(Json(Done::new()))
 }
 
 /// A new key, with its secret.
-fn told(gallery: &Gallery, new: &NewKey) -> Result<Value> {
-    let mut key = json!(gallery.key(&new.id)?);
-    key["key"] = json!(new.secret);
-    Ok(json!({ "success": true, "key": key }))
+fn told(gallery: &Gallery, new: &NewKey) -> Result<KeyMade> {
+    let key = KeyTold { info: gallery.key(&new.id)?, key: new.secret.to_string() };
+    Ok(KeyMade { success: true, key })
 }
 
 fn tenant(operator: &Operator, wanted: Option<&str>) -> Result<TenantId> {

@@ -8,38 +8,31 @@ mod tenants;
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    response::IntoResponse,
-    routing::{delete, get, post, put},
-};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::access::{self, Answered, Body};
-use crate::{api::State, error::Result};
+use super::access::{self, Body};
+use crate::{
+    api::{State, openapi},
+    error::Result,
+    gallery::Right,
+};
 
 /// Longest body, in bytes.
 const LONGEST: usize = 4 << 10;
 
 /// The routes, without their authentication. Each handler looks at who calls.
-pub(in crate::api) fn router() -> Router<Arc<State>> {
-    Router::new()
-        .route("/keys", get(keys::list).post(keys::make))
-        .route("/keys/{key_id}", delete(keys::revoke))
-        .route("/keys/{key_id}/rotate", post(keys::rotate))
-        .route("/tenants", get(tenants::list).post(tenants::make))
-        .route("/tenants/{tenant}", delete(tenants::delete))
-        .route("/tenants/{tenant}/limit", put(tenants::limit))
-}
-
-fn done() -> Answered {
-    Ok(Json(json!({ "success": true })).into_response())
-}
-
-/// All of something, called `what`.
-fn listed(what: &str, items: &[impl Serialize]) -> Answered {
-    Ok(Json(json!({ "success": true, "count": items.len(), what: items })).into_response())
+pub(in crate::api) fn router() -> OpenApiRouter<Arc<State>> {
+    let mut keys = OpenApiRouter::new()
+        .routes(routes!(keys::list, keys::make))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate));
+    openapi::all_told(&mut keys, Right::Admin, Right::Admin);
+    let tenants = OpenApiRouter::new()
+        .routes(routes!(tenants::list, tenants::make))
+        .routes(routes!(tenants::delete))
+        .routes(routes!(tenants::limit));
+    keys.merge(tenants)
 }
 
 /// A body of JSON.
