@@ -30,8 +30,7 @@ pub(super) enum For {
 }
 
 /// Whether a photograph was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Hit,
     Miss,

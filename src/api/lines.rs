@@ -71,7 +71,8 @@ impl Lines {
             if self.ended {
                 return Ok(None);
             }
-            if self.buffer.len() > self.bounds.line {
+            // With the first byte of a line end of two.
+            if self.buffer.len() > self.bounds.line + 1 {
                 return Err(self.too_long());
             }
             match self.body.next().await {

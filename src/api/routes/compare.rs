@@ -10,7 +10,7 @@ use super::{Binary, Cached, Threshold};
 use crate::api::{
     State,
     auth::Tenant,
-    cache::{For, Known},
+    cache::For,
     dto::{Compared, seconds_since},
     form::Form,
     openapi::failures,
@@ -34,7 +34,7 @@ pub(in crate::api) struct CompareForm {
 /// Nobody's enrolments are looked at, and nothing is stored. One photograph is decoded and let go before the other.
 #[utoipa::path(post, path = "/compare", request_body(content = CompareForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "How alike they are.", body = Compared,
-        headers(("Embedding-Cache" = Known, description = "Whether both photographs were seen a moment ago."))),
+        headers(("Embedding-Cache" = String, description = "Whether both photographs were seen a moment ago."))),
         failures::Form, failures::Photograph, failures::AFace))]
 pub(in crate::api) async fn compare(
     Shared(state): Shared<Arc<State>>,

@@ -17,7 +17,6 @@ use crate::{
         State,
         audit::About,
         auth::Tenant,
-        cache::Known,
         dto::{Enrolled, seconds_since},
         enrolling::{LONGEST_SOURCE, Wanted, enrol},
         error::Failure,
@@ -71,7 +70,7 @@ pub(in crate::api) struct EnrolForm {
         description = "Your name for this request: with it, it is done once, however often it is sent.")),
     responses((status = 200, description = "It is stored.", body = Enrolled,
         headers(
-            ("Embedding-Cache" = Option<Known>, description = "Whether the photograph was seen a moment ago."),
+            ("Embedding-Cache" = Option<String>, description = "Whether the photograph was seen a moment ago."),
             ("Idempotency-Replayed" = Option<bool>, description = "It was stored by the same request before."))),
         failures::Once,
         failures::Form, failures::Photograph, failures::OneFace, failures::Capacity, failures::Stores))]

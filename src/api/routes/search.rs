@@ -12,7 +12,7 @@ use crate::api::{
     audit::About,
     auth::Tenant,
     blocking,
-    cache::{For, Known},
+    cache::For,
     dto::{Found, Match, seconds_since},
     form::Form,
     openapi::failures,
@@ -40,7 +40,7 @@ pub(in crate::api) struct SearchForm {
 /// The best embedding of each subject, best first, ties by id; only those that reach the threshold. No match is no error.
 #[utoipa::path(post, path = "/search", request_body(content = SearchForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Who it may be.", body = Found,
-        headers(("Embedding-Cache" = Known, description = "Whether the photograph was seen a moment ago."))),
+        headers(("Embedding-Cache" = String, description = "Whether the photograph was seen a moment ago."))),
         failures::Form, failures::Photograph, failures::AFace))]
 pub(in crate::api) async fn search(
     Shared(state): Shared<Arc<State>>,

@@ -15,7 +15,7 @@ use crate::{
         State,
         auth::Tenant,
         blocking,
-        cache::{For, Known},
+        cache::For,
         dto::{Verified, seconds_since},
         form::Form,
         openapi::failures,
@@ -42,7 +42,7 @@ pub(in crate::api) struct VerifyForm {
 #[utoipa::path(post, path = "/verify/{subject_id}", params(("subject_id" = SubjectId, Path, description = "Whose face it may be.")),
     request_body(content = VerifyForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "How alike they are, and whether that is enough.", body = Verified,
-        headers(("Embedding-Cache" = Known, description = "Whether the photograph was seen a moment ago."))),
+        headers(("Embedding-Cache" = String, description = "Whether the photograph was seen a moment ago."))),
         failures::Form, failures::Photograph, failures::AFace, failures::NoSubject, failures::Stores))]
 pub(in crate::api) async fn verify(
     Shared(state): Shared<Arc<State>>,
