@@ -166,10 +166,10 @@ impl Batch {
                 Told { index, subject_id, success: true, embedding_id, repeated, error: None }
             }
             Err(Failure(error)) => {
-                self.counts.failed += 1;
                 if error.kind() == Kind::NotFound {
                     return Err(gone());
                 }
+                self.counts.failed += 1;
                 let error = Some(error::told(&error));
                 Told { index, subject_id, success: false, embedding_id: None, repeated: None, error }
             }
@@ -182,7 +182,10 @@ impl Batch {
     async fn still_allowed(&self) -> Result<()> {
         let Operator::Key(caller) = self.caller.operator() else { return Ok(()) };
         let (gallery, id) = (Arc::clone(&self.state.gallery), caller.key.clone());
-        let key = blocking(move || gallery.key(&id)).await.map_err(|_| gone())?;
+        let key = blocking(move || gallery.key(&id)).await.map_err(|Failure(error)| match error.kind() {
+            Kind::NotFound => gone(),
+            _ => error,
+        })?;
         if key.has_ended(self.state.gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
     }
 
@@ -209,7 +212,7 @@ impl Batch {
         loop {
             let outcome = enrol(&self.state, &self.tenant, wanted.clone(), Some(once)).await;
             match outcome {
-                Err(Failure(error)) if error.kind() == Kind::Busy && !left.is_zero() => sleep(PAUSE).await,
+                Err(Failure(error)) if passes(&error) && !left.is_zero() => sleep(PAUSE).await,
                 outcome => return outcome,
             }
             left = left.saturating_sub(PAUSE);
@@ -227,6 +230,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether it is otherwise in a moment. The same item may be under way in a batch that its client has given up and sends again.
+fn passes(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Busy | Kind::RequestInProgress)
 }
 
 fn gone() -> Error {

@@ -93,7 +93,7 @@ pub(in crate::api) struct DeleteQuery {
     subject_id: Option<SubjectId>,
 }
 
-/// Deletes all embeddings of a subject, or **all of the tenant**.
+/// Deletes all embeddings of a subject, or all of the tenant.
 ///
 /// A call that may delete everything is read strictly: an empty `subject_id` or a parameter that it does not know (a
 /// misspelt `subject_id`) is refused, never passed over. When the answer arrives, they are gone for good.

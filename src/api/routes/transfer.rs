@@ -49,7 +49,7 @@ pub(in crate::api) async fn export(
 ///
 /// What is there already is passed over. The answer begins at once and has one line, when the end of the file has come or something
 /// is wrong with it: `{"done": true, "imported": 600, ...}`, or `{"done": false, "error": {...}}`.
-#[utoipa::path(post, path = "/import", request_body(content = String, content_type = "application/x-ndjson"),
+#[utoipa::path(post, path = "/import", request_body(content = String, content_type = "text/plain", description = "The file. Whatever `Content-Type` says."),
     responses((status = 200, description = "How it ended.", body = String, content_type = "application/x-ndjson"),
         failures::NotThere, failures::Recorded))]
 pub(in crate::api) async fn import(

@@ -150,6 +150,20 @@ fn a_key_that_is_revoked_ends_its_batch() {
 }
 
 #[test]
+fn batches_that_say_the_same_at_the_same_time_enrol_once_and_neither_fails() {
+    let server = Server::start();
+    let item = line("EMP-001", &photo("obama.jpg"));
+    let ends: Vec<Value> = std::thread::scope(|scope| {
+        let call = || send(&server, "/enroll/batch", "application/x-ndjson", item.as_bytes()).remove(1);
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
+        calls.into_iter().map(|call| call.join().expect("it ends")).collect()
+    });
+    let all = ends.iter().map(counts).fold([0; 4], |sum, one| [0, 1, 2, 3].map(|at| sum[at] + one[at]));
+    assert_eq!(all, [4, 1, 3, 0], "{ends:?}");
+    assert_eq!(server.call("GET", "/embeddings", None).body["count"], 1);
+}
+
+#[test]
 fn whoever_goes_away_leaves_no_work_behind() {
     let server = Server::start();
     let item = line("EMP-001", &photo("obama.jpg"));
