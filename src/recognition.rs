@@ -99,12 +99,20 @@ pub struct Probe {
     pub face: Face,
     /// Its template.
     pub embedding: Embedding,
-    /// How good a picture of a face it is, by the limits for enrolment.
-    pub quality: Quality,
+    /// How good a picture of a face it is, by the limits for enrolment. `None` where it was looked at to be matched alone: a
+    /// search takes any face, and judging it would take its time.
+    pub quality: Option<Quality>,
     /// How much it looks like a living person, 0 to 1. `None` where the pack has no network for it, or nobody asked.
     pub liveness: Option<f32>,
     /// How many faces there are in the photograph.
     pub faces: usize,
+}
+
+impl Probe {
+    /// The score of its quality, 0 to 1; 0 where nobody asked for it.
+    pub fn quality_score(&self) -> f32 {
+        self.quality.as_ref().map_or(0.0, |quality| quality.score)
+    }
 }
 
 /// What was seen in a photograph.
@@ -221,7 +229,7 @@ impl Recogniser {
             return Err(too_low(&quality));
         }
         let liveness = self.tally.liveness.time(|| self.session.liveness(image, &faces[0].area))?;
-        Ok(Probe { liveness, ..self.template(image, &faces)? })
+        Ok(Probe { quality: Some(quality), liveness, ..self.template(image, &faces)? })
     }
 
     /// The faces of a picture, the largest first; at least one.
@@ -240,7 +248,7 @@ impl Recogniser {
         Ok(Probe {
             face,
             embedding,
-            quality: quality::assess(image, &face, &self.quality_limits),
+            quality: None,
             liveness: None,
             faces: faces.len(),
         })

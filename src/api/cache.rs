@@ -129,10 +129,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::{
-        DIMENSION, Embedding, Face, Landmarks, Rect,
-        quality::{Measures, Quality},
-    };
+    use crate::vision::{DIMENSION, Embedding, Face, Landmarks, Rect};
 
     fn probe(first: f32) -> Probe {
         let mut raw = [0.1; DIMENSION];
@@ -141,7 +138,7 @@ mod tests {
         Probe {
             face: Face { area, confidence: 0.9, landmarks: Landmarks::default() },
             embedding: Embedding::normalised(&raw).expect("a vector"),
-            quality: Quality { score: 0.5, reasons: Vec::new(), measures: Measures::default() },
+            quality: None,
             liveness: None,
             faces: 1,
         }

@@ -88,8 +88,8 @@ pub(super) async fn enrol(
     };
     let new = NewEnrolment {
         subject: wanted.subject,
+        quality_score: wanted.quality.map_or(probe.quality_score(), |given| given as f32),
         embedding: probe.embedding,
-        quality_score: wanted.quality.map_or(probe.quality.score, |given| given as f32),
         liveness_score: wanted.liveness.map(|given| given as f32).or(probe.liveness),
         source: wanted.source,
         metadata: wanted.metadata,

@@ -55,19 +55,20 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let events = daemon.listen();
     let subject = SubjectId::try_from("the-enrolled-person")?;
     let probe = Recogniser::new(daemon.engine(), &config.api.recognition)?.enrolment(&read_file(&args.enrolled)?)?;
+    let quality_score = probe.quality_score();
     daemon.gallery().enroll(
         &config.doors[0].tenant,
         NewEnrolment {
             subject,
             embedding: probe.embedding,
-            quality_score: probe.quality.score,
+            quality_score,
             liveness_score: probe.liveness,
             source: Some("demo".into()),
             metadata: None,
             photograph: None,
         },
     )?;
-    out.say(format_args!("  enrolled   {} (quality {:.2})", args.enrolled.display(), probe.quality.score));
+    out.say(format_args!("  enrolled   {} (quality {:.2})", args.enrolled.display(), quality_score));
     out.say(format_args!("  the camera shows by turns {} and {}\n", args.genuine.display(), args.stranger.display()));
 
     let begun = Instant::now();

@@ -164,8 +164,8 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
             &tenant,
             NewEnrolment {
                 subject: args.subject.clone(),
+                quality_score: probe.quality_score(),
                 embedding: probe.embedding,
-                quality_score: probe.quality.score,
                 liveness_score: probe.liveness,
                 source: Some(args.source.clone()),
                 metadata: metadata.clone(),
