@@ -245,13 +245,7 @@ impl Recogniser {
         let face = faces[0];
         let embedding = self.tally.embed.time(|| self.session.embed(image, &face.landmarks))?;
         self.tally.networks.add(self.session.timings().networks());
-        Ok(Probe {
-            face,
-            embedding,
-            quality: None,
-            liveness: None,
-            faces: faces.len(),
-        })
+        Ok(Probe { face, embedding, quality: None, liveness: None, faces: faces.len() })
     }
 }
 

@@ -11,6 +11,22 @@ use zune_jpeg::{
 
 use crate::error::{Context, Error, Kind, Result};
 
+/// Writes a JPEG as cameras, phones and browsers do: baseline, with a quarter of the colours' resolution (4:2:0). `quality` is
+/// 1 to 100. Nothing but pixels is in it.
+///
+/// # Errors
+/// [`Kind::Internal`] where the picture has no pixels or more than 65,535 a side.
+pub fn encode(picture: &RgbImage, quality: u8) -> Result<Vec<u8>> {
+    let failed = || format!("a picture of {}×{} pixels cannot be written as JPEG", picture.width(), picture.height());
+    let side = |length: u32| u16::try_from(length).context(Kind::Internal, failed);
+    let (width, height) = (side(picture.width())?, side(picture.height())?);
+    let mut file = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut file, quality);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
+    encoder.encode(picture, width, height, jpeg_encoder::ColorType::Rgb).context(Kind::Internal, failed)?;
+    Ok(file)
+}
+
 /// A decoded JPEG.
 pub struct Decoded {
     /// The pixels as they are stored: EXIF orientation is not applied.

@@ -1,12 +1,9 @@
 //! The picture of a face that is kept with an enrolment: upright, small, and without a word of what the file told beside it.
 
-use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
+use image::{RgbImage, imageops};
 
-use super::{Limits, decode};
-use crate::{
-    error::{Context, Kind, Result},
-    vision::Rect,
-};
+use super::{Limits, decode, jpeg};
+use crate::{error::Result, vision::Rect};
 
 /// Longest side, in pixels: enough to tell a person by.
 const SIDE: u32 = 480;
@@ -21,17 +18,13 @@ const AROUND: f32 = 0.6;
 /// of pixels alone: where and when and with what the photograph was taken is not in it.
 ///
 /// # Errors
-/// Those of [`decode`]; [`Kind::Internal`] where the JPEG cannot be written.
+/// Those of [`decode`]; [`Kind::Internal`](crate::error::Kind::Internal) where the JPEG cannot be written.
 pub fn portrait(file: &[u8], limits: &Limits, area: &Rect) -> Result<Vec<u8>> {
     let image = decode(file, limits)?;
     let (left, top, width, height) = frame(image.dimensions(), area);
     let cut = imageops::crop_imm(&image, left, top, width, height).to_image();
     drop(image);
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
-        .encode_image(&shrunk(cut))
-        .context(Kind::Internal, || "the photograph to be kept cannot be written")?;
-    Ok(jpeg)
+    jpeg::encode(&shrunk(cut), QUALITY)
 }
 
 fn shrunk(image: RgbImage) -> RgbImage {

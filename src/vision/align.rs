@@ -89,7 +89,13 @@ pub fn warp(picture: &RgbImage, to_template: &Similarity, input: &Input, planes:
     let shift = -input.mean / input.scale;
     for y in 0..SIZE {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
-        let row = (0..SIZE).map(|x| source.at(from.x + back.a * x as f32, from.y + back.b * x as f32));
+        let at = |x: usize| (from.x + back.a * x as f32, from.y + back.b * x as f32);
+        // A row is a straight line: where both its ends are inside, all of it is.
+        let inside = source.has_around(at(0)) && source.has_around(at(SIZE - 1));
+        let mut row = [[0.0; 3]; SIZE];
+        for (x, rgb) in row.iter_mut().enumerate() {
+            *rgb = if inside { source.within(at(x)) } else { source.anywhere(at(x)) };
+        }
         let place = y * SIZE..(y + 1) * SIZE;
         if input.colour == Colour::Grey {
             for (to, rgb) in planes[place].iter_mut().zip(row) {
@@ -117,32 +123,34 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The colour at a point, 0 to 255, from the four pixels around it.
+    /// Whether the four pixels around the point lie in the picture, with room for the rounding of what lies between two such
+    /// points.
+    fn has_around(&self, (x, y): (f32, f32)) -> bool {
+        let fits = |at: f32, length: u32| at >= 0.01 && at <= length as f32 - 1.01;
+        fits(x, self.width) && fits(y, self.height)
+    }
+
+    /// The colour at a point, 0 to 255, from the four pixels around it, which lie in the picture.
     #[inline]
-    fn at(&self, x: f32, y: f32) -> [f32; 3] {
+    fn within(&self, (x, y): (f32, f32)) -> [f32; 3] {
+        // Neither is negative, so this is the floor.
+        let (column, row) = (x as u32, y as u32);
+        let at = row as usize * self.width as usize + column as usize;
+        let under = at + self.width as usize;
+        match (self.pixels.get(at..at + 2), self.pixels.get(under..under + 2)) {
+            (Some(&[a, b]), Some(&[c, d])) => mixed([a, b, c, d], x - column as f32, y - row as f32),
+            _ => [0.0; 3],
+        }
+    }
+
+    /// The colour at any point, also outside.
+    fn anywhere(&self, (x, y): (f32, f32)) -> [f32; 3] {
         // Far outside is outside; the bound keeps the conversions exact. `as` takes NaN to 0.
         let (left, above) = (x.floor().clamp(-2.0, 1e6), y.floor().clamp(-2.0, 1e6));
         let (right, below) = ((x - left).clamp(0.0, 1.0), (y - above).clamp(0.0, 1.0));
         let (column, row) = (left as i32, above as i32);
-        let inside =
-            column >= 0 && row >= 0 && column.cast_unsigned() + 1 < self.width && row.cast_unsigned() + 1 < self.height;
-        let corners = if inside {
-            let at = row as usize * self.width as usize + column as usize;
-            let under = at + self.width as usize;
-            match (self.pixels.get(at..at + 2), self.pixels.get(under..under + 2)) {
-                (Some(&[a, b]), Some(&[c, d])) => [a, b, c, d],
-                _ => [[0; 3]; 4],
-            }
-        } else {
-            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(across, down)| self.pixel(column + across, row + down))
-        };
-        let [a, b, c, d] = corners.map(|corner| corner.map(f32::from));
-        let mix = |channel: usize| {
-            let upper = a[channel] + (b[channel] - a[channel]) * right;
-            let lower = c[channel] + (d[channel] - c[channel]) * right;
-            upper + (lower - upper) * below
-        };
-        [mix(0), mix(1), mix(2)]
+        let corners = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(across, down)| self.pixel(column + across, row + down));
+        mixed(corners, right, below)
     }
 
     /// The pixel, black outside the picture.
@@ -154,6 +162,19 @@ impl Source<'_> {
         let at = row as usize * self.width as usize + column as usize;
         self.pixels.get(at).copied().unwrap_or_default()
     }
+}
+
+/// Linear interpolation between the pixels at the upper left, upper right, lower left and lower right; `right` and `below` are
+/// how far the point is from the first, 0 to 1.
+#[inline]
+fn mixed(corners: [[u8; 3]; 4], right: f32, below: f32) -> [f32; 3] {
+    let [a, b, c, d] = corners.map(|corner| corner.map(f32::from));
+    let mix = |channel: usize| {
+        let upper = a[channel] + (b[channel] - a[channel]) * right;
+        let lower = c[channel] + (d[channel] - c[channel]) * right;
+        upper + (lower - upper) * below
+    };
+    [mix(0), mix(1), mix(2)]
 }
 
 #[cfg(test)]
@@ -191,6 +212,19 @@ mod tests {
                 let mut planes = vec![0.0; 3 * SIZE * SIZE];
                 warp(&RgbImage::from_pixel(width, height, image::Rgb([255; 3])), &found, &input, &mut planes);
                 prop_assert!(planes.iter().all(|v| (0.0..=255.01).contains(v)));
+            }
+        }
+    }
+
+    proptest! {
+        /// The way for points whose neighbours are all there is no more than a short cut.
+        #[test]
+        fn inside_both_ways_are_one(x in 0f32..1.0, y in 0f32..1.0, seed in any::<u8>()) {
+            let picture = RgbImage::from_fn(17, 13, |x, y| image::Rgb([seed ^ (x * 15) as u8, (y * 19) as u8, (x * y) as u8]));
+            let source = Source { pixels: picture.as_raw().as_chunks::<3>().0, width: 17, height: 13 };
+            let point = (0.01 + x * 15.98, 0.01 + y * 11.98);
+            if source.has_around(point) {
+                prop_assert_eq!(source.within(point), source.anywhere(point));
             }
         }
     }

@@ -7,15 +7,16 @@ mod flood;
 mod listing;
 mod throughput;
 
-use std::{io::Cursor, sync::Arc};
+use std::sync::Arc;
 
-use image::{ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops};
+use image::{RgbImage, imageops};
 use serde::Serialize;
 
 use self::client::{Client, fine, form};
 use super::board::Board;
 use crate::{
     error::{Context, Kind, Result},
+    intake::jpeg,
     vision::{engine::Engine, models::Pack},
 };
 
@@ -45,7 +46,7 @@ pub struct Report {
 /// `calls` of each kind are measured, and so many openings of the door.
 pub fn measure(board: &Board, pack: &Pack, photo: &RgbImage, faces: u32, calls: u32) -> Result<Report> {
     let photo = Arc::new(square(photo));
-    let jpeg = encoded(&photo)?;
+    let jpeg = jpeg::encode(&photo, JPEG_QUALITY)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let sections = format!(
         "[api]\nlisten = \"127.0.0.1:0\"\n{NO_LIMITS}[api.recognition]\ncache = 0\nworkers = {workers}\nqueue = {}\n",
@@ -79,14 +80,6 @@ fn square(photo: &RgbImage) -> RgbImage {
     // Faces are above the middle of a portrait.
     let middle = imageops::crop_imm(photo, (width - side) / 2, (height - side) / 4, side, side).to_image();
     imageops::resize(&middle, SIDE, SIDE, imageops::FilterType::CatmullRom)
-}
-
-fn encoded(photo: &RgbImage) -> Result<Vec<u8>> {
-    let mut jpeg = Cursor::new(Vec::new());
-    photo
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY))
-        .context(Kind::Internal, || format!("the photograph cannot be written as {:?}", ImageFormat::Jpeg))?;
-    Ok(jpeg.into_inner())
 }
 
 /// Where clients run: one thread for all of them.
