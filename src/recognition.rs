@@ -25,6 +25,7 @@ use crate::{
         Embedding, Face, Rect,
         engine::{Calibration, Engine, Session},
         quality::{self, Quality},
+        template::Purpose,
     },
 };
 
@@ -210,7 +211,7 @@ impl Recogniser {
     /// As there, without those of decoding.
     pub fn probe_image(&mut self, image: &RgbImage) -> Result<Probe> {
         let faces = self.faces(image)?;
-        self.template(image, &faces)
+        self.template(image, &faces, Purpose::Probe)
     }
 
     /// [`Recogniser::enrolment`] of a picture that is decoded already.
@@ -229,7 +230,7 @@ impl Recogniser {
             return Err(too_low(&quality));
         }
         let liveness = self.tally.liveness.time(|| self.session.liveness(image, &faces[0].area))?;
-        Ok(Probe { quality: Some(quality), liveness, ..self.template(image, &faces)? })
+        Ok(Probe { quality: Some(quality), liveness, ..self.template(image, &faces, Purpose::Enrolment)? })
     }
 
     /// The faces of a picture, the largest first; at least one.
@@ -241,9 +242,9 @@ impl Recogniser {
         Ok(faces)
     }
 
-    fn template(&mut self, image: &RgbImage, faces: &[Face]) -> Result<Probe> {
+    fn template(&mut self, image: &RgbImage, faces: &[Face], purpose: Purpose) -> Result<Probe> {
         let face = faces[0];
-        let embedding = self.tally.embed.time(|| self.session.embed(image, &face.landmarks))?;
+        let embedding = self.tally.embed.time(|| self.session.embed(image, &face.landmarks, purpose))?;
         self.tally.networks.add(self.session.timings().networks());
         Ok(Probe { face, embedding, quality: None, liveness: None, faces: faces.len() })
     }

@@ -38,6 +38,7 @@ use crate::{
         motion,
         quality::{self, Limits},
         region::Region,
+        template::Purpose,
         track::Tracker,
     },
 };
@@ -205,7 +206,7 @@ impl Doorway {
             tally.faces_poor.add(1);
             return Ok(Sighting::PoorQuality(Flaw { code: reason.code(), advice: reason.advice() }));
         }
-        let embedding = tally.embed.time(|| self.session.embed(picture, &face.landmarks))?;
+        let embedding = tally.embed.time(|| self.session.embed(picture, &face.landmarks, Purpose::Frame))?;
         let best = tally.matching.time(|| self.parts.gallery.best_two(&self.parts.tenant, &embedding))?;
         let similarity = |cosine| self.parts.engine.calibration().similarity(cosine);
         let mut best = best.into_iter().map(|(subject, _, cosine)| (subject, similarity(cosine)));

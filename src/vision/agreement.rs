@@ -52,7 +52,7 @@ pub fn compare(pack: &Pack, other: &Path, folder: &Path, progress: impl Fn(u64, 
         let Some(face) = session.detect(&picture)?.into_iter().next() else { continue };
         let Some(aligned) = align::to_template(&face.landmarks) else { continue };
         let [ours, theirs] = networks.each_mut().map(|network| {
-            let outputs = network.run(|planes| align::warp(&picture, &aligned, &part.input, planes))?;
+            let outputs = network.run(|planes| align::warp(&picture, &aligned, false, &part.input, planes))?;
             outputs
                 .first()
                 .and_then(|output| Embedding::normalised(output))

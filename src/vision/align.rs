@@ -3,10 +3,12 @@
 use image::RgbImage;
 
 use super::{
-    Landmarks, Point,
+    Landmarks, Point, Rect,
     models::{Colour, Input},
-    picture::luma,
+    picture::{Scaler, luma},
+    sample::{PARTS, Source},
 };
+use crate::error::{Error, Kind, Result};
 
 /// Where the five points lie in a face of 112×112 pixels: the template that ArcFace networks are trained with (Deng et al.
 /// 2019; as in InsightFace's `face_align`).
@@ -21,6 +23,9 @@ const TEMPLATE: Landmarks = [
 /// The template's size in pixels, both ways.
 pub const SIZE: usize = 112;
 
+/// The middle of the template: the mean of its points.
+const MIDDLE: Point = Point { x: 56.02618, y: 71.9009 };
+
 /// A rotation, uniform scaling and shift: `x' = a·x − b·y + dx`, `y' = b·x + a·y + dy`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Similarity {
@@ -34,6 +39,19 @@ impl Similarity {
     /// Where the point goes.
     pub fn apply(&self, point: Point) -> Point {
         Point { x: self.a * point.x - self.b * point.y + self.dx, y: self.b * point.x + self.a * point.y + self.dy }
+    }
+
+    /// This transform, then an enlargement by `times` that brings the template's middle to the middle of a square of `side`
+    /// pixels. For a transform to the template.
+    #[must_use]
+    pub fn enlarged(&self, times: f32, side: usize) -> Self {
+        let middle = side as f32 / 2.0;
+        Self {
+            a: self.a * times,
+            b: self.b * times,
+            dx: (self.dx - MIDDLE.x) * times + middle,
+            dy: (self.dy - MIDDLE.y) * times + middle,
+        }
     }
 
     /// The transform that undoes this one.
@@ -78,23 +96,79 @@ pub fn to_template(points: &Landmarks) -> Option<Similarity> {
     (turns.is_normal() && found.dx.is_finite() && found.dy.is_finite()).then_some(found)
 }
 
-/// Writes the aligned face as normalised planes of 112×112 into `planes`: bilinear interpolation, black outside the picture.
-/// Points are in the convention of `cv2.warpAffine`, with which the networks were trained: whole coordinates are the centres
-/// of pixels.
-pub fn warp(picture: &RgbImage, to_template: &Similarity, input: &Input, planes: &mut [f32]) {
+/// The template's points under [`Similarity::enlarged`].
+pub fn enlarged_template(times: f32, side: usize) -> Landmarks {
+    let as_is = Similarity { a: 1.0, b: 0.0, dx: 0.0, dy: 0.0 };
+    TEMPLATE.map(|point| as_is.enlarged(times, side).apply(point))
+}
+
+/// The square of `side` pixels to which `placed` brings the picture, as RGB row by row: bilinear interpolation, black outside
+/// of the picture. What becomes smaller is scaled first, so that every pixel has its part in the mean.
+///
+/// # Errors
+/// [`Kind::ImageUndecodable`] where nothing of the square lies within the picture.
+pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut Scaler) -> Result<Vec<u8>> {
+    let mut back = placed.inverse();
+    let shrinks = back.a.hypot(back.b);
+    let source = if shrinks > 1.0 {
+        let (area, width, height) = covered(&back, side, shrinks, picture)
+            .ok_or_else(|| Error::new(Kind::ImageUndecodable, "a face lies outside the picture"))?;
+        // A pixel's place is its centre's, which is half a pixel from its corner on both scales.
+        let moved = |shift: f32, from: f32| (shift + 0.5 - from) / shrinks - 0.5;
+        back = Similarity {
+            a: back.a / shrinks,
+            b: back.b / shrinks,
+            dx: moved(back.dx, area.left),
+            dy: moved(back.dy, area.top),
+        };
+        Source::of(scaler.scale(picture, area, width, height)?, width, height)
+    } else {
+        Source::new(picture)
+    };
+    let mut pixels = Vec::with_capacity(side * side * 3);
+    let mut row = vec![[0; 3]; side];
+    for y in 0..side {
+        let from = back.apply(Point { x: 0.0, y: y as f32 });
+        source.read_row((from.x, from.y), (back.a, back.b), &mut row);
+        pixels.extend(row.as_flattened().iter().map(|value| ((value + PARTS / 2) / PARTS) as u8));
+    }
+    Ok(pixels)
+}
+
+/// The part of the picture that a square of `side` pixels is made of, and its size when it has shrunk so much. None where they
+/// have nothing in common.
+fn covered(back: &Similarity, side: usize, shrinks: f32, picture: &RgbImage) -> Option<(Rect, usize, usize)> {
+    let last = side as f32;
+    let corners = [(0.0, 0.0), (last, 0.0), (0.0, last), (last, last)].map(|(x, y)| back.apply(Point { x, y }));
+    let bounds = |of: fn(&Point) -> f32, length: u32| {
+        let (least, most) =
+            corners.iter().map(of).fold((f32::MAX, f32::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        let room = 2.0 * shrinks;
+        let from = (least - room).clamp(0.0, length as f32);
+        let pixels = (((most + room).clamp(from, length as f32) - from) / shrinks).floor();
+        // Whole pixels of the smaller picture; what is cut off at the picture's edge is less than one of them.
+        (pixels >= 1.0).then_some((from, pixels))
+    };
+    let (left, width) = bounds(|point| point.x, picture.width())?;
+    let (top, height) = bounds(|point| point.y, picture.height())?;
+    let area = Rect { left, top, width: width * shrinks, height: height * shrinks };
+    Some((area, width as usize, height as usize))
+}
+
+/// Writes the aligned face as normalised planes of 112×112 into `planes`, as in a mirror where `mirrored`: bilinear
+/// interpolation, black outside the picture.
+pub fn warp(picture: &RgbImage, to_template: &Similarity, mirrored: bool, input: &Input, planes: &mut [f32]) {
     let back = to_template.inverse();
-    let source =
-        Source { pixels: picture.as_raw().as_chunks::<3>().0, width: picture.width(), height: picture.height() };
+    let source = Source::new(picture);
     let slope = 1.0 / input.scale;
     let shift = -input.mean / input.scale;
     for y in 0..SIZE {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
-        let at = |x: usize| (from.x + back.a * x as f32, from.y + back.b * x as f32);
-        // A row is a straight line: where both its ends are inside, all of it is.
-        let inside = source.has_around(at(0)) && source.has_around(at(SIZE - 1));
-        let mut row = [[0.0; 3]; SIZE];
-        for (x, rgb) in row.iter_mut().enumerate() {
-            *rgb = if inside { source.within(at(x)) } else { source.anywhere(at(x)) };
+        let mut parts = [[0; 3]; SIZE];
+        source.read_row((from.x, from.y), (back.a, back.b), &mut parts);
+        let mut row = parts.map(|rgb| rgb.map(|value| value as f32 / PARTS as f32));
+        if mirrored {
+            row.reverse();
         }
         let place = y * SIZE..(y + 1) * SIZE;
         if input.colour == Colour::Grey {
@@ -113,68 +187,6 @@ pub fn warp(picture: &RgbImage, to_template: &Similarity, input: &Input, planes:
             *blue = rgb[2] * slope + shift;
         }
     }
-}
-
-/// A picture to be read between its pixels.
-struct Source<'a> {
-    pixels: &'a [[u8; 3]],
-    width: u32,
-    height: u32,
-}
-
-impl Source<'_> {
-    /// Whether the four pixels around the point lie in the picture, with room for the rounding of what lies between two such
-    /// points.
-    fn has_around(&self, (x, y): (f32, f32)) -> bool {
-        let fits = |at: f32, length: u32| at >= 0.01 && at <= length as f32 - 1.01;
-        fits(x, self.width) && fits(y, self.height)
-    }
-
-    /// The colour at a point, 0 to 255, from the four pixels around it, which lie in the picture.
-    #[inline]
-    fn within(&self, (x, y): (f32, f32)) -> [f32; 3] {
-        // Neither is negative, so this is the floor.
-        let (column, row) = (x as u32, y as u32);
-        let at = row as usize * self.width as usize + column as usize;
-        let under = at + self.width as usize;
-        match (self.pixels.get(at..at + 2), self.pixels.get(under..under + 2)) {
-            (Some(&[a, b]), Some(&[c, d])) => mixed([a, b, c, d], x - column as f32, y - row as f32),
-            _ => [0.0; 3],
-        }
-    }
-
-    /// The colour at any point, also outside.
-    fn anywhere(&self, (x, y): (f32, f32)) -> [f32; 3] {
-        // Far outside is outside; the bound keeps the conversions exact. `as` takes NaN to 0.
-        let (left, above) = (x.floor().clamp(-2.0, 1e6), y.floor().clamp(-2.0, 1e6));
-        let (right, below) = ((x - left).clamp(0.0, 1.0), (y - above).clamp(0.0, 1.0));
-        let (column, row) = (left as i32, above as i32);
-        let corners = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(across, down)| self.pixel(column + across, row + down));
-        mixed(corners, right, below)
-    }
-
-    /// The pixel, black outside the picture.
-    fn pixel(&self, column: i32, row: i32) -> [u8; 3] {
-        let inside = (0..self.width as i32).contains(&column) && (0..self.height as i32).contains(&row);
-        if !inside {
-            return [0; 3];
-        }
-        let at = row as usize * self.width as usize + column as usize;
-        self.pixels.get(at).copied().unwrap_or_default()
-    }
-}
-
-/// Linear interpolation between the pixels at the upper left, upper right, lower left and lower right; `right` and `below` are
-/// how far the point is from the first, 0 to 1.
-#[inline]
-fn mixed(corners: [[u8; 3]; 4], right: f32, below: f32) -> [f32; 3] {
-    let [a, b, c, d] = corners.map(|corner| corner.map(f32::from));
-    let mix = |channel: usize| {
-        let upper = a[channel] + (b[channel] - a[channel]) * right;
-        let lower = c[channel] + (d[channel] - c[channel]) * right;
-        upper + (lower - upper) * below
-    };
-    [mix(0), mix(1), mix(2)]
 }
 
 #[cfg(test)]
@@ -210,21 +222,12 @@ mod tests {
             if let Some(found) = to_template(&points) {
                 let input = Input { width: SIZE, height: SIZE, colour: Colour::Rgb, mean: 0.0, scale: 1.0 };
                 let mut planes = vec![0.0; 3 * SIZE * SIZE];
-                warp(&RgbImage::from_pixel(width, height, image::Rgb([255; 3])), &found, &input, &mut planes);
+                let picture = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
+                warp(&picture, &found, false, &input, &mut planes);
                 prop_assert!(planes.iter().all(|v| (0.0..=255.01).contains(v)));
-            }
-        }
-    }
-
-    proptest! {
-        /// The way for points whose neighbours are all there is no more than a short cut.
-        #[test]
-        fn inside_both_ways_are_one(x in 0f32..1.0, y in 0f32..1.0, seed in any::<u8>()) {
-            let picture = RgbImage::from_fn(17, 13, |x, y| image::Rgb([seed ^ (x * 15) as u8, (y * 19) as u8, (x * y) as u8]));
-            let source = Source { pixels: picture.as_raw().as_chunks::<3>().0, width: 17, height: 13 };
-            let point = (0.01 + x * 15.98, 0.01 + y * 11.98);
-            if source.has_around(point) {
-                prop_assert_eq!(source.within(point), source.anywhere(point));
+                if let Ok(pixels) = crop(&picture, &found.enlarged(2.8, 32), 32, &mut Scaler::default()) {
+                    prop_assert_eq!(pixels.len(), 32 * 32 * 3);
+                }
             }
         }
     }
@@ -245,9 +248,77 @@ mod tests {
         let found = to_template(&TEMPLATE).unwrap();
         let input = Input { width: SIZE, height: SIZE, colour: Colour::Bgr, mean: 0.0, scale: 1.0 };
         let mut planes = vec![0.0; 3 * SIZE * SIZE];
-        warp(&picture, &found, &input, &mut planes);
+        warp(&picture, &found, false, &input, &mut planes);
         assert!((planes[50 * SIZE + 20] - 7.0).abs() < 1e-3);
         assert!((planes[SIZE * SIZE + 50 * SIZE + 20] - 50.0).abs() < 1e-3);
         assert!((planes[2 * SIZE * SIZE + 50 * SIZE + 20] - 20.0).abs() < 1e-3);
+    }
+    #[test]
+    fn mirrored_is_the_same_from_right_to_left() {
+        let picture = RgbImage::from_fn(90, 70, |x, y| image::Rgb([(x * 2) as u8, (y * 3) as u8, (x ^ y) as u8]));
+        let placed = Similarity { a: 1.3, b: 0.2, dx: 3.0, dy: -9.0 };
+        let input = Input { width: SIZE, height: SIZE, colour: Colour::Rgb, mean: 127.5, scale: 127.5 };
+        let (mut plain, mut mirrored) = (vec![0.0; 3 * SIZE * SIZE], vec![0.0; 3 * SIZE * SIZE]);
+        warp(&picture, &placed, false, &input, &mut plain);
+        warp(&picture, &placed, true, &input, &mut mirrored);
+        assert_ne!(plain, mirrored);
+        mirrored.chunks_exact_mut(SIZE).for_each(<[f32]>::reverse);
+        assert_eq!(plain, mirrored);
+    }
+
+    #[test]
+    fn a_crop_that_shrinks_is_a_mean_and_one_that_does_not_is_the_picture() {
+        // Lines of one pixel, black and white: shrunk threefold they are grey, whatever point is looked at.
+        let lines = RgbImage::from_fn(300, 300, |x, _| image::Rgb([if x % 2 == 0 { 255 } else { 0 }; 3]));
+        let shrunk = |turn: f32| Similarity { a: turn.cos() / 3.0, b: turn.sin() / 3.0, dx: 2.0, dy: 3.0 };
+        for turn in [0.0, 0.5] {
+            let shrunk = crop(&lines, &shrunk(turn), 80, &mut Scaler::default()).unwrap();
+            let inside = |at: usize| (20..60).contains(&(at / 3 % 80)) && (40..60).contains(&(at / 240));
+            let mut inside = shrunk.iter().enumerate().filter(|(at, _)| inside(*at)).map(|(_, grey)| grey);
+            assert!(inside.all(|grey| (100..=155).contains(grey)), "turned by {turn}");
+        }
+        let same = crop(&lines, &Similarity { a: 1.0, b: 0.0, dx: 0.0, dy: 0.0 }, 80, &mut Scaler::default()).unwrap();
+        assert!(same.chunks(240).all(|row| row == &lines.as_raw()[..240]));
+    }
+
+    #[test]
+    fn a_crop_that_shrinks_keeps_every_point_at_its_place() {
+        // A colour that tells its place.
+        let picture = RgbImage::from_fn(250, 250, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        for (shrinks, turn) in [(1.05, 0.3), (1.7, -0.4), (3.0, 0.0), (4.4, 1.2)] {
+            let placed = Similarity { a: f32::cos(turn) / shrinks, b: f32::sin(turn) / shrinks, dx: 9.3, dy: 4.2 };
+            let back = placed.inverse();
+            let pixels = crop(&picture, &placed, 60, &mut Scaler::default()).unwrap();
+            let mut seen = 0;
+            for (at, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
+                let from = back.apply(Point { x: (at % 60) as f32, y: (at / 60) as f32 });
+                // Away from the edge, where there is nothing to take a mean over.
+                if [from.x, from.y].iter().all(|at| (10.0..239.0).contains(at)) {
+                    seen += 1;
+                    let away = (f32::from(pixel[0]) - from.x).abs().max((f32::from(pixel[1]) - from.y).abs());
+                    assert!(away < 1.1, "{shrinks} {turn}: {pixel:?} for {from:?}");
+                }
+            }
+            assert!(seen > 200, "{shrinks} {turn}: {seen}");
+        }
+    }
+
+    #[test]
+    fn a_crop_of_nothing_is_an_error() {
+        let picture = RgbImage::new(50, 50);
+        let outside = Similarity { a: 0.5, b: 0.0, dx: 900.0, dy: 0.0 };
+        assert_eq!(crop(&picture, &outside, 32, &mut Scaler::default()).unwrap_err().kind(), Kind::ImageUndecodable);
+    }
+
+    #[test]
+    fn the_middle_is_the_templates_and_enlarging_keeps_it_in_the_middle() {
+        let mean =
+            TEMPLATE.iter().fold(Point::default(), |sum, p| Point { x: sum.x + p.x / 5.0, y: sum.y + p.y / 5.0 });
+        assert!(far(mean, MIDDLE) < 1e-3);
+        let enlarged = enlarged_template(2.8, 320);
+        let mean =
+            enlarged.iter().fold(Point::default(), |sum, p| Point { x: sum.x + p.x / 5.0, y: sum.y + p.y / 5.0 });
+        assert!(far(mean, Point { x: 160.0, y: 160.0 }) < 1e-2);
+        assert!((far(enlarged[0], enlarged[1]) / far(TEMPLATE[0], TEMPLATE[1]) - 2.8).abs() < 1e-3);
     }
 }

@@ -16,6 +16,8 @@ use super::{
     liveness::LivenessState,
     models::{Input, Liveness, Network, NetworkState, Pack},
     picture::Scaler,
+    refine::{Refiner, RefinerState},
+    template::{Look, Points, Purpose},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -23,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Engine {
     detector: Detector,
     landmarks: Option<(Network, Input)>,
+    refiner: Option<Refiner>,
     recogniser: (Network, Input),
     liveness: Vec<(Network, Input, Liveness)>,
     model_id: String,
@@ -42,8 +45,10 @@ impl Engine {
         if (recogniser.input.width, recogniser.input.height) != (align::SIZE, align::SIZE) {
             return Err(Error::new(Kind::Model, "a recogniser's input must be 112×112 pixels"));
         }
+        let detector = Detector::load(pack, manifest)?;
         let engine = Self {
-            detector: Detector::load(pack, manifest)?,
+            refiner: Refiner::load(pack, manifest, &detector)?,
+            detector,
             landmarks: manifest
                 .landmarks
                 .as_ref()
@@ -81,6 +86,7 @@ impl Engine {
         Ok(Session {
             detector: self.detector.state()?,
             landmarks: landmarks.transpose()?,
+            refiner: self.refiner.as_ref().map(Refiner::state).transpose()?,
             recogniser: self.recogniser.0.state()?,
             recogniser_input: self.recogniser.1,
             liveness: liveness.collect::<Result<_>>()?,
@@ -94,6 +100,7 @@ impl Engine {
 pub struct Session {
     detector: DetectorState,
     landmarks: Option<LandmarksState>,
+    refiner: Option<RefinerState>,
     recogniser: NetworkState,
     recogniser_input: Input,
     liveness: Vec<LivenessState>,
@@ -125,15 +132,51 @@ impl Session {
     /// The template of the face with these landmarks.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the network fails; [`Kind::FaceQualityTooLow`] where the landmarks are not those of a face.
-    pub fn embed(&mut self, picture: &RgbImage, landmarks: &Landmarks) -> Result<Embedding> {
+    /// [`Kind::Model`] where a network fails; [`Kind::FaceQualityTooLow`] where the landmarks are not those of a face,
+    /// [`Kind::ImageUndecodable`] where they lie outside the picture.
+    pub fn embed(&mut self, picture: &RgbImage, landmarks: &Landmarks, purpose: Purpose) -> Result<Embedding> {
+        let all = self.look(picture, landmarks, self.looks(purpose))?;
+        Embedding::mean(&all).ok_or_else(|| Error::new(Kind::Model, "the recogniser's looks at a face cancel out"))
+    }
+
+    /// The looks of a template for that purpose.
+    pub fn looks(&self, purpose: Purpose) -> &'static [Look] {
+        purpose.looks(self.refiner.is_some())
+    }
+
+    /// What the recogniser says of each look at the face with these landmarks, in their order. Points are found again no more
+    /// than once, and not at all in a pack whose detector gives none.
+    ///
+    /// # Errors
+    /// As [`Session::embed`].
+    pub fn look(&mut self, picture: &RgbImage, landmarks: &Landmarks, looks: &[Look]) -> Result<Vec<Embedding>> {
+        let (mut small, mut large) = (None, None);
+        let mut all = Vec::with_capacity(looks.len());
+        for Look { points, mirrored } in looks {
+            let again = match (points, &mut self.refiner) {
+                (Points::AsFound, _) | (_, None) => *landmarks,
+                (Points::Small, Some(refiner)) => match small {
+                    Some(found) => found,
+                    None => *small.insert(refiner.small(picture, landmarks, &mut self.scaler, &mut self.timings)?),
+                },
+                (Points::Large, Some(refiner)) => match large {
+                    Some(found) => found,
+                    None => *large.insert(refiner.large(picture, landmarks, &mut self.scaler, &mut self.timings)?),
+                },
+            };
+            all.push(self.run_recogniser(picture, &again, *mirrored)?);
+        }
+        Ok(all)
+    }
+
+    fn run_recogniser(&mut self, picture: &RgbImage, landmarks: &Landmarks, mirrored: bool) -> Result<Embedding> {
         let begun = Instant::now();
         let aligned = align::to_template(landmarks)
             .ok_or_else(|| Error::new(Kind::FaceQualityTooLow, "the face's landmarks are all in one place"))?;
         let mut network_from = begun;
         let input = &self.recogniser_input;
         let outputs = self.recogniser.run(|planes| {
-            align::warp(picture, &aligned, input, planes);
+            align::warp(picture, &aligned, mirrored, input, planes);
             network_from = Instant::now();
         })?;
         self.timings.align += network_from - begun;
@@ -171,7 +214,7 @@ impl Session {
 /// How long each stage of one picture took. What is done once a face is summed over the faces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Timings {
-    /// Scaling and normalising for the detector.
+    /// Scaling and normalising for the detector, as often as it looks: at the picture, and again at crops of a face.
     pub detect_prepare: Duration,
     pub detect_network: Duration,
     /// Reading boxes, suppressing doubles.

@@ -1,8 +1,9 @@
 //! From a picture to a face's embedding. Knows no tenant, no door and no clock.
 //!
 //! Read downwards: [`detect`] finds faces and their five landmarks, [`track`] tells which face of this frame is which of
-//! the last, [`quality`] says whether a face is worth recognising, [`align`] brings it to 112×112,
-//! the recogniser makes the unit vector, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
+//! the last, [`quality`] says whether a face is worth recognising, [`refine`] finds its landmarks again,
+//! more exactly, [`align`] brings it to 112×112, the recogniser makes the unit vector, [`template`] says of how many of them a
+//! template is the mean, [`liveness`] scores whether a living person was seen. [`engine`] holds a pack's networks and is what the
 //! rest of the crate talks to; [`models`] reads packs, checks their hashes and prepares networks for `tract`.
 
 pub mod agreement;
@@ -16,7 +17,10 @@ pub mod models;
 pub mod motion;
 pub mod picture;
 pub mod quality;
+pub mod refine;
 pub mod region;
+pub mod sample;
+pub mod template;
 pub mod track;
 
 use serde::{Deserialize, Serialize};
@@ -98,9 +102,26 @@ impl Embedding {
         Some(Self(vector))
     }
 
+    /// The mean direction of several. `None` of none, or of such as cancel each other out.
+    pub fn mean<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut sum = [0.0; DIMENSION];
+        for one in all {
+            sum.iter_mut().zip(one.0.iter()).for_each(|(sum, value)| *sum += value);
+        }
+        let mean = Self::normalised(&sum);
+        sum.zeroize();
+        mean
+    }
+
     /// The cosine of the angle between the two, −1 to 1.
     pub fn cosine(&self, other: &Self) -> f32 {
-        self.0.iter().zip(other.0.iter()).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+        // Sixteen sums side by side: one after the other is all that floats allow the compiler otherwise.
+        let mut sums = [0.0; 16];
+        let (ours, theirs) = (self.0.as_chunks::<16>().0, other.0.as_chunks::<16>().0);
+        for (a, b) in ours.iter().zip(theirs) {
+            sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+        }
+        sums.iter().sum::<f32>().clamp(-1.0, 1.0)
     }
 
     /// The numbers.

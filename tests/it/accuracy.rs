@@ -3,11 +3,16 @@
 
 use std::path::PathBuf;
 
-use facegate::vision::{engine::Engine, evaluate, models::Pack};
+use facegate::vision::{
+    engine::Engine,
+    evaluate::{self, Options},
+    models::Pack,
+};
 
 use crate::support::models_dir;
 
-fn assert_rates(pack: &str, most_at_1e_3: f64, most_at_1e_4: f64) {
+/// `most` is the highest FNMR at FMR 1e-3, 1e-4 and 1e-5.
+fn assert_rates(pack: &str, most: [f64; 3]) {
     let frames = std::env::var_os("FACEGATE_EVAL").map(|eval| PathBuf::from(eval).join("lfw/frames"));
     let Some(frames) = frames.filter(|frames| frames.is_dir()) else {
         eprintln!("skipped: set FACEGATE_EVAL to a folder with lfw/frames to measure error rates");
@@ -18,21 +23,23 @@ fn assert_rates(pack: &str, most_at_1e_3: f64, most_at_1e_4: f64) {
         return;
     }
     let engine = Engine::load(&Pack::open(&models_dir(), pack).expect("the pack opens")).expect("the networks run");
-    let report = evaluate::evaluate(&engine, &frames, 2, || ()).expect("the folder can be evaluated");
+    let report = evaluate::evaluate(&engine, &frames, &Options { threads: 2, ..Options::default() }, || ())
+        .expect("the folder can be evaluated");
     assert_eq!((report.unreadable, report.without_face), (0, 0));
-    let rates = [report.rates[0].fnmr, report.rates[1].fnmr];
-    assert!(rates[0] <= most_at_1e_3 && rates[1] <= most_at_1e_4, "{report:#?}");
+    let [_, at_1e_3, at_1e_4, at_1e_5, _] = report.rates[..] else { panic!("{report:#?}") };
+    let rates = [at_1e_3, at_1e_4, at_1e_5].map(|rate| rate.fnmr);
+    assert!(rates.iter().zip(most).all(|(rate, most)| *rate <= most), "{report:#?}");
     // The calibration that ships: similarity 0.6 stands for a false match rate of 1 in 10,000.
-    let similarity = engine.calibration().similarity(report.rates[1].cosine);
-    assert!((similarity - 0.6).abs() < 0.03, "at FMR 1e-4 the similarity is {similarity}");
+    let similarity = engine.calibration().similarity(at_1e_4.cosine);
+    assert!((similarity - 0.6).abs() < 0.01, "at FMR 1e-4 the similarity is {similarity}");
 }
 
 #[test]
 fn the_door_pack_keeps_its_error_rates() {
-    assert_rates("door", 0.010, 0.024);
+    assert_rates("door", [0.0055, 0.013, 0.026]);
 }
 
 #[test]
 fn the_starter_pack_keeps_its_error_rates() {
-    assert_rates("starter", 0.03, 0.07);
+    assert_rates("starter", [0.03, 0.07, 0.1]);
 }

@@ -30,6 +30,7 @@ use crate::{
         engine::{Engine, Timings},
         models::Pack,
         quality,
+        template::Purpose,
     },
 };
 
@@ -166,7 +167,7 @@ fn through_the_door(
         &tenant,
         NewEnrolment {
             subject: SubjectId::try_from("somebody")?,
-            embedding: session.embed(&frames[0].image, &face.landmarks)?,
+            embedding: session.embed(&frames[0].image, &face.landmarks, Purpose::Enrolment)?,
             quality_score: 1.0,
             liveness_score: None,
             source: None,
@@ -242,7 +243,7 @@ fn on_threads(engine: &Arc<Engine>, frames: &[Frame], count: u32, threads: usize
             let from = Instant::now();
             if let Some(face) = session.detect(picture)?.first() {
                 quality::assess(picture, face, &quality::Limits::door());
-                session.embed(picture, &face.landmarks)?;
+                session.embed(picture, &face.landmarks, Purpose::Frame)?;
             }
             times.push(ms(from.elapsed()));
         }

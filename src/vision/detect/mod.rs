@@ -2,12 +2,12 @@
 
 mod nms;
 mod ultraface;
-mod yunet;
+pub(super) mod yunet;
 
 use std::time::Instant;
 
 use image::RgbImage;
-pub(super) use nms::suppress;
+pub(super) use nms::{suppress, vote};
 
 use super::{
     Landmarks, Rect,
@@ -16,6 +16,9 @@ use super::{
     picture::{Scaler, write_planes},
 };
 use crate::error::Result;
+
+/// The least confidence of a face in a picture.
+const LEAST_CONFIDENCE: f32 = 0.6;
 
 /// A face as a detector sees it, in pixels of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +55,17 @@ impl Detector {
         let networks = heights.into_iter().filter(|&height| height >= 32);
         let networks = networks.map(|height| Network::load_sized(pack, part, width, height)).collect::<Result<_>>()?;
         Ok(Self { kind, input: part.input, networks })
+    }
+
+    /// The network for squares of `side` pixels.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`].
+    pub fn square(&self, pack: &Pack, manifest: &Manifest, side: usize) -> Result<Network> {
+        match self.networks.iter().find(|network| network.input_size() == (side, side)) {
+            Some(network) => Ok(network.clone()),
+            None => Network::load_sized(pack, &manifest.detector, side, side),
+        }
     }
 
     /// One thread's use of it.
@@ -97,13 +111,13 @@ impl DetectorState {
         let network_to = Instant::now();
         let (across, down) = (width / scaled_width as f32, height / scaled_height as f32);
         let candidates = match self.kind {
-            DetectorKind::YuNet => yunet::decode(&outputs, input_width, input_height)?,
+            DetectorKind::YuNet => yunet::decode(&outputs, input_width, input_height, LEAST_CONFIDENCE)?,
             DetectorKind::UltraFace => ultraface::decode(&outputs, input_width, input_height)?,
         };
         let faces = suppress(candidates).into_iter().map(|found| found.scaled(across, down)).collect();
-        timings.detect_prepare = network_from - begun;
-        timings.detect_network = network_to - network_from;
-        timings.detect_decode = network_to.elapsed();
+        timings.detect_prepare += network_from - begun;
+        timings.detect_network += network_to - network_from;
+        timings.detect_decode += network_to.elapsed();
         Ok(faces)
     }
 }

@@ -6,13 +6,11 @@ use crate::{
     vision::{Point, Rect},
 };
 
-/// The least `√(cls · obj)` of a face.
-const LEAST_CONFIDENCE: f32 = 0.6;
-
 const STRIDES: [usize; 3] = [8, 16, 32];
 
 /// The faces among the outputs `cls`, `obj`, `bbox`, `kps`, each at strides 8, 16 and 32, in pixels of the input.
-pub fn decode(outputs: &[Vec<f32>], width: usize, height: usize) -> Result<Vec<Candidate>> {
+/// A confidence is `√(cls · obj)`; those under `least` are left out.
+pub fn decode(outputs: &[Vec<f32>], width: usize, height: usize, least: f32) -> Result<Vec<Candidate>> {
     let [cls, obj, boxes, points] = outputs.as_chunks::<3>().0 else {
         return Err(Error::new(Kind::Model, format!("a YuNet has 12 outputs; this one has {}", outputs.len())));
     };
@@ -27,7 +25,7 @@ pub fn decode(outputs: &[Vec<f32>], width: usize, height: usize) -> Result<Vec<C
         for (cell, (cls, obj)) in cls.iter().zip(obj).enumerate() {
             // Compared as squares: the root is taken of the few that pass.
             let squared = cls.clamp(0.0, 1.0) * obj.clamp(0.0, 1.0);
-            if squared.is_nan() || squared < LEAST_CONFIDENCE * LEAST_CONFIDENCE {
+            if squared.is_nan() || squared < least * least {
                 continue;
             }
             let (column, row, step) = ((cell % columns) as f32, (cell / columns) as f32, stride as f32);
@@ -66,14 +64,14 @@ mod tests {
         outputs[4][cell] = 1.0;
         outputs[7][cell * 4..][..4].copy_from_slice(&[0.5, 0.25, 2f32.ln(), 0.0]);
         outputs[10][cell * 10] = 0.5;
-        let found = decode(&outputs, width, height).unwrap();
+        let found = decode(&outputs, width, height, 0.6).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].area, Rect { left: 24.0, top: 12.0, width: 32.0, height: 16.0 });
         assert!((found[0].confidence - 0.9).abs() < 1e-6);
         assert_eq!(found[0].landmarks.unwrap()[0], Point { x: 40.0, y: 16.0 });
         outputs[7][cell * 4 + 2] = f32::NAN;
-        assert_eq!(decode(&outputs, width, height).unwrap(), []);
-        assert!(decode(&outputs, width, height + 32).is_err());
-        assert!(decode(&outputs[..11], width, height).is_err());
+        assert_eq!(decode(&outputs, width, height, 0.6).unwrap(), []);
+        assert!(decode(&outputs, width, height + 32, 0.6).is_err());
+        assert!(decode(&outputs[..11], width, height, 0.6).is_err());
     }
 }

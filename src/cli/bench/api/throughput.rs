@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::client::Client;
 use crate::{
     error::{Error, Kind, Result},
-    vision::engine::Engine,
+    vision::{engine::Engine, template::Purpose},
 };
 
 /// What is promised of the ratio.
@@ -84,7 +84,7 @@ fn networks_alone(engine: &Arc<Engine>, photo: &RgbImage, threads: usize) -> Res
         while begun.elapsed() < ROUND {
             let faces = session.detect(photo)?;
             let face = faces.first().ok_or_else(|| Error::new(Kind::NoFaceDetected, "the photograph shows no face"))?;
-            session.embed(photo, &face.landmarks)?;
+            session.embed(photo, &face.landmarks, Purpose::Probe)?;
             seconds += session.timings().networks().as_secs_f64();
             done += 1.0;
         }

@@ -1,0 +1,216 @@
+//! A face's five points found again, more exactly: the detector looks once more, at an upright, enlarged crop of the face.
+//!
+//! A detector's points err by some pixels of its input, in which a face is small; the recogniser's answer depends on them more
+//! than on much else. What it buys is told in `docs/accuracy.md`.
+
+use std::time::Instant;
+
+use image::RgbImage;
+
+use super::{
+    Landmarks, Point, align,
+    detect::{Candidate, Detector, vote, yunet},
+    engine::Timings,
+    models::{DetectorKind, Input, Manifest, Network, NetworkState, Pack},
+    picture::{Scaler, write_planes},
+};
+use crate::error::Result;
+
+/// A crop at which the detector looks.
+#[derive(Clone, Copy, Debug)]
+struct Crop {
+    /// Its width and height in pixels.
+    side: usize,
+    /// How much larger the face is in it than in the recogniser's 112 pixels.
+    enlargement: f32,
+    /// Whether the detector looks at it in a mirror too, and the mean is taken.
+    mirrored_too: bool,
+}
+
+/// The sides and enlargements are those that did best on the first fold of LFW, of eight pairs that were tried.
+const SMALL: Crop = Crop { side: 160, enlargement: 1.0, mirrored_too: true };
+const LARGE: Crop = Crop { side: 320, enlargement: 2.8, mirrored_too: false };
+
+/// Finds under this confidence are no face, in a crop of which a face is already known to be there.
+const LEAST_CONFIDENCE: f32 = 0.5;
+
+/// Finds down to this confidence take part in the mean.
+const LEAST_VOTE: f32 = 0.3;
+
+/// Points that are, in the mean of their coordinates, farther than this from where they were expected are another face's, or
+/// no face's; in pixels of the recogniser's input, whose eyes are 35 apart.
+const FARTHEST: f32 = 0.25 * 35.0;
+
+/// The networks for both crops.
+pub struct Refiner {
+    input: Input,
+    small: Network,
+    large: Network,
+}
+
+impl Refiner {
+    /// Loads them; none where the pack's detector gives no points.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`].
+    pub fn load(pack: &Pack, manifest: &Manifest, detector: &Detector) -> Result<Option<Self>> {
+        if manifest.detector_kind()? != DetectorKind::YuNet {
+            return Ok(None);
+        }
+        let square = |crop: Crop| detector.square(pack, manifest, crop.side);
+        Ok(Some(Self { input: manifest.detector.input, small: square(SMALL)?, large: square(LARGE)? }))
+    }
+
+    /// One thread's use of them.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`].
+    pub fn state(&self) -> Result<RefinerState> {
+        Ok(RefinerState { input: self.input, small: self.small.state()?, large: self.large.state()? })
+    }
+}
+
+/// One thread's use of a [`Refiner`].
+pub struct RefinerState {
+    input: Input,
+    small: NetworkState,
+    large: NetworkState,
+}
+
+impl RefinerState {
+    /// The points as the detector sees them in a small crop, upright and in a mirror; `landmarks` where it does not see that
+    /// face again.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`] where the network fails; [`crate::error::Kind::ImageUndecodable`] where the points lie
+    /// outside the picture.
+    pub fn small(
+        &mut self,
+        picture: &RgbImage,
+        landmarks: &Landmarks,
+        scaler: &mut Scaler,
+        timings: &mut Timings,
+    ) -> Result<Landmarks> {
+        look(SMALL, &mut self.small, &self.input, (picture, landmarks), scaler, timings)
+    }
+
+    /// As [`RefinerState::small`], in a large crop.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn large(
+        &mut self,
+        picture: &RgbImage,
+        landmarks: &Landmarks,
+        scaler: &mut Scaler,
+        timings: &mut Timings,
+    ) -> Result<Landmarks> {
+        look(LARGE, &mut self.large, &self.input, (picture, landmarks), scaler, timings)
+    }
+}
+
+fn look(
+    crop: Crop,
+    network: &mut NetworkState,
+    input: &Input,
+    (picture, landmarks): (&RgbImage, &Landmarks),
+    scaler: &mut Scaler,
+    timings: &mut Timings,
+) -> Result<Landmarks> {
+    let Crop { side, enlargement, mirrored_too } = crop;
+    let begun = Instant::now();
+    let Some(placed) = align::to_template(landmarks).map(|placed| placed.enlarged(enlargement, side)) else {
+        return Ok(*landmarks);
+    };
+    let mut pixels = align::crop(picture, &placed, side, scaler)?;
+    timings.detect_prepare += begun.elapsed();
+    let mut seen = Vec::with_capacity(2);
+    seen.extend(points_in(&pixels, crop, network, input, timings)?);
+    if mirrored_too {
+        pixels.as_chunks_mut::<3>().0.chunks_exact_mut(side).for_each(<[_]>::reverse);
+        seen.extend(points_in(&pixels, crop, network, input, timings)?.map(|points| unmirrored(&points, side)));
+    }
+    if seen.is_empty() {
+        return Ok(*landmarks);
+    }
+    let share = 1.0 / seen.len() as f32;
+    let mean = |at: usize| {
+        seen.iter().fold(Point::default(), |sum, points| Point {
+            x: sum.x + points[at].x * share,
+            y: sum.y + points[at].y * share,
+        })
+    };
+    let back = placed.inverse();
+    Ok([0, 1, 2, 3, 4].map(|at| back.apply(mean(at))))
+}
+
+/// The points of the face that was expected in the middle, in pixels of the crop.
+fn points_in(
+    pixels: &[u8],
+    Crop { side, enlargement, .. }: Crop,
+    network: &mut NetworkState,
+    input: &Input,
+    timings: &mut Timings,
+) -> Result<Option<Landmarks>> {
+    let begun = Instant::now();
+    let mut network_from = begun;
+    let outputs = network.run(|planes| {
+        write_planes(pixels, side, input, planes, side, side);
+        network_from = Instant::now();
+    })?;
+    let network_to = Instant::now();
+    let expected = align::enlarged_template(enlargement, side);
+    let candidates = yunet::decode(&outputs, side, side, LEAST_VOTE)?;
+    let faces = vote(candidates, LEAST_CONFIDENCE);
+    let nearest = nearest(&faces, &expected).filter(|(away, _)| *away <= FARTHEST * enlargement);
+    timings.detect_prepare += network_from - begun;
+    timings.detect_network += network_to - network_from;
+    timings.detect_decode += network_to.elapsed();
+    Ok(nearest.map(|(_, points)| points))
+}
+
+/// The points that are nearest to those that were expected, and how far they are: the mean over the coordinates.
+fn nearest(faces: &[Candidate], expected: &Landmarks) -> Option<(f32, Landmarks)> {
+    let away = |points: &Landmarks| {
+        points.iter().zip(expected).map(|(p, q)| (p.x - q.x).abs() + (p.y - q.y).abs()).sum::<f32>() / 10.0
+    };
+    let all = faces.iter().filter_map(|face| face.landmarks).map(|points| (away(&points), points));
+    all.min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// Points of a mirrored square of `side` pixels in the square itself: what is left and right changes places.
+fn unmirrored(&[left_eye, right_eye, nose, left_corner, right_corner]: &Landmarks, side: usize) -> Landmarks {
+    let last = side as f32 - 1.0;
+    [right_eye, left_eye, nose, right_corner, left_corner].map(|point| Point { x: last - point.x, y: point.y })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::Rect;
+
+    #[test]
+    fn a_mirrored_face_has_its_eyes_in_order_again() {
+        let points = align::enlarged_template(1.0, 160);
+        assert!(points[0].x < points[1].x && points[3].x < points[4].x);
+        let mirrored = unmirrored(&points, 160);
+        assert!(mirrored[0].x < mirrored[1].x && mirrored[3].x < mirrored[4].x);
+        assert_eq!(mirrored[2], Point { x: 159.0 - points[2].x, y: points[2].y });
+        let twice = unmirrored(&mirrored, 160);
+        assert!(twice.iter().zip(&points).all(|(a, b)| (a.x - b.x).abs() < 1e-3 && a.y == b.y));
+    }
+
+    #[test]
+    fn of_two_faces_the_expected_one_is_taken() {
+        let expected = align::enlarged_template(1.0, 160);
+        let shifted = |by: f32| Candidate {
+            area: Rect::default(),
+            confidence: 0.9,
+            landmarks: Some(expected.map(|point| Point { x: point.x + by, ..point })),
+        };
+        let (away, points) = nearest(&[shifted(40.0), shifted(-2.0), shifted(9.0)], &expected).unwrap();
+        assert!((away - 1.0).abs() < 1e-3, "{away}");
+        assert_eq!(points, shifted(-2.0).landmarks.unwrap());
+        assert_eq!(nearest(&[], &expected), None);
+    }
+}
