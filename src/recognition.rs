@@ -332,6 +332,11 @@ impl Recognition {
         self.submit(move |recogniser| intake::portrait(&file, &recogniser.image_limits, &area)).await
     }
 
+    /// The recogniser's name.
+    pub fn model_id(&self) -> &str {
+        self.engine.model_id()
+    }
+
     /// What makes similarities of cosines.
     pub fn calibration(&self) -> &Calibration {
         self.engine.calibration()

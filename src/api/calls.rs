@@ -13,7 +13,7 @@ use super::{
     auth::{self, needs},
     openapi,
     routes::{
-        self, batch, compare, detect, docs, embeddings, enroll, health, metrics, photographs, search, subjects,
+        self, batch, compare, detect, docs, embeddings, enroll, health, metrics, models, photographs, search, subjects,
         transfer, verify,
     },
 };
@@ -29,6 +29,8 @@ pub(super) struct Calls {
     streams: Router,
     /// About pictures of which nothing is kept: not for the record.
     looks: Router,
+    /// About the networks, of which nothing is secret.
+    models: Router,
     access: Router,
     doors: Router,
     admin: Router,
@@ -69,6 +71,7 @@ impl Calls {
             faces,
             streams,
             looks,
+            models: Router::new().routes(needs(Right::Match, routes!(models::list))),
             access: routes::access::router(),
             doors: routes::doors::router(),
             admin: routes::admin::router(),
@@ -87,6 +90,7 @@ impl Calls {
             faces: self.faces.route_layer(recorded()).route_layer(tenants()),
             streams: self.streams.route_layer(recorded()).route_layer(tenants()).layer(long),
             looks: self.looks.route_layer(tenants()),
+            models: self.models.route_layer(tenants()),
             access: self
                 .access
                 .route_layer(from_fn(auth::reading_or_changing))
@@ -104,6 +108,7 @@ impl Calls {
         Router::new()
             .merge(self.metrics)
             .nest("/v1/face-matching", self.faces.merge(self.streams).merge(self.looks))
+            .nest("/v1", self.models)
             .nest("/v1/access", self.access)
             .nest("/v1/doors", self.doors)
             .nest("/v1/admin", self.admin)

@@ -12,6 +12,7 @@ use crate::{
     camera,
     clock::SystemClock,
     config::Config,
+    daemon::strictness::Strictness,
     door,
     error::{Error, Kind, Result},
     gallery::Gallery,
@@ -92,7 +93,9 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
             Engine::load(pack).map(|engine| format!("the networks run; model {}", engine.model_id())),
         );
         let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
-        look_at_the_store(config, &model, findings);
+        if let Some(gallery) = look_at_the_store(config, &model, findings) {
+            look_at_the_thresholds(config, pack, &gallery, findings);
+        }
     }
     if config.doors.is_empty() {
         findings.add(Finding {
@@ -178,10 +181,27 @@ fn look_at_the_journal(config: &Config, findings: &mut Findings<'_>) {
     findings.either("journal", proven);
 }
 
-fn look_at_the_store(config: &Config, model: &str, findings: &mut Findings<'_>) {
-    let checked =
-        Gallery::open(&config.gallery, model, Arc::new(SystemClock::new())).and_then(|gallery| gallery.check());
-    match checked {
+/// What each door's chance of a false accept comes to with those who are enrolled now.
+fn look_at_the_thresholds(config: &Config, pack: &Pack, gallery: &Gallery, findings: &mut Findings<'_>) {
+    let Some(scale) = &pack.manifest().recogniser.calibration else { return };
+    for door in &config.doors {
+        let derived = Strictness::of(&door.access, scale, gallery.compared_with(&door.tenant));
+        if let Some(derived) = derived.transpose() {
+            findings.either(format!("door '{}', false_accept", door.name), derived.map(|derived| derived.describe()));
+        }
+    }
+}
+
+/// Gives the gallery, where it could be opened.
+fn look_at_the_store(config: &Config, model: &str, findings: &mut Findings<'_>) -> Option<Gallery> {
+    let gallery = match Gallery::open(&config.gallery, model, Arc::new(SystemClock::new())) {
+        Ok(gallery) => gallery,
+        Err(error) => {
+            findings.wrong("store", &error);
+            return None;
+        }
+    };
+    match gallery.check() {
         Err(error) => findings.wrong("store", &error),
         Ok(report) => {
             for finding in &report.findings {
@@ -215,6 +235,7 @@ fn look_at_the_store(config: &Config, model: &str, findings: &mut Findings<'_>) 
             }
         }
     }
+    Some(gallery)
 }
 
 fn copy(error: &Error) -> Error {

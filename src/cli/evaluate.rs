@@ -99,6 +99,29 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
                 engine.calibration().similarity(rate.cosine)
             )
         }));
+        lines.extend(report.thresholds.iter().map(|at| {
+            format!(
+                "  threshold {:.1}: FMR {:.2e} ({} false matches), FNMR {:.2} %",
+                at.threshold,
+                at.fmr,
+                at.false_matches,
+                100.0 * at.fnmr
+            )
+        }));
+        lines.extend(report.open_set.iter().map(|open| {
+            format!(
+                "  {} enrolled, 1 stranger in {} allowed in: {:.2} % were (of {}; draws {:.2} to {:.2} %) at threshold {:.3}; {:.2} % of the \
+                 enrolled were not known",
+                open.enrolled,
+                open.one_in,
+                100.0 * open.fpir,
+                open.strangers,
+                100.0 * open.fpir_range[0],
+                100.0 * open.fpir_range[1],
+                open.threshold,
+                100.0 * open.fnir
+            )
+        }));
         lines.join("\n")
     });
     Ok(Answer::Yes)

@@ -113,6 +113,9 @@ fn describe(record: &Record) -> String {
             let about = named.map(|name| format!(" {name}")).collect::<String>();
             format!("{call}{about}: {style}{outcome}{style:#} ({by} of {tenant})")
         }
+        Event::Threshold { false_accept, enrolled, threshold, .. } => {
+            format!("threshold {threshold:.3}: {false_accept} with up to {enrolled} embeddings enrolled")
+        }
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")

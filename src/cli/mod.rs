@@ -5,6 +5,7 @@
 
 mod access;
 mod bench;
+mod calibrate;
 mod check;
 mod client;
 mod config;
@@ -103,6 +104,8 @@ enum Command {
     Bench(bench::Args),
     /// Measure error rates over a folder of labelled faces.
     Evaluate(evaluate::Args),
+    /// Measures what a pack's similarities mean over a folder of labelled faces, and writes it into the pack's manifest.
+    Calibrate(calibrate::Args),
     /// Print the configuration in force, or a commented example.
     #[command(subcommand)]
     Config(config::Command),
@@ -161,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),
         Command::Evaluate(args) => evaluate::run(&context, args),
+        Command::Calibrate(args) => calibrate::run(&context, args),
         Command::Config(command) => config::run(&context, command),
     };
     match done {

@@ -17,6 +17,7 @@ use super::{
     events::{Event, Listeners},
     passers::Passers,
     records,
+    strictness::Strictness,
 };
 use crate::{
     access::{
@@ -108,6 +109,8 @@ pub struct Parts {
 pub struct Doorway {
     parts: Parts,
     tuning: Arc<Tuning>,
+    /// Where a chance of a false accept is asked for: for how many embeddings the threshold was derived.
+    strictness: Option<Strictness>,
     session: Session,
     gate: motion::Gate,
     tracker: Tracker,
@@ -123,10 +126,12 @@ impl Doorway {
     /// A loop that has seen nobody yet.
     ///
     /// # Errors
-    /// [`Kind::Model`] where the networks cannot be made ready.
+    /// [`Kind::Model`] where the networks cannot be made ready; [`Kind::Config`] where a chance of a false accept is asked for
+    /// and the pack's calibration has no curve.
     pub fn new(parts: Parts) -> Result<Self> {
         let tuning = parts.tuning.load_full();
-        Ok(Self {
+        let mut doorway = Self {
+            strictness: None,
             session: parts.engine.session()?,
             gate: motion::Gate::default(),
             tracker: Tracker::default(),
@@ -136,7 +141,9 @@ impl Doorway {
             frames: 0,
             searched: 0,
             grants: 0,
-        })
+        };
+        doorway.follow_the_gallery()?;
+        Ok(doorway)
     }
 
     /// Looks at the newest frame, again and again, until `stop`.
@@ -211,7 +218,7 @@ impl Doorway {
         let similarity = |cosine| self.parts.engine.calibration().similarity(cosine);
         let mut best = best.into_iter().map(|(subject, _, cosine)| (subject, similarity(cosine)));
         let first = best.next();
-        let known = first.as_ref().is_some_and(|(_, similarity)| *similarity >= self.tuning.access.threshold);
+        let known = first.as_ref().is_some_and(|(_, similarity)| *similarity >= self.decider.policy().threshold);
         if known { &tally.faces_known } else { &tally.faces_strange }.add(1);
         Ok(match first {
             None => Sighting::Stranger { similarity: 0.0 },
@@ -276,15 +283,40 @@ impl Doorway {
     fn take_in_tuning(&mut self) {
         let tuning = self.parts.tuning.load();
         if !Arc::ptr_eq(&tuning, &self.tuning) {
-            self.tuning = Arc::clone(&tuning);
+            let old = std::mem::replace(&mut self.tuning, Arc::clone(&tuning));
+            self.strictness = None;
             self.decider.set_policy(self.tuning.access.clone());
+            if let Err(error) = self.follow_the_gallery() {
+                tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door goes on as it was set before");
+                self.tuning = Arc::new(Tuning { access: old.access.clone(), ..Tuning::clone(&tuning) });
+                self.parts.tuning.store(Arc::clone(&self.tuning));
+                self.decider.set_policy(self.tuning.access.clone());
+            }
+        } else if let Err(error) = self.follow_the_gallery() {
+            tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
         }
+    }
+
+    /// Derives the threshold anew where a chance of a false accept is asked for and the gallery has grown or shrunk enough.
+    fn follow_the_gallery(&mut self) -> Result<()> {
+        if self.tuning.access.false_accept.is_none() {
+            return Ok(());
+        }
+        let compared_with = self.parts.gallery.compared_with(&self.parts.tenant);
+        let derived = Strictness::of(&self.tuning.access, self.parts.engine.calibration(), compared_with)?;
+        if let Some(strictness) = derived.filter(|derived| self.strictness.as_ref() != Some(derived)) {
+            self.decider.set_policy(Policy { threshold: strictness.threshold, ..self.tuning.access.clone() });
+            tracing::info!(door = %self.parts.name, "{}", strictness.describe());
+            self.parts.journal.append(records::threshold(&self.parts.name, &strictness));
+            self.strictness = Some(strictness);
+        }
+        Ok(())
     }
 
     /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh.
     pub fn forget_everybody(&mut self) {
         self.tracker = Tracker::default();
-        self.decider = Decider::new(self.tuning.access.clone());
+        self.decider = Decider::new(self.decider.policy().clone());
         match self.parts.engine.session() {
             Ok(session) => self.session = session,
             Err(error) => {

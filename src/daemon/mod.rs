@@ -8,6 +8,7 @@ pub mod events;
 mod hours;
 pub mod passers;
 mod records;
+pub mod strictness;
 mod telling;
 
 use std::{

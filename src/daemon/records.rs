@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use facegate_control::door::{Alarm, Happening};
 
+use super::strictness::Strictness;
 use crate::{
     access::{Decision, Outcome, Subject},
     door::Edge,
@@ -16,6 +17,13 @@ pub fn started(model: &str) -> Entry {
 
 pub fn stopped() -> Entry {
     Entry { door: None, event: Event::Stopped }
+}
+
+/// The threshold that a door goes by from now on.
+pub fn threshold(door: &str, strictness: &Strictness) -> Entry {
+    let Strictness { false_accept, enrolled, fmr, threshold, support } = strictness.clone();
+    let enrolled = enrolled as u64;
+    Entry { door: Some(door.into()), event: Event::Threshold { false_accept, enrolled, fmr, threshold, support } }
 }
 
 /// `seconds` by which the wall clock jumped, forward where positive.

@@ -57,6 +57,11 @@ impl Gallery {
         Ok(hits.into_iter().map(|hit| (hit.face.subject, hit.face.embedding, hit.cosine)).collect())
     }
 
+    /// How many embeddings of the tenant a face at the door is compared with. From memory alone.
+    pub fn compared_with(&self, tenant: &TenantId) -> usize {
+        self.roster.read().index(tenant).map_or(0, |index| index.len())
+    }
+
     /// Compares with all active embeddings of a subject and gives the best, however bad it is; ties by id.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use facegate_control::door::{Command, Happening};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::vision::models::Support;
+
 /// Something worth recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -83,6 +85,19 @@ pub enum Event {
     },
     /// A call of the API that used or changed a template or a rule.
     Call(Call),
+    /// A door that is set by the chance of a false accept goes by this threshold from now on.
+    Threshold {
+        /// The chance that is asked for: `1 in 100000`.
+        false_accept: String,
+        /// Embeddings that it is derived for: those enrolled, rounded up.
+        enrolled: u64,
+        /// The false match rate that one comparison may have.
+        fmr: f64,
+        /// The least similarity that counts.
+        threshold: f32,
+        /// Whether that rate was measured.
+        support: Support,
+    },
     /// The wall clock jumped by so many seconds, forward where positive: the times before and after do not compare.
     ClockJumped { seconds: i64 },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.

@@ -32,6 +32,14 @@ fn assert_rates(pack: &str, most: [f64; 3]) {
     // The calibration that ships: similarity 0.6 stands for a false match rate of 1 in 10,000.
     let similarity = engine.calibration().similarity(at_1e_4.cosine);
     assert!((similarity - 0.6).abs() < 0.01, "at FMR 1e-4 the similarity is {similarity}");
+    // Doors that are set by a chance keep it, with the people who are not enrolled as strangers.
+    let asked: Vec<_> = report.open_set.iter().map(|open| (open.enrolled, open.one_in)).collect();
+    assert_eq!(asked, [(100, 20), (100, 100), (500, 20), (500, 100), (1000, 20), (1000, 100)]);
+    for open in &report.open_set {
+        let asked = 1.0 / f64::from(open.one_in);
+        assert!(open.fpir_range[0] <= asked && asked <= open.fpir_range[1], "not within the draws: {open:?}");
+        assert!((asked * 0.5..asked * 1.2).contains(&open.fpir), "{open:?}");
+    }
 }
 
 #[test]

@@ -237,3 +237,31 @@ fn a_signal_straight_after_the_ready_line_is_heard() {
     assert!(daemon.runs());
     daemon.stop();
 }
+
+#[test]
+fn a_door_set_by_a_chance_follows_the_gallery_and_says_so() {
+    let mut board = board(GENUINE);
+    board.set("door.0.access.false_accept", "1 in 10,000");
+    board.enrol("barack", ENROLLED);
+    board.run(&["check"]).must(0, &["door 'front', false_accept", "1 in 10000 with up to 1 embeddings: threshold 0.6"]);
+    let daemon = board.start();
+    board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
+    let thresholds = || {
+        let records = board.journal().into_iter().filter(|record| record["event"] == "threshold");
+        records
+            .map(|record| (record["enrolled"].clone(), record["threshold"].as_f64().expect("a number")))
+            .collect::<Vec<_>>()
+    };
+    let first = thresholds();
+    assert_eq!(first.len(), 1, "{first:?}");
+    // Another person, and room for one more: stricter, for whoever is enrolled is one more to be taken for.
+    board.enrol("joe", STRANGER);
+    let both = eventually("a stricter threshold", || Some(thresholds()).filter(|all| all.len() == 2));
+    assert!(both[0].0 == 1 && both[1].0 == 3 && both[1].1 > both[0].1, "{both:?}");
+    board.decisions("front", 1, 1, |decision| decision["outcome"] == "granted");
+    daemon.stop();
+    board.run(&["journal", "tail"]).must(0, &["1 in 10000 with up to 3 embeddings enrolled"]);
+
+    board.set("door.0.access.false_accept", "0.0001");
+    board.run(&["check"]).must(1, &["1 in 100000"]);
+}

@@ -6,6 +6,7 @@
 
 mod decider;
 mod office;
+mod one_in;
 mod policy;
 pub mod rules;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::Moment;
 
 pub use decider::Decider;
 pub use office::{FreeAccess, JUMP, WallWatch};
+pub use one_in::OneIn;
 pub use policy::Policy;
 
 /// An enrolled person's id, as the gallery knows it. Cheap to clone.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::OneIn;
 use crate::Fault;
 
 /// What a door asks of a face before it opens. Times are in milliseconds.
@@ -12,6 +13,10 @@ use crate::Fault;
 pub struct Policy {
     /// The least similarity that counts, above 0 and up to 1. Higher is stricter. Default 0.6.
     pub threshold: f32,
+    /// The chance that a stranger who stands before the door for a window of frames is let in. It raises the threshold as the
+    /// gallery grows, and never lowers it. Default none: the threshold alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub false_accept: Option<OneIn>,
     /// By how much the best subject must lead the second best, 0 to 0.5. Default 0.05.
     pub margin: f32,
     /// How many frames must agree on the subject, 1 to `window`. Default 2.
@@ -30,6 +35,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             threshold: 0.6,
+            false_accept: None,
             margin: 0.05,
             votes: 2,
             window: 3,
@@ -71,6 +77,17 @@ impl Policy {
         Ok(())
     }
 
+    /// The false match rate that one comparison of one frame may have for [`Policy::false_accept`] with so many embeddings
+    /// enrolled; none where no chance is asked for.
+    ///
+    /// A stranger is let in where at least `votes` of `window` frames match. By Markov's inequality the chance of that is at
+    /// most `window / votes` times the chance that one frame matches, however much the frames are alike; and that is at most
+    /// the sum over all who are enrolled.
+    pub fn comparison_rate(&self, enrolled: usize) -> Option<f64> {
+        let frames = f64::from(self.votes) / f64::from(self.window);
+        Some(self.false_accept?.share() * frames / enrolled.max(1) as f64)
+    }
+
     pub(super) fn vote_age(&self) -> Duration {
         Duration::from_millis(self.vote_age_ms)
     }
@@ -81,5 +98,20 @@ impl Policy {
 
     pub(super) fn deny_interval(&self) -> Duration {
         Duration::from_millis(self.deny_interval_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chance_is_shared_out_over_who_is_enrolled_and_the_frames() {
+        let policy = Policy { false_accept: Some("1 in 1000".parse().unwrap()), ..Policy::default() };
+        let rate = |enrolled| policy.comparison_rate(enrolled).unwrap();
+        assert!((rate(1) - 1e-3 * 2.0 / 3.0).abs() < 1e-12);
+        assert!((rate(0) - rate(1)).abs() < 1e-15);
+        assert!((rate(500) * 500.0 - rate(1)).abs() < 1e-12);
+        assert_eq!(Policy::default().comparison_rate(5), None);
     }
 }

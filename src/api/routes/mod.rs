@@ -11,6 +11,7 @@ pub(super) mod embeddings;
 pub(super) mod enroll;
 pub(super) mod health;
 pub(super) mod metrics;
+pub(super) mod models;
 pub(super) mod photographs;
 pub(super) mod search;
 pub(super) mod subjects;

@@ -1,8 +1,6 @@
 //! Every template compared with every probe, and what error rates follow.
 
-use serde::Serialize;
-
-use super::super::Embedding;
+use super::super::{Embedding, models::Rate};
 
 /// False match rates that are reported, the highest first.
 pub const RATES: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
@@ -16,21 +14,6 @@ const NO_MATCH: f32 = -1.0;
 /// So many times the impostors that the highest rate lets match are kept: a resample's may be others, and count several
 /// times.
 const SPARE: f64 = 4.0;
-
-/// The price of a false match rate.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Rate {
-    /// The false match rate that was asked for.
-    pub fmr: f64,
-    /// How many impostor comparisons may match then. Under some ten, the cosine is a matter of chance.
-    pub false_matches: u64,
-    /// The least cosine at which no more impostors match.
-    pub cosine: f32,
-    /// The share of genuine comparisons below it.
-    pub fnmr: f64,
-    /// The 95 % interval of `fnmr`: bootstrap over subjects, threshold included.
-    pub fnmr_interval: [f64; 2],
-}
 
 /// What a picture gave: what it is enrolled as, and what it is looked for with. None where no face was found.
 pub struct Taken {
@@ -136,6 +119,18 @@ impl Comparisons {
         Rate { fmr, false_matches, cosine, fnmr, fnmr_interval: [quantile(0.025), quantile(0.975)] }
     }
 
+    /// The share of impostors that match at that cosine, with their number, and of genuine comparisons that do not. None for a
+    /// cosine that is so low that not all that match were kept.
+    pub fn at(&self, cosine: f32) -> Option<(u64, f64, f64)> {
+        let kept_all = self.near_impostors.len() as u64 == self.impostors;
+        if !kept_all && self.near_impostors.last().is_none_or(|last| last.2 >= cosine) {
+            return None;
+        }
+        let matched = self.near_impostors.iter().take_while(|near| near.2 >= cosine).count() as u64;
+        let missed = self.genuine.iter().filter(|same| same.1 < cosine).count();
+        Some((matched, matched as f64 / self.impostors as f64, missed as f64 / self.genuine.len() as f64))
+    }
+
     /// Threshold and FNMR where each subject counts as often as its weight says.
     fn weighted(&self, fmr: f64, weights: &[f64]) -> (f32, f64) {
         let (sum, squares) = self.counts.iter().zip(weights).fold((0.0, 0.0), |(sum, squares), (count, weight)| {
@@ -206,6 +201,8 @@ mod tests {
             let rate = comparisons.weighted(fmr, &[1.0; 40]);
             let matching = cosines.iter().filter(|cosine| **cosine >= rate.0).count();
             assert!(matching as f64 <= fmr * cosines.len() as f64, "{fmr}: {matching} of {}", cosines.len());
+            let (matched, share, _) = comparisons.at(rate.0).unwrap();
+            assert_eq!((matched as usize, share), (matching, matching as f64 / cosines.len() as f64));
         }
     }
 

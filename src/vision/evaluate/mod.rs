@@ -1,6 +1,7 @@
 //! How often a pack is wrong: every picture of a folder of known people through the whole pipeline, every pair compared.
 
 mod comparisons;
+mod open_set;
 mod people;
 
 use std::{
@@ -14,21 +15,26 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use comparisons::RATES;
 use comparisons::{Comparisons, Taken, Templates};
-pub use comparisons::{RATES, Rate};
 use image::RgbImage;
+pub use open_set::OpenSet;
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::{
     Embedding, Face, Landmarks,
     engine::{Engine, Session, Timings},
+    models::{AtThreshold, Calibration, Rate},
     template::{Look, Purpose},
 };
 use crate::{
     error::{Error, Kind, Result},
     intake,
 };
+
+/// Thresholds that are reported.
+const THRESHOLDS: [f32; 6] = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
 /// What was found over a folder of pictures.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +55,10 @@ pub struct Report {
     pub genuine_pairs: u64,
     /// Pairs of pictures of two people.
     pub impostor_pairs: u64,
+    /// By threshold, the lowest first, in the pack's present scale.
+    pub thresholds: Vec<AtThreshold>,
+    /// Strangers before doors that ask for a chance of a false accept; empty where the pack has no curve.
+    pub open_set: Vec<OpenSet>,
     /// Mean time of each stage for one picture, on one of the threads.
     pub time: Time,
     /// By false match rate, the highest first.
@@ -83,6 +93,39 @@ impl Time {
     }
 }
 
+/// Templates and comparisons of a folder of pictures.
+pub struct Measured {
+    model: String,
+    subjects: usize,
+    unreadable: usize,
+    unlabelled: usize,
+    without_face: usize,
+    time: Time,
+    taken: Vec<Taken>,
+    comparisons: Comparisons,
+}
+
+impl Measured {
+    /// What was found, with similarities by that scale.
+    pub fn report(&self, scale: &Calibration) -> Report {
+        let (genuine, impostors) = self.comparisons.counts();
+        Report {
+            model: self.model.clone(),
+            images: self.taken.len(),
+            subjects: self.subjects,
+            unreadable: self.unreadable,
+            unlabelled: self.unlabelled,
+            without_face: self.without_face,
+            genuine_pairs: genuine / 2,
+            impostor_pairs: impostors / 2,
+            thresholds: at_thresholds(&self.comparisons, scale),
+            open_set: open_set::measure(&self.taken, self.subjects, scale),
+            time: self.time,
+            rates: RATES.iter().map(|&fmr| self.comparisons.rate(fmr)).collect(),
+        }
+    }
+}
+
 /// What is compared with what.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -110,6 +153,14 @@ impl Default for Options {
 /// [`Kind::NotFound`] where the folder cannot be read or gives no pair of either sort; [`Kind::Model`] where a network fails.
 /// A picture that cannot be read is counted.
 pub fn evaluate(engine: &Arc<Engine>, folder: &Path, options: &Options, progress: impl Fn() + Sync) -> Result<Report> {
+    Ok(measure(engine, folder, options, progress)?.report(engine.calibration()))
+}
+
+/// What [`evaluate`] reports on, for any scale of similarity.
+///
+/// # Errors
+/// As there.
+pub fn measure(engine: &Arc<Engine>, folder: &Path, options: &Options, progress: impl Fn() + Sync) -> Result<Measured> {
     let people = people::list(folder, options.among.as_ref())?;
     let pictures = &people.pictures;
     let next = AtomicUsize::new(0);
@@ -164,21 +215,16 @@ pub fn evaluate(engine: &Arc<Engine>, folder: &Path, options: &Options, progress
              the people",
         ));
     }
-    Ok(Report {
+    let timings: Vec<_> = times.iter().flat_map(|time| time.1.iter().copied()).collect();
+    Ok(Measured {
         model: engine.model_id().to_owned(),
-        images: taken.len(),
         subjects: people.subjects,
         unreadable,
         unlabelled: people.unlabelled,
         without_face,
-        genuine_pairs: genuine / 2,
-        impostor_pairs: impostors / 2,
-        time: Time::of(
-            taken.len(),
-            times.iter().map(|time| time.0).sum(),
-            &times.iter().flat_map(|time| time.1.clone()).collect::<Vec<_>>(),
-        ),
-        rates: RATES.iter().map(|&fmr| comparisons.rate(fmr)).collect(),
+        time: Time::of(taken.len(), times.iter().map(|time| time.0).sum(), &timings),
+        taken,
+        comparisons,
     })
 }
 
@@ -187,6 +233,14 @@ enum Outcome {
     Unreadable,
     NoFace,
     Seen(Templates),
+}
+
+fn at_thresholds(comparisons: &Comparisons, scale: &Calibration) -> Vec<AtThreshold> {
+    let at = THRESHOLDS.iter().filter_map(|&threshold| {
+        let (false_matches, fmr, fnmr) = comparisons.at(scale.cosine(threshold))?;
+        Some(AtThreshold { threshold, false_matches, fmr, fnmr })
+    });
+    at.collect()
 }
 
 /// Both templates of a face; looks that both are made of are taken once.

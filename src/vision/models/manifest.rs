@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use crate::error::{Error, Kind, Result};
 
 /// What `manifest.toml` of a pack says. See `models/README.md` for how to write one.
@@ -93,49 +94,6 @@ impl Colour {
     }
 }
 
-/// What ties cosines to error rates: at `cosine`, the false match rate was measured to be `fmr`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calibration {
-    /// The false match rate, 1e-4: the one that similarity 0.6 stands for.
-    pub fmr: f64,
-    /// The cosine at which it was measured, above 0 and below 1.
-    pub cosine: f32,
-    /// On which data, for people.
-    pub data: String,
-}
-
-/// The similarity at which every pack's false match rate is 1 in 10,000. From the REST contract.
-const SIMILARITY_AT_FMR_1E_4: f32 = 0.6;
-
-impl Calibration {
-    /// The similarity of two embeddings at this cosine: 0 to 1, monotone; 0 at 0 and below, 0.6 where the false match rate
-    /// is 1 in 10,000, 1 at 1; straight lines between. 0 for a cosine that is not a number.
-    pub fn similarity(&self, cosine: f32) -> f32 {
-        if cosine.is_nan() || cosine <= 0.0 {
-            0.0
-        } else if cosine < self.cosine {
-            cosine / self.cosine * SIMILARITY_AT_FMR_1E_4
-        } else {
-            let above = (cosine.min(1.0) - self.cosine) / (1.0 - self.cosine);
-            (SIMILARITY_AT_FMR_1E_4 + above * (1.0 - SIMILARITY_AT_FMR_1E_4)).min(1.0)
-        }
-    }
-
-    /// The least cosine that has this similarity; the inverse of [`Calibration::similarity`]. Below every cosine for 0, since
-    /// a threshold of 0 takes all.
-    pub fn cosine(&self, similarity: f32) -> f32 {
-        if similarity <= 0.0 {
-            -1.0
-        } else if similarity < SIMILARITY_AT_FMR_1E_4 {
-            similarity / SIMILARITY_AT_FMR_1E_4 * self.cosine
-        } else {
-            let above = (similarity.min(1.0) - SIMILARITY_AT_FMR_1E_4) / (1.0 - SIMILARITY_AT_FMR_1E_4);
-            self.cosine + above * (1.0 - self.cosine)
-        }
-    }
-}
-
 /// The detectors whose outputs we can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectorKind {
@@ -186,9 +144,7 @@ impl Manifest {
         }
         let calibration = manifest.recogniser.calibration.as_ref();
         let calibration = calibration.ok_or_else(|| refuse("[recogniser.calibration] is missing".into()))?;
-        if !(calibration.cosine > 0.0 && calibration.cosine < 1.0) || calibration.fmr != 1e-4 {
-            return Err(refuse("[recogniser.calibration]: needs fmr = 1e-4 and a cosine between 0 and 1".into()));
-        }
+        calibration.check().map_err(|what| refuse(format!("[recogniser.calibration]: {what}")))?;
         if manifest.landmarks.is_none() && manifest.detector_kind()? == DetectorKind::UltraFace {
             return Err(refuse("the detector ultraface gives no landmarks and there is no [landmarks]".into()));
         }
@@ -254,36 +210,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn calibration(cosine: f32) -> Calibration {
-        Calibration { fmr: 1e-4, cosine, data: String::new() }
-    }
-
-    proptest! {
-        #[test]
-        fn similarity_is_monotone_and_inverted_by_cosine(at in 0.05f32..0.95, a in -1.0f32..1.0, b in -1.0f32..1.0) {
-            let scale = calibration(at);
-            let (low, high) = (a.min(b), a.max(b));
-            prop_assert!(scale.similarity(low) <= scale.similarity(high));
-            prop_assert!((0.0..=1.0).contains(&scale.similarity(a)));
-            if a > 0.0 {
-                prop_assert!((scale.cosine(scale.similarity(a)) - a).abs() < 1e-5);
-            }
-        }
-    }
-
-    #[test]
-    fn fixed_points() {
-        let scale = calibration(0.287);
-        assert_eq!(scale.similarity(-1.0), 0.0);
-        assert_eq!(scale.similarity(f32::NAN), 0.0);
-        assert!((scale.similarity(0.287) - 0.6).abs() < 1e-6);
-        assert_eq!(scale.similarity(1.0), 1.0);
-        assert!((scale.cosine(0.6) - 0.287).abs() < 1e-6);
-    }
 
     const MANIFEST: &str = r#"
         format = 1
@@ -324,6 +251,11 @@ mod tests {
             ("scale = 1.0", "scale = 0.0", "input.scale"),
             ("id = \"r\"", "", "id is missing"),
             ("cosine = 0.3", "cosine = 1.3", "cosine between 0 and 1"),
+            (
+                "data = \"d\"",
+                "data = \"d\"\npoints = [{ fmr = 1e-3, false_matches = 9, cosine = 1.2, fnmr = 0.1, fnmr_interval = [0.0, 1.0] }]",
+                "points",
+            ),
             ("origin = \"o\"", "orgin = \"o\"", "orgin"),
             ("width = 320", "width = 0", "16 to 1280"),
         ] {

@@ -4,7 +4,11 @@ use image::{DynamicImage, ImageFormat};
 use serde_json::Value;
 
 use super::images::encoded;
-use crate::support::{Server, http::Form, photo};
+use crate::support::{
+    Server,
+    http::{Form, call},
+    photo,
+};
 
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().expect("an array").iter().map(|number| number.as_f64().expect("a number")).collect()
@@ -80,4 +84,20 @@ fn compare_tells_one_person_from_two_and_which_photograph_is_wrong() {
     assert_eq!((faceless.status, faceless.code()), (422, "no_face_detected"));
     assert!(faceless.body["error"]["message"].as_str().is_some_and(|message| message.contains("image2")));
     assert_eq!(server.call("GET", "/embeddings", None).body["count"], 0, "nothing is kept");
+}
+
+#[test]
+fn models_tell_what_their_similarities_mean() {
+    let server = Server::start();
+    let authorization = format!("Bearer {}", server.keys[0]);
+    let reply = call(server.address, "GET", "/v1/models", &[("Authorization", &authorization)], None);
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    let model = &reply.body["models"][0];
+    assert_eq!((&model["id"], &model["dimension"]), (&"fr-feature-w8".into(), &512.into()));
+    let thresholds = model["calibration"]["thresholds"].as_array().expect("an array");
+    let of = |name: &str| thresholds.iter().map(|at| at[name].as_f64().expect("a number")).collect::<Vec<_>>();
+    assert_eq!(of("threshold").len(), 6);
+    assert!(of("threshold").is_sorted() && of("fnmr").is_sorted() && of("fmr").is_sorted_by(|a, b| a >= b), "{model}");
+    let at_0_6 = &thresholds[2];
+    assert!((at_0_6["fmr"].as_f64().expect("a number") - 1e-4).abs() < 1e-6, "{at_0_6}");
 }

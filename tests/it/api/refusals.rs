@@ -63,6 +63,7 @@ fn a_key_without_the_right_is_refused_every_call_that_needs_it_and_told_which_it
         (&reads, "POST", "face-matching/verify/EMP-001", "read"),
         (&reads, "POST", "face-matching/detect", "read"),
         (&reads, "POST", "face-matching/compare", "read"),
+        (&reads, "GET", "models", "read"),
         (&reads, "DELETE", "face-matching/embeddings", "read"),
         (&reads, "DELETE", "face-matching/embeddings/x", "read"),
         (&reads, "PUT", "access/rules", "read"),
