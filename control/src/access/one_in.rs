@@ -29,9 +29,10 @@ impl FromStr for OneIn {
             .and_then(|digits| digits.parse().ok());
         match number {
             Some(number @ 10..=1_000_000_000) => Ok(Self(number)),
+            // The way to write it is part of what is wrong: whoever reads a configuration file shows no more than that.
             _ => Err(Fault::new(
-                format!("'{text}' is not a chance"),
-                "write it as \"1 in 100000\", with a number from 10 to 1000000000".to_owned(),
+                format!("'{text}' is not a chance such as '1 in 100000'"),
+                "write '1 in ' and a number from 10 to 1000000000",
             )),
         }
     }
