@@ -109,8 +109,9 @@ pub struct Parts {
 pub struct Doorway {
     parts: Parts,
     tuning: Arc<Tuning>,
-    /// Where a chance of a false accept is asked for: for how many embeddings the threshold was derived.
-    strictness: Option<Strictness>,
+    /// What a chance of a false accept comes to, where one is asked for, and with how many embeddings enrolled that was last
+    /// looked at.
+    strictness: Option<(Strictness, usize)>,
     session: Session,
     gate: motion::Gate,
     tracker: Tracker,
@@ -289,7 +290,8 @@ impl Doorway {
             if let Err(error) = self.follow_the_gallery() {
                 tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door goes on as it was set before");
                 self.tuning = Arc::new(Tuning { access: old.access.clone(), ..Tuning::clone(&tuning) });
-                self.parts.tuning.store(Arc::clone(&self.tuning));
+                // Unless a newer one has come meanwhile, which is taken in with the next frame.
+                self.parts.tuning.compare_and_swap(&tuning, Arc::clone(&self.tuning));
                 self.decider.set_policy(self.tuning.access.clone());
             }
         } else if let Err(error) = self.follow_the_gallery() {
@@ -303,13 +305,19 @@ impl Doorway {
             return Ok(());
         }
         let compared_with = self.parts.gallery.compared_with(&self.parts.tenant);
-        let derived = Strictness::of(&self.tuning.access, self.parts.engine.calibration(), compared_with)?;
-        if let Some(strictness) = derived.filter(|derived| self.strictness.as_ref() != Some(derived)) {
-            self.decider.set_policy(Policy { threshold: strictness.threshold, ..self.tuning.access.clone() });
-            tracing::info!(door = %self.parts.name, "{}", strictness.describe());
-            self.parts.journal.append(records::threshold(&self.parts.name, &strictness));
-            self.strictness = Some(strictness);
+        // Of every frame: nothing is derived unless somebody came or went.
+        if self.strictness.as_ref().is_some_and(|(_, with)| *with == compared_with) {
+            return Ok(());
         }
+        let Some(derived) = Strictness::of(&self.tuning.access, self.parts.engine.calibration(), compared_with)? else {
+            return Ok(());
+        };
+        if self.strictness.as_ref().is_none_or(|(strictness, _)| *strictness != derived) {
+            self.decider.set_policy(Policy { threshold: derived.threshold, ..self.tuning.access.clone() });
+            tracing::info!(door = %self.parts.name, "{}", derived.describe());
+            self.parts.journal.append(records::threshold(&self.parts.name, &derived));
+        }
+        self.strictness = Some((derived, compared_with));
         Ok(())
     }
 

@@ -140,6 +140,10 @@ pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut S
 fn covered(back: &Similarity, side: usize, shrinks: f32, picture: &RgbImage) -> Option<(Rect, usize, usize)> {
     let last = side as f32;
     let corners = [(0.0, 0.0), (last, 0.0), (0.0, last), (last, last)].map(|(x, y)| back.apply(Point { x, y }));
+    // What is not finite cannot be clamped.
+    if !corners.iter().all(|point| point.x.is_finite() && point.y.is_finite()) {
+        return None;
+    }
     let bounds = |of: fn(&Point) -> f32, length: u32| {
         let (least, most) =
             corners.iter().map(of).fold((f32::MAX, f32::MIN), |(low, high), at| (low.min(at), high.max(at)));

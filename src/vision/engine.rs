@@ -132,8 +132,7 @@ impl Session {
     /// The template of the face with these landmarks.
     ///
     /// # Errors
-    /// [`Kind::Model`] where a network fails; [`Kind::FaceQualityTooLow`] where the landmarks are not those of a face,
-    /// [`Kind::ImageUndecodable`] where they lie outside the picture.
+    /// [`Kind::Model`] where a network fails; [`Kind::FaceQualityTooLow`] where the landmarks are not those of a face.
     pub fn embed(&mut self, picture: &RgbImage, landmarks: &Landmarks, purpose: Purpose) -> Result<Embedding> {
         let all = self.look(picture, landmarks, self.looks(purpose))?;
         Embedding::mean(&all).ok_or_else(|| Error::new(Kind::Model, "the recogniser's looks at a face cancel out"))
@@ -150,21 +149,18 @@ impl Session {
     /// # Errors
     /// As [`Session::embed`].
     pub fn look(&mut self, picture: &RgbImage, landmarks: &Landmarks, looks: &[Look]) -> Result<Vec<Embedding>> {
-        let (mut small, mut large) = (None, None);
+        let mut known: Vec<(Points, Landmarks)> = Vec::with_capacity(2);
         let mut all = Vec::with_capacity(looks.len());
-        for Look { points, mirrored } in looks {
-            let again = match (points, &mut self.refiner) {
-                (Points::AsFound, _) | (_, None) => *landmarks,
-                (Points::Small, Some(refiner)) => match small {
-                    Some(found) => found,
-                    None => *small.insert(refiner.small(picture, landmarks, &mut self.scaler, &mut self.timings)?),
-                },
-                (Points::Large, Some(refiner)) => match large {
-                    Some(found) => found,
-                    None => *large.insert(refiner.large(picture, landmarks, &mut self.scaler, &mut self.timings)?),
-                },
+        for &Look { points, mirrored } in looks {
+            let again = match (known.iter().find(|(of, _)| *of == points), &mut self.refiner) {
+                (Some((_, found)), _) => *found,
+                (None, None) => *landmarks,
+                (None, Some(refiner)) => {
+                    refiner.find(points, picture, landmarks, &mut self.scaler, &mut self.timings)?
+                }
             };
-            all.push(self.run_recogniser(picture, &again, *mirrored)?);
+            known.push((points, again));
+            all.push(self.run_recogniser(picture, &again, mirrored)?);
         }
         Ok(all)
     }

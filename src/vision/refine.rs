@@ -13,6 +13,7 @@ use super::{
     engine::Timings,
     models::{DetectorKind, Input, Manifest, Network, NetworkState, Pack},
     picture::{Scaler, write_planes},
+    template::Points,
 };
 use crate::error::Result;
 
@@ -78,34 +79,25 @@ pub struct RefinerState {
 }
 
 impl RefinerState {
-    /// The points as the detector sees them in a small crop, upright and in a mirror; `landmarks` where it does not see that
-    /// face again.
+    /// The points as the detector sees them in that crop, in the small one both upright and in a mirror; `landmarks` where it
+    /// does not see that face again, or they are to be as they were found.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Model`] where the network fails; [`crate::error::Kind::ImageUndecodable`] where the points lie
-    /// outside the picture.
-    pub fn small(
+    /// [`crate::error::Kind::Model`] where the network fails.
+    pub fn find(
         &mut self,
+        points: Points,
         picture: &RgbImage,
         landmarks: &Landmarks,
         scaler: &mut Scaler,
         timings: &mut Timings,
     ) -> Result<Landmarks> {
-        look(SMALL, &mut self.small, &self.input, (picture, landmarks), scaler, timings)
-    }
-
-    /// As [`RefinerState::small`], in a large crop.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn large(
-        &mut self,
-        picture: &RgbImage,
-        landmarks: &Landmarks,
-        scaler: &mut Scaler,
-        timings: &mut Timings,
-    ) -> Result<Landmarks> {
-        look(LARGE, &mut self.large, &self.input, (picture, landmarks), scaler, timings)
+        let (crop, network) = match points {
+            Points::AsFound => return Ok(*landmarks),
+            Points::Small => (SMALL, &mut self.small),
+            Points::Large => (LARGE, &mut self.large),
+        };
+        look(crop, network, &self.input, (picture, landmarks), scaler, timings)
     }
 }
 
@@ -122,7 +114,8 @@ fn look(
     let Some(placed) = align::to_template(landmarks).map(|placed| placed.enlarged(enlargement, side)) else {
         return Ok(*landmarks);
     };
-    let mut pixels = align::crop(picture, &placed, side, scaler)?;
+    // Points outside the picture give no crop; what they are worth, the recogniser's alignment says.
+    let Ok(mut pixels) = align::crop(picture, &placed, side, scaler) else { return Ok(*landmarks) };
     timings.detect_prepare += begun.elapsed();
     let mut seen = Vec::with_capacity(2);
     seen.extend(points_in(&pixels, crop, network, input, timings)?);

@@ -94,17 +94,13 @@ impl Comparisons {
     /// What that false match rate costs.
     pub fn rate(&self, fmr: f64) -> Rate {
         let (cosine, fnmr) = self.weighted(fmr, &vec![1.0; self.subjects]);
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = 0;
         let mut resampled: Vec<f64> = (0..RESAMPLES)
             .map(|_| {
                 let mut weights = vec![0.0; self.subjects];
                 for _ in 0..self.subjects {
-                    // SplitMix64 (Steele et al. 2014): the report is the same at every run.
-                    random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                    let mut mixed = random;
-                    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                    weights[((mixed ^ (mixed >> 31)) % self.subjects as u64) as usize] += 1.0;
+                    weights[(mixed(random) % self.subjects as u64) as usize] += 1.0;
+                    random = random.wrapping_add(1);
                 }
                 self.weighted(fmr, &weights).1
             })
@@ -153,6 +149,14 @@ impl Comparisons {
         });
         (cosine, missed / all)
     }
+}
+
+/// The number that SplitMix64 (Steele et al. 2014) gives as its `number`th: chance that is the same at every run.
+pub fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::comparisons::Taken;
+use super::comparisons::{Taken, mixed};
 use crate::vision::{
     Embedding,
     models::{Calibration, Support},
@@ -103,14 +103,6 @@ fn draw(taken: &[Taken], subjects: usize, size: usize, number: usize) -> Option<
     }
     let enough = draw.enrolled.len() == size && draw.strangers.len() >= 100;
     enough.then_some(draw)
-}
-
-/// SplitMix64's finaliser (Steele et al. 2014).
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 impl Draw<'_> {
