@@ -3,7 +3,10 @@
 //! The two never mix. A wall clock that jumps by a year opens no door and holds none open.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +22,41 @@ pub trait Clock: Send + Sync {
 
     /// The wall clock, UTC. May jump.
     fn wall(&self) -> Timestamp;
+}
+
+/// When a thread last came round, so that others see whether it moves. Clones share it.
+#[derive(Clone)]
+pub struct Beat {
+    /// Milliseconds since the clock's start.
+    at: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Beat {
+    /// A thread that comes round just now.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let beat = Self { at: Arc::default(), clock };
+        beat.note();
+        beat
+    }
+
+    /// The thread comes round.
+    pub fn note(&self) {
+        let now = self.clock.now().since_start().as_millis();
+        self.at.store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Now, by its clock.
+    #[cfg(test)]
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// For how long it has not.
+    pub fn still(&self) -> Duration {
+        let last = Moment::from_start(Duration::from_millis(self.at.load(Ordering::Relaxed)));
+        self.clock.now().since(last)
+    }
 }
 
 /// The operating system's clocks.
@@ -88,6 +126,16 @@ impl Clock for SimulatedClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_does_not_come_round_is_still() {
+        let clock = SimulatedClock::new(Timestamp::UNIX_EPOCH);
+        let beat = Beat::new(Arc::new(clock.clone()));
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(beat.still(), Duration::from_secs(3));
+        beat.clone().note();
+        assert_eq!(beat.still(), Duration::ZERO);
+    }
 
     #[test]
     fn a_jump_of_the_wall_clock_leaves_the_monotonic_clock_alone() {

@@ -13,8 +13,8 @@
 //! [`guard`] is a second process, which puts the relays at rest where the daemon dies or hangs.
 //!
 //! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
-//! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first. [`daemon`] wires all of
-//! it, [`cli`] is the command line.
+//! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first,
+//! [`service`] what systemd is told and gives, [`storage`] how folders of data are made. [`daemon`] wires all of it, [`cli`] is the command line.
 
 #![deny(unsafe_code)]
 
@@ -36,6 +36,8 @@ pub mod operator;
 pub mod priority;
 pub mod recognition;
 pub mod rulebook;
+pub mod service;
+pub mod storage;
 pub mod tally;
 pub mod vision;
 

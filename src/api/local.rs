@@ -17,7 +17,8 @@ const LONGEST_PATH: usize = 103;
 #[derive(Debug)]
 pub struct Socket {
     pub(super) listener: UnixListener,
-    path: PathBuf,
+    /// Its file, where we made it.
+    path: Option<PathBuf>,
 }
 
 impl Socket {
@@ -51,14 +52,19 @@ impl Socket {
         let listener = UnixListener::bind(&new).map_err(failed)?;
         fs::set_permissions(&new, Permissions::from_mode(0o600)).map_err(failed)?;
         fs::rename(&new, path).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self { listener, path: Some(path.to_owned()) })
+    }
+
+    /// One that somebody else made, and that stays: the service manager, which also says who may open it.
+    pub fn passed(listener: UnixListener) -> Self {
+        Self { listener, path: None }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // Somebody may have removed it already.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.path.as_ref().map(fs::remove_file);
     }
 }
 

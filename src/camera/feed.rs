@@ -304,7 +304,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// What a panic in a camera's code said.
-pub(super) fn panic_error(panic: &(dyn Any + Send)) -> Error {
+pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> Error {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Error::new(Kind::Camera, format!("the camera's code panicked: {}", words.unwrap_or("no reason given")))
 }

@@ -311,6 +311,33 @@ fn not_a_camera(path: &Path) -> Error {
     Error::new(Kind::Camera, message).help(there_are(Path::new("/dev/v4l/by-path")))
 }
 
+/// The devices that may be cameras: by the socket that each is plugged into, which survives a restart, and those without such a
+/// name by number. `dev` is `/dev`.
+pub fn devices(dev: &Path) -> Vec<PathBuf> {
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.path()).collect();
+        names.sort();
+        names
+    };
+    // A camera has several nodes; the first gives its pictures, the others tell about them.
+    let first = |path: &PathBuf| path.to_string_lossy().ends_with("-video-index0");
+    let mut devices: Vec<_> = names(&dev.join("v4l/by-path")).into_iter().filter(first).collect();
+    let named: Vec<_> = devices.iter().filter_map(|link| link.canonicalize().ok()).collect();
+    let is_node = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("video"));
+    let bare = names(dev).into_iter().filter(is_node).filter(|node| !named.contains(node));
+    // A node that is no camera, as a camera's second one, is known by opening it.
+    devices.extend(bare.filter(|node| {
+        let is_camera = |device: Device| {
+            device
+                .query_caps()
+                .is_ok_and(|caps| caps.capabilities.contains(Capability::VIDEO_CAPTURE | Capability::STREAMING))
+        };
+        Device::with_path(node).is_ok_and(is_camera)
+    }));
+    devices
+}
+
 /// The cameras of this machine, for an error about one that is not there.
 fn there_are(folder: &Path) -> String {
     let mut names: Vec<PathBuf> =
@@ -374,6 +401,22 @@ mod tests {
         assert!(there_are(folder.path()).contains("none"));
         std::fs::write(folder.path().join("usb-video-index0"), "").expect("writes");
         assert!(there_are(folder.path()).ends_with("usb-video-index0"));
+    }
+
+    #[test]
+    fn cameras_are_found_by_the_socket_that_they_are_plugged_into() {
+        let dev = tempfile::tempdir().expect("a folder");
+        let by_path = dev.path().join("v4l/by-path");
+        std::fs::create_dir_all(&by_path).expect("a folder");
+        for (node, link) in [("video0", "usb-1-video-index0"), ("video1", "usb-1-video-index1"), ("video2", "")] {
+            std::fs::write(dev.path().join(node), "").expect("writes");
+            if !link.is_empty() {
+                std::os::unix::fs::symlink(dev.path().join(node), by_path.join(link)).expect("links");
+            }
+        }
+        // The other two open as files, and are no cameras.
+        assert_eq!(devices(dev.path()), [by_path.join("usb-1-video-index0")]);
+        assert_eq!(devices(Path::new("/there/is/none")), [] as [PathBuf; 0]);
     }
 
     #[test]

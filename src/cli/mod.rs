@@ -13,6 +13,7 @@ mod demo;
 mod door;
 mod evaluate;
 mod gallery;
+mod generate;
 mod gpio;
 mod journal;
 mod keys;
@@ -22,6 +23,7 @@ mod openapi;
 mod output;
 mod rest;
 mod run;
+mod setup;
 mod tenants;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -56,6 +58,8 @@ that cannot be used; 70 a defect of facegate; 74 storage; 75 try again; 77 not a
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up a board's first door: camera, lock, configuration, first key, service.
+    Setup(setup::Args),
     /// Run the door: camera, recognition, lock and REST API, until SIGTERM.
     Run(run::Args),
     /// Show a door opening for an enrolled face and staying shut for a stranger, on a replayed camera.
@@ -94,6 +98,12 @@ enum Command {
     /// Test the wiring of a GPIO chip: list its lines, watch inputs, pulse an output.
     #[command(subcommand, hide = true)]
     Gpio(gpio::Command),
+    /// Write man pages for a package.
+    #[command(hide = true)]
+    Man(generate::ManArgs),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions(generate::CompletionsArgs),
     /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
     #[command(hide = true)]
     Guard,
@@ -144,6 +154,7 @@ pub fn main() -> ExitCode {
     };
     let context = Context { config: cli.config, out: Output::new(cli.json) };
     let done = match cli.command {
+        Command::Setup(args) => setup::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Demo(args) => demo::run(&context, args),
         Command::Enroll(args) => gallery::enroll(&context, args),
@@ -160,6 +171,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&context, args),
         Command::Rest(args) => rest::run(&context, args),
         Command::Gpio(command) => gpio::run(&context, command),
+        Command::Man(args) => generate::man(&args),
+        Command::Completions(args) => generate::completions(&args),
         Command::Guard => crate::guard::guard().map(|()| Answer::Yes),
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),

@@ -7,8 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Answer, Context, logging::Log};
 use crate::{
     clock::SystemClock,
+    config::Config,
     daemon::Daemon,
     error::{Context as _, Kind, Result},
+    service::{self, Service, Sockets},
 };
 
 #[derive(Debug, clap::Args)]
@@ -18,8 +20,14 @@ pub struct Args {
     log: String,
 }
 
+/// Where it fails the service manager is told why, too.
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
-    let config = context.load()?;
+    // Before anything else can open a file: what is passed are numbers of open ones.
+    let sockets = Sockets::passed();
+    context.load().and_then(|config| serve(context, args, sockets?, config)).inspect_err(service::failed)
+}
+
+fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Result<Answer> {
     let _log = Log::start(&args.log, context.out.is_json())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,7 +42,9 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut hangup = caught(SignalKind::hangup())?;
 
-    let mut daemon = Daemon::start(config, Arc::new(SystemClock::new()))?;
+    service::status("starting: networks, store and locks");
+    let mut daemon = Daemon::start_on(sockets, config, Arc::new(SystemClock::new()))?;
+    let service = Service::start(daemon.pulse())?;
     context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
         match daemon.api_address() {
             Some(address) => format!("ready; the API listens on http://{address}"),
@@ -51,6 +61,8 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         }
     });
     tracing::info!("stopping on {why}");
+    drop(service);
+    service::stopping(why);
     daemon.stop();
     Ok(Answer::Yes)
 }

@@ -25,7 +25,7 @@ use crate::{
         rules::{Allowed, Ruling},
     },
     camera::{Feed, Frame},
-    clock::{Clock, Moment},
+    clock::{Beat, Clock, Moment},
     config::Doorway as Config,
     door::{Driver, Grant},
     error::{Error, Kind, Result},
@@ -103,6 +103,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub listeners: Listeners,
     pub tally: Arc<tally::Door>,
+    /// Tells others that the loop comes round.
+    pub beat: Beat,
 }
 
 /// A door's loop, with its memory of who is in view.
@@ -154,6 +156,7 @@ impl Doorway {
     pub fn run(mut self, feed: &Feed, stop: &AtomicBool) {
         let mut seen = 0;
         while !stop.load(Ordering::Relaxed) {
+            self.parts.beat.note();
             let Some(frame) = feed.latest(seen, PATIENCE) else { continue };
             seen = frame.sequence;
             let looked = catch_unwind(AssertUnwindSafe(|| self.look(&frame)))

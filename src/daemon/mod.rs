@@ -7,6 +7,7 @@ pub mod doorway;
 pub mod events;
 mod hours;
 pub mod passers;
+mod pulse;
 mod records;
 pub mod strictness;
 mod telling;
@@ -21,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::pulse::Pulse;
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
 use facegate_control::door::Interlock;
@@ -35,7 +37,7 @@ use self::{
 use crate::{
     api::{self, Listener, Socket, Tls},
     camera::Feed,
-    clock::Clock,
+    clock::{Beat, Clock},
     config::{self, Config},
     door::{Driver, Hardware, Place},
     error::{Context, Error, Kind, Result},
@@ -46,6 +48,7 @@ use crate::{
     priority::Behind,
     recognition::Recognition,
     rulebook::Gate,
+    service::Sockets,
     tally,
     vision::{engine::Engine, models::Pack},
 };
@@ -96,6 +99,8 @@ struct Door {
 struct Side {
     tuning: Arc<ArcSwap<Tuning>>,
     feed: Arc<Feed>,
+    /// Of the loop that looks at its frames.
+    beat: Beat,
 }
 
 impl Door {
@@ -118,6 +123,14 @@ impl Daemon {
     /// Whatever cannot be opened: networks, store, journal, a lock, the API's address. What was already started is stopped,
     /// with every relay at rest. A camera that cannot be opened is no error: its feed keeps trying.
     pub fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::start_on(Sockets::default(), config, clock)
+    }
+
+    /// The same, with the API on sockets that listen already, where there are any.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_on(sockets: Sockets, config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
         if config.doors.is_empty() && config.api.listen.is_none() {
             return Err(Error::new(Kind::Config, "there is nothing to do: no [[door]] and no api.listen")
                 .help("`facegate config example` shows both"));
@@ -154,7 +167,7 @@ impl Daemon {
                 .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
         daemon.start_guard()?;
-        let readiness = daemon.start_api()?;
+        let readiness = daemon.start_api(sockets)?;
         daemon.start_keeper(readiness, interlock, &clock)?;
         daemon.start_noting()?;
         Ok(daemon)
@@ -189,7 +202,12 @@ impl Daemon {
         for (side, (passage, camera, region)) in (0..).zip(config.sides()) {
             let tuning = Arc::new(ArcSwap::from_pointee(Tuning::new(config, region)));
             let feed = Arc::new(Feed::start(camera.clone(), Arc::clone(clock))?);
-            self.doors[at].sides.push(Side { tuning: Arc::clone(&tuning), feed: Arc::clone(&feed) });
+            let beat = Beat::new(Arc::clone(clock));
+            self.doors[at].sides.push(Side {
+                tuning: Arc::clone(&tuning),
+                feed: Arc::clone(&feed),
+                beat: beat.clone(),
+            });
             let doorway = Doorway::new(Parts {
                 name: Arc::clone(&name),
                 tenant: config.tenant.clone(),
@@ -205,6 +223,7 @@ impl Daemon {
                 clock: Arc::clone(clock),
                 listeners: self.listeners.clone(),
                 tally: Arc::clone(&tally),
+                beat,
             })?;
             let stop = Arc::clone(&self.stop);
             let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
@@ -304,24 +323,35 @@ impl Daemon {
         Ok(())
     }
 
-    fn start_api(&mut self) -> Result<Option<Arc<api::Readiness>>> {
+    fn start_api(&mut self, sockets: Sockets) -> Result<Option<Arc<api::Readiness>>> {
         let settings = self.config.api.clone();
         let (mut listeners, mut address, mut recognition) = (Vec::new(), None, None);
         if let Some(listen) = settings.listen {
             let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
-            let listener = TcpListener::bind(listen).map_err(|error| {
-                Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
-                    .source(error)
-                    .help("is another facegate running? Choose another address in [api] listen")
-            })?;
-            address = Some(listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?);
+            let bound = if sockets.api.is_empty() {
+                vec![TcpListener::bind(listen).map_err(|error| {
+                    Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
+                        .source(error)
+                        .help("is another facegate running? Choose another address in [api] listen")
+                })?]
+            } else {
+                sockets.api
+            };
             recognition = Some(Recognition::start(Arc::clone(&self.engine), &settings.recognition)?);
-            listeners.push(match tls {
-                Some(tls) => Listener::Tls(listener, tls),
-                None => Listener::Tcp(listener),
-            });
+            for listener in bound {
+                let found = listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?;
+                address = address.or(Some(found));
+                listeners.push(match &tls {
+                    Some(tls) => Listener::Tls(listener, Arc::clone(tls)),
+                    None => Listener::Tcp(listener),
+                });
+            }
+        } else if !sockets.api.is_empty() {
+            tracing::warn!("a socket for the API was passed, but api.listen is \"off\": nobody is served there");
         }
-        if let Some(socket) = settings.socket() {
+        if let Some(listener) = sockets.operator {
+            listeners.push(Listener::Local(Socket::passed(listener)));
+        } else if let Some(socket) = settings.socket() {
             listeners.push(Listener::Local(Socket::bind(socket)?));
         }
         if listeners.is_empty() {
@@ -381,6 +411,16 @@ impl Daemon {
     /// The networks in use.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// How the doors' threads and cameras do, for whoever watches over this process.
+    pub fn pulse(&self) -> Pulse {
+        let doors = self.doors.iter().map(|door| pulse::Door {
+            name: Arc::clone(&door.name),
+            sides: door.sides.iter().map(|side| (Arc::clone(&side.feed), side.beat.clone())).collect(),
+            driver: Arc::clone(&door.driver),
+        });
+        Pulse { doors: doors.collect() }
     }
 
     /// What happens at the doors from now on.

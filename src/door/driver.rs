@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{Hardware, Settings, Wiegand, feed, lock_error, runner::Runner};
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Beat, Clock, Moment},
     error::{Context, Error, Kind, Result},
 };
 
@@ -142,9 +142,8 @@ pub struct Driver {
     wiegand: Option<Arc<Wiegand>>,
     /// Ends the threads that read the inputs.
     deaf: Arc<AtomicBool>,
-    /// When the thread last came round, by the clock, in milliseconds.
-    beat: Arc<AtomicU64>,
-    clock: Arc<dyn Clock>,
+    /// When the thread last came round.
+    beat: Beat,
 }
 
 impl Driver {
@@ -170,13 +169,13 @@ impl Driver {
         let (report, reports) = bounded(REPORTS);
         let well = Health { healthy: true, signals_healthy: true, inputs_healthy: true, ..Health::default() };
         let health = Arc::new(Mutex::new(well));
-        let beat = Arc::new(AtomicU64::new(millis(clock.now())));
+        let beat = Beat::new(Arc::clone(&clock));
         let deaf = Arc::new(AtomicBool::new(false));
         let sources = std::mem::take(&mut hardware.inputs);
         let wiegand = hardware.wiegand.clone();
-        let mut runner = Runner::new(settings, hardware, place, Arc::clone(&clock))?;
+        let mut runner = Runner::new(settings, hardware, place, clock)?;
         let body = {
-            let (health, beat, keep_open) = (Arc::clone(&health), Arc::clone(&beat), sense.clone());
+            let (health, beat, keep_open) = (Arc::clone(&health), beat.clone(), sense.clone());
             move || {
                 runner.guard(&super::runner::Ends {
                     grants: receive_grants,
@@ -199,7 +198,7 @@ impl Driver {
         let name = settings.name.clone();
         // From here on the door is stopped where anything fails.
         let driver =
-            Self { name, grants, orders, stop, ended, reports, health, wiegand, deaf: Arc::clone(&deaf), beat, clock };
+            Self { name, grants, orders, stop, ended, reports, health, wiegand, deaf: Arc::clone(&deaf), beat };
         for source in sources {
             feed::start(&settings.name, source, sense.clone(), Arc::clone(&deaf))?;
         }
@@ -258,8 +257,7 @@ impl Driver {
 
     /// For how long the thread has not come round: never more than a quarter of a second while all is well.
     pub fn still(&self) -> Duration {
-        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
-        self.clock.now().since(Moment::from_start(beat))
+        self.beat.still()
     }
 
     /// Puts the relays at rest and ends the threads. Waits for at most 200 ms, and for a second where cards are under way to a
@@ -290,10 +288,6 @@ impl Drop for Driver {
             tracing::error!(%error, "the door ends without knowing its relay at rest");
         }
     }
-}
-
-pub(super) fn millis(moment: Moment) -> u64 {
-    u64::try_from(moment.since_start().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{sync::atomic::AtomicU64, time::Instant};
 
 use facegate_control::door::{Alarm, Cause, Refusal, Sensor};
 use jiff::Timestamp;
@@ -301,7 +301,7 @@ impl Wired {
     }
 
     fn grant(&self, tag: u64) {
-        let now = self.driver.clock.now();
+        let now = self.driver.beat.now();
         self.driver.grant(grant(tag, now)).expect("heard");
     }
 
@@ -415,7 +415,7 @@ fn of_an_airlock_one_door_opens() {
     outer.write("contact", "0");
     outer.until(Happening::Closed);
     eventually("the inner door opens", || {
-        inner.grant(4 + inner.driver.clock.now().since_start().as_micros() as u64);
+        inner.grant(4 + inner.driver.beat.now().since_start().as_micros() as u64);
         thread::sleep(20 * MS);
         inner.strike.energised()
     });
@@ -429,7 +429,7 @@ fn how_long_a_grant_takes_to_the_edge() {
     let wired = Wired::new(FailState::Secure, |settings| settings.pulse_ms = 60_000);
     let mut took: Vec<_> = (0..5_000)
         .map(|tag| {
-            let at = wired.driver.clock.now();
+            let at = wired.driver.beat.now();
             wired.driver.grant(grant(tag, at)).expect("heard");
             let edge = next(&wired.driver);
             assert!(edge.open && edge.tag == Some(tag));

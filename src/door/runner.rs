@@ -2,10 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -18,13 +15,10 @@ use facegate_control::{
 use parking_lot::Mutex;
 
 use super::{
-    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand,
-    driver::{Order, millis},
-    feed::Sensed,
-    output::Output,
+    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand, driver::Order, feed::Sensed, output::Output,
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Beat, Clock, Moment},
     error::Result,
 };
 
@@ -51,7 +45,7 @@ pub(super) struct Ends {
     pub stop: Receiver<()>,
     pub report: Sender<Report>,
     pub health: Arc<Mutex<Health>>,
-    pub beat: Arc<AtomicU64>,
+    pub beat: Beat,
 }
 
 /// What came.
@@ -176,7 +170,7 @@ impl Runner {
 
     fn run(&mut self, ends: &Ends) {
         loop {
-            ends.beat.store(millis(self.clock.now()), Ordering::Relaxed);
+            ends.beat.note();
             let wait = self.step(Input::Tick, ends);
             // The branches only name what came, so that a panic further down finds every field in order.
             let came = select_biased! {

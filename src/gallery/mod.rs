@@ -196,7 +196,7 @@ fn open_vault(store: &Store, settings: &Settings) -> Result<Vault> {
     if known != mine {
         return Err(Error::new(
             Kind::Store,
-            format!("{} is not the key that this gallery was made with", dir.join("master.key").display()),
+            format!("{} is not the key that this gallery was made with", vault.origin.display()),
         )
         .help("restore the whole folder from one backup"));
     }

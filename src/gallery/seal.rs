@@ -1,7 +1,8 @@
 //! Sealing: what makes a record's template and metadata unreadable to whoever holds the database file alone, and to
 //! everybody once the record is deleted.
 //!
-//! A record's key is BLAKE3's key derivation over three secrets: the master key (`master.key`, made at first start), the
+//! A record's key is BLAKE3's key derivation over three secrets: the master key (`master.key`, made at first start, or the
+//! credential `facegate.master.key` that the service manager hands over instead), the
 //! tenant's and the record's own (both in [`slots`](super::slots)). Without any one of the three it cannot be made again.
 //! The cipher is XChaCha20-Poly1305 with a random nonce; a record's unchanging fields are the associated data, so that no
 //! sealed part can be moved to another record, subject or tenant.
@@ -10,7 +11,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use chacha20poly1305::{
@@ -27,12 +28,18 @@ use super::{
     slots::SlotFile,
     store::{is_full, storage_full, sync_dir},
 };
-use crate::error::{Context, Error, Kind, Result};
+use crate::{
+    error::{Context, Error, Kind, Result},
+    service::credentials,
+};
 
 /// Bytes that sealing adds: the nonce before, the tag behind.
 pub(super) const OVERHEAD: usize = NONCE + TAG;
 const NONCE: usize = 24;
 const TAG: usize = 16;
+
+/// What the master key is called, as a file and as a credential.
+const MASTER: &str = "master.key";
 
 const RECORD_KEY: &str = "facegate gallery 2026 record key, format 1";
 const DIGEST: &str = "facegate gallery 2026 digest of a subject's id";
@@ -41,22 +48,29 @@ const KEY_CHECK: &str = "facegate gallery 2026 check of the master key";
 /// All that seals and opens records.
 pub(super) struct Vault {
     master: Zeroizing<[u8; 32]>,
+    /// Where the master key was read.
+    pub origin: PathBuf,
     pub slots: SlotFile,
 }
 
 impl Vault {
     /// Opens `master.key` and `seal.keys` in `dir`. Makes them where `may_create`, that is for a store without records.
     pub fn open(dir: &Path, may_create: bool) -> Result<Self> {
-        let path = dir.join("master.key");
+        Self::open_with(credentials::find(MASTER), dir, may_create)
+    }
+
+    /// The same, with the master key that the service manager handed over, where it did.
+    fn open_with(handed_over: Option<PathBuf>, dir: &Path, may_create: bool) -> Result<Self> {
+        let path = handed_over.clone().unwrap_or_else(|| dir.join(MASTER));
         if may_create && !path.exists() {
             make_master(dir, &path)?;
         }
-        let master = read_master(&path)?;
+        let master = read_master(&path, handed_over.is_some())?;
         let slots = SlotFile::open(&dir.join("seal.keys"), may_create)?;
         if may_create {
             sync_dir(dir)?;
         }
-        Ok(Self { master, slots })
+        Ok(Self { master, origin: path, slots })
     }
 
     /// Tells this master key from another without giving it away.
@@ -169,18 +183,22 @@ fn make_master(dir: &Path, path: &Path) -> Result<()> {
     })
 }
 
-fn read_master(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+/// Of a credential the service manager keeps others away, by means that its mode does not show.
+fn read_master(path: &Path, credential: bool) -> Result<Zeroizing<[u8; 32]>> {
     let mut file = File::open(path).map_err(|error| {
         let help = match error.kind() {
             io::ErrorKind::NotFound => {
                 "without it nobody can read the enrolments: restore it from a backup, or begin with an empty folder and \
                  enrol again"
             }
+            _ if credential => "see how the unit loads the credential facegate.master.key: `systemctl cat facegate`",
             _ => "run as the user that owns the gallery's folder, or change the owner of its files",
         };
         Error::new(Kind::Store, format!("cannot open {}", path.display())).source(error).help(help)
     })?;
-    refuse_if_others_can_read(&file, path)?;
+    if !credential {
+        refuse_if_others_can_read(&file, path)?;
+    }
     // One byte more than a key has, to see that there is no more.
     let mut bytes = Zeroizing::new(Vec::with_capacity(33));
     let read = (&mut file).take(33).read_to_end(&mut bytes);
@@ -234,6 +252,23 @@ mod tests {
         let other = vault(b.path());
         assert!(other.unseal(1, 2, b"", &sealed).unwrap().is_none());
         assert_ne!(other.key_check(), Vault::open(a.path(), false).unwrap().key_check());
+    }
+
+    #[test]
+    fn a_credential_is_taken_in_the_place_of_the_file_and_none_is_made() {
+        let (store, handed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = handed.path().join("facegate.master.key");
+        fs::write(&key, [7; 32]).unwrap();
+        let open = || Vault::open_with(Some(key.clone()), store.path(), true);
+        let first = open().unwrap();
+        assert!(!store.path().join(MASTER).exists(), "nothing on the disk opens the records");
+        assert_eq!(first.key_check(), open().unwrap().key_check());
+        fs::write(&key, [7; 31]).unwrap();
+        assert!(open().err().unwrap().to_string().contains("facegate.master.key is not a key of 32 bytes"));
+        // A folder in its place cannot be read by anybody, root included.
+        fs::remove_file(&key).unwrap();
+        fs::create_dir(&key).unwrap();
+        assert!(open().err().unwrap().to_string().contains("facegate.master.key"));
     }
 
     #[test]

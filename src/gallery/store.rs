@@ -39,17 +39,19 @@
 //! belongs to the daemon's user alone, and LMDB's own lock file keeps processes of ours apart.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::File,
     io::ErrorKind,
     ops::Bound,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls, types::Bytes};
 
 use super::{ids::TenantId, pages, slots::SlotFile};
-use crate::error::{Context, Error, Kind, Result};
+use crate::{
+    error::{Context, Error, Kind, Result},
+    storage,
+};
 
 /// The layout that this program reads and writes.
 pub(super) const FORMAT: u32 = 1;
@@ -480,6 +482,9 @@ impl From<heed::Error> for Error {
             heed::Error::Mdb(error @ MdbError::Panic) => {
                 store("the gallery gave up after a failed write").source(error).help("check the disk, then restart")
             }
+            heed::Error::Io(error) if storage::cure(&error).is_some() => {
+                storage::refused(Kind::Store, "the gallery cannot be read or written".into(), error)
+            }
             error => store("the gallery cannot be read or written").source(error).help("check the disk and its log"),
         }
     }
@@ -494,15 +499,9 @@ const RESTORE: &str = "stop the daemon, keep the folder aside, and restore it wh
                        and enrol again";
 
 fn make_dir(dir: &Path) -> Result<()> {
-    if dir.is_dir() {
+    if !storage::make_folder(Kind::Store, "the gallery's folder", dir)? {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .context(Kind::Store, || format!("cannot make the gallery's folder {}", dir.display()))
-        .map_err(|error| error.help("choose another gallery.dir, or give this user the right to write there"))?;
     // A new folder survives a power cut only when its parent is on the disk.
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sync_dir(parent)
@@ -523,12 +522,12 @@ fn cannot_open(dir: &Path, error: heed::Error) -> Error {
         heed::Error::Mdb(error @ (MdbError::Invalid | MdbError::VersionMismatch | MdbError::Corrupted)) => {
             refused(": it is damaged, or no LMDB file of this kind").source(error).help(RESTORE)
         }
-        heed::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => refused("").source(error).help(
-            "run as the user that owns the folder (as a service: the facegate user), or change the owner of its files",
-        ),
         heed::Error::Io(error) if is_full(&error) => storage_full().source(error),
         heed::Error::Io(error) if error.kind() == ErrorKind::OutOfMemory => {
             refused(": its map does not fit into the address space").source(error).help("lower gallery.max_mb")
+        }
+        heed::Error::Io(error) if storage::cure(&error).is_some() => {
+            storage::refused(Kind::Store, refused("").message().into(), error)
         }
         error => refused("").source(error).help("see that the folder is on a local, writable disk"),
     }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Context, Error, Kind, Result},
+    storage,
 };
 
 /// At most so many entries share one sync.
@@ -41,13 +42,12 @@ pub(super) fn claim(folder: &Path, make: bool) -> Result<Option<File>> {
     let path = folder.join(FILE);
     let failed = |what: &str| format!("the journal {} cannot be {what}", path.display());
     if make {
-        fs::create_dir_all(folder)
-            .context(Kind::Io, || format!("the journal's folder {} cannot be made", folder.display()))?;
+        storage::make_folder(Kind::Io, "the journal's folder", folder)?;
     }
     let opened = OpenOptions::new().read(true).write(true).create(make).truncate(false).mode(0o640).open(&path);
     let file = match opened {
         Err(error) if !make && error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.context(Kind::Io, || failed("opened"))?,
+        opened => opened.map_err(|error| storage::refused(Kind::Io, failed("opened"), error))?,
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

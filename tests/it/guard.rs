@@ -12,6 +12,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::support::{
     daemon::{Board, Daemon, Edge, eventually},
+    disk::SmallDisk,
     photo_path,
 };
 
@@ -149,29 +150,6 @@ fn rest_puts_every_lock_at_rest_where_nobody_else_does() {
     };
     board.set("door.0.lock", nowhere);
     board.run(&["rest"]).must(1, &["FAIL", "no-such-chip", "door 'back': at rest"]);
-}
-
-/// A small file system in memory, unmounted at the end.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(at: std::path::PathBuf) -> Option<Self> {
-        std::fs::create_dir(&at).expect("a folder can be made");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs"]).arg(&at).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
-    }
-
-    fn fill(&self) {
-        let mut file = File::create(self.0.join("filler")).expect("a file can be made");
-        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the daemon may still have files in it.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
-    }
 }
 
 #[test]

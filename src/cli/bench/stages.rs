@@ -16,7 +16,7 @@ use crate::{
     access::Policy,
     camera::{self, Frame},
     cli::output::Output,
-    clock::{Clock, SystemClock},
+    clock::{Beat, Clock, SystemClock},
     daemon::{
         doorway::{Doorway, Parts, Tuning},
         events::Listeners,
@@ -207,6 +207,7 @@ fn through_the_door(
         clock: Arc::clone(clock),
         listeners: Listeners::default(),
         tally: Arc::default(),
+        beat: Beat::new(Arc::clone(clock)),
     })?;
     let (mut timings, mut latencies) = (Vec::new(), Vec::new());
     for at in 0..count {

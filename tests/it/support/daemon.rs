@@ -188,7 +188,12 @@ impl Board {
     /// Starts the daemon and waits until it says that it is ready.
     #[track_caller]
     pub fn start(&self) -> Daemon {
-        let mut command = self.command(&["run", "--json"]);
+        self.start_as(self.command(&["run", "--json"]))
+    }
+
+    /// The same by a command that runs the daemon.
+    #[track_caller]
+    pub fn start_as(&self, mut command: Command) -> Daemon {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (out, err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
@@ -306,6 +311,15 @@ impl Daemon {
         found.sort_by_key(|pid| pid.as_raw_nonzero());
         found.dedup();
         found
+    }
+
+    /// The number of its thread of this name.
+    pub fn thread(&self, name: &str) -> Option<Pid> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let named =
+            |task: &PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
+        let task = tasks.flatten().map(|task| task.path()).find(named)?;
+        Pid::from_raw(task.file_name()?.to_str()?.parse().ok()?)
     }
 
     /// Its threads by name, and by how much each has stepped back behind the others, as of `nice`.

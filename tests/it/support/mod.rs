@@ -1,6 +1,7 @@
 //! What the tests stand on: networks, photographs, and the real server on a port of its own.
 
 pub mod daemon;
+pub mod disk;
 pub mod gpio_sim;
 pub mod http;
 pub mod pictures;

@@ -1,10 +1,13 @@
-//! The daemon's log: to standard error, by a thread of its own.
+//! The daemon's log: to standard error, or with all its fields to systemd's journal where that is what standard error goes to,
+//! by a thread of its own.
 //!
 //! A door must not wait for whoever reads its log: a pipe that nobody empties would stop every thread that has something
 //! to say. So lines are handed over, and where too many wait the newest are lost.
 
+mod journald;
+
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal, Write},
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +15,7 @@ use std::{
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
+use self::journald::Journald;
 use crate::error::{Context, Kind, Result};
 
 /// As many lines may wait to be written.
@@ -34,14 +38,18 @@ impl Log {
     pub fn start(filter: &str, json: bool) -> Result<Self> {
         let parsed = EnvFilter::try_new(filter).context(Kind::InvalidField, || format!("--log '{filter}'"))?;
         // To standard error: standard output is for what was asked for.
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(LINES)
-            .lossy(true)
-            .thread_name("log")
-            .finish(std::io::stderr());
+        // JSON that was asked for is for whoever reads standard error.
+        let journald = if json { None } else { Journald::of_standard_error() };
+        let fields = json || journald.is_some();
+        let to: Box<dyn Write + Send> = match journald {
+            Some(journald) => Box::new(journald),
+            None => Box::new(io::stderr()),
+        };
+        let (writer, guard) =
+            NonBlockingBuilder::default().buffered_lines_limit(LINES).lossy(true).thread_name("log").finish(to);
         let lost = writer.error_counter();
         let registry = tracing_subscriber::registry().with(parsed);
-        if json {
+        if fields {
             registry.with(fmt::layer().json().with_writer(writer)).init();
         } else {
             let colour = std::io::stderr().is_terminal();

@@ -1,0 +1,90 @@
+//! Which lock, and whether its relay moves.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use super::{
+    super::{Context, output::GOOD},
+    ask::Asker,
+};
+use crate::{
+    clock::SystemClock,
+    door::{self, Drive, GpiochipSettings, Line, LockSettings, SimulatedSettings, chips},
+    error::{Error, Kind as Wrong, Result},
+};
+
+/// For how long the relay is moved.
+const MOVE: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    Gpiochip,
+    Simulated,
+}
+
+/// The lock that the options name, or that is chosen of the chips and lines that there are.
+pub(super) fn choose(
+    ask: &Asker,
+    kind: Option<Kind>,
+    chip: Option<String>,
+    line: Option<String>,
+    active_low: bool,
+) -> Result<LockSettings> {
+    let chips = chips::chips();
+    let kind = match kind {
+        Some(kind) => kind,
+        None if chip.is_some() || !chips.readable.is_empty() || ask.asks_nothing() => Kind::Gpiochip,
+        None if ask.yes_or_no("This machine has no GPIO chip. Simulate the lock?", true, false)? => Kind::Simulated,
+        None => Kind::Gpiochip,
+    };
+    if kind == Kind::Simulated {
+        return Ok(LockSettings::Simulated(SimulatedSettings::default()));
+    }
+    let chip = match chip {
+        Some(chip) => chip,
+        None => {
+            let words: Vec<_> = chips
+                .readable
+                .iter()
+                .map(|chip| (chip.label.clone(), format!("{} ({}, {} lines)", chip.label, chip.name, chip.lines.len())))
+                .collect();
+            let none =
+                "see that the board's GPIO driver is loaded and that you may open its chips, or try --lock simulated";
+            ask.choice("--chip", "Which GPIO chip is the relay on?", &words, none)?
+        }
+    };
+    let question = "Which line switches the relay (a name, such as GPIO17, or an offset)?";
+    let line = ask.text("--line", question, line, None)?;
+    let line = line.parse().map_or_else(|_| Line::Name(line.clone()), Line::Offset);
+    let active_low = active_low || ask.yes_or_no("Does the relay board switch on a low level?", false, false)?;
+    let lock = LockSettings::Gpiochip(GpiochipSettings { chip, line, active_low, bias: None, drive: Drive::PushPull });
+    // Whether it is there and free.
+    door::probe(&lock)?;
+    Ok(lock)
+}
+
+/// Moves the relay, where that is wanted, and asks whether it was heard.
+pub(super) fn try_it(ask: &Asker, context: &Context, lock: &LockSettings, wanted: bool) -> Result<()> {
+    let question = "Move the relay now, for half a second? Whatever is wired to it moves";
+    if !wanted && !ask.yes_or_no(question, false, false)? {
+        return Ok(());
+    }
+    let mut line = door::open(lock, false, Arc::new(SystemClock::new()))?;
+    let moved = line.set(true);
+    if moved.is_ok() {
+        thread::sleep(MOVE);
+    }
+    // At rest in any case, before anything is said.
+    line.set(false)?;
+    moved?;
+    let which = line.describe();
+    context.out.result(&serde_json::json!({ "relay": which }), |_| {
+        format!("{GOOD}moved{GOOD:#}  {which}: active for {} ms, inactive again", MOVE.as_millis())
+    });
+    if ask.yes_or_no("Did it move, and is it back?", true, true)? {
+        return Ok(());
+    }
+    Err(Error::new(Wrong::Lock, format!("the relay did not move by {which}")).help(
+        "see docs/wiring.md: is it the right line (`facegate gpio list`), has the relay board its power, and does it switch \
+         on a low level (--active-low)?",
+    ))
+}

@@ -1,0 +1,144 @@
+//! The configuration that setup writes.
+
+use std::{
+    fs::{self, Metadata},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use facegate_control::door::FailState;
+use toml::{Table, Value};
+
+use crate::{
+    camera::Settings,
+    config::Config,
+    door::LockSettings,
+    error::{Context, Error, Kind, Result},
+    gallery::TenantId,
+    vision::models::{self, Pack},
+};
+
+/// What was answered.
+pub(super) struct Answers {
+    pub name: String,
+    pub tenant: TenantId,
+    pub camera: Settings,
+    pub lock: LockSettings,
+    pub fail: FailState,
+    pub pulse_ms: u64,
+    pub data: PathBuf,
+    pub models: PathBuf,
+    pub pack: String,
+}
+
+impl Answers {
+    fn toml(&self) -> Result<String> {
+        let mut config = Table::new();
+        let mut section = |name: &str, values: &[(&str, String)]| {
+            let values = values.iter().map(|(key, value)| ((*key).to_owned(), Value::String(value.clone())));
+            config.insert(name.to_owned(), Value::Table(values.collect()));
+        };
+        let data = |name: &str| self.data.join(name).display().to_string();
+        let socket = if self.data == Path::new(super::DATA) {
+            "/run/facegate/facegate.sock".into()
+        } else {
+            data("facegate.sock")
+        };
+        section("models", &[("dir", self.models.display().to_string()), ("pack", self.pack.clone())]);
+        section("gallery", &[("dir", data("gallery"))]);
+        section("journal", &[("dir", data("journal"))]);
+        section("api", &[("socket", socket)]);
+        let mut door = Table::new();
+        door.insert("name".into(), self.name.clone().into());
+        door.insert("tenant".into(), self.tenant.to_string().into());
+        door.insert("pulse_ms".into(), value(&self.pulse_ms)?);
+        door.insert("fail".into(), value(&self.fail)?);
+        door.insert("camera".into(), value(&self.camera)?);
+        door.insert("lock".into(), value(&self.lock)?);
+        config.insert("door".into(), Value::Array(vec![Value::Table(door)]));
+        let text = toml::to_string(&config).map_err(unwritable)?;
+        Ok(format!(
+            "# Written by `facegate setup`. Every other key is at its default: `facegate config example` shows them all.\n\n{text}"
+        ))
+    }
+}
+
+fn value<T: serde::Serialize>(of: &T) -> Result<Value> {
+    Value::try_from(of).map_err(unwritable)
+}
+
+fn unwritable(error: toml::ser::Error) -> Error {
+    Error::new(Kind::Internal, "the configuration cannot be written as TOML").source(error)
+}
+
+/// Where the configuration goes.
+pub(super) struct Place {
+    path: PathBuf,
+    /// What is there is to be kept beside it.
+    old: bool,
+}
+
+impl Place {
+    /// Looks before anything is asked.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] where a configuration is there that is not to be replaced.
+    pub fn look(path: &Path, replace: bool) -> Result<Self> {
+        let old = path.exists();
+        if old && !replace {
+            return Err(Error::new(Kind::Config, format!("there is a configuration already: {}", path.display()))
+                .help("change it by hand, or let setup replace it by --replace: the old one is kept"));
+        }
+        Ok(Self { path: path.to_owned(), old })
+    }
+
+    /// Checks the answers as the daemon would and writes them, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] where an answer is out of its range; [`Kind::Io`] where it cannot be written.
+    pub fn write(&self, answers: &Answers) -> Result<()> {
+        let text = answers.toml()?;
+        Config::parse(&text, "what was answered", std::iter::empty())?;
+        let path = &self.path;
+        let beside = |end: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let write = || {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::create_dir_all(folder)?;
+            }
+            let new = beside(".new");
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            if self.old {
+                fs::copy(path, beside(".old"))?;
+            }
+            fs::rename(&new, path)
+        };
+        write()
+            .context(Kind::Io, || format!("the configuration cannot be written to {}", path.display()))
+            .map_err(|error| error.help("run setup as root (sudo facegate setup), or name another place by --config"))
+    }
+}
+
+/// The pack that is there whole, the better first; else the one that anybody can fetch.
+pub(super) fn pack_in(folder: &Path) -> String {
+    let there = models::list(folder).unwrap_or_default();
+    let whole = |name: &&str| there.iter().any(|there| there == name) && Pack::open(folder, name).is_ok();
+    ["door", "starter"].iter().find(|name| whole(name)).unwrap_or(&"starter").to_string()
+}
+
+/// The data's folder, made where it is not there.
+pub(super) fn make_folder(path: &Path) -> Result<Metadata> {
+    let made = || -> std::io::Result<Metadata> {
+        fs::create_dir_all(path)?;
+        path.metadata()
+    };
+    made()
+        .context(Kind::Io, || format!("the folder {} cannot be made", path.display()))
+        .map_err(|error| error.help("choose another by --data, or run setup as root"))
+}

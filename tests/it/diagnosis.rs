@@ -1,0 +1,86 @@
+//! What is wrong with a board is said by `run`, which ends with a status that a service manager knows what to do about, and by
+//! `check`, each with the cure.
+
+use std::{fs, os::unix::process::CommandExt, process::Command};
+
+use crate::support::{daemon::Board, daemon::finish, disk::SmallDisk, photo_path};
+
+fn board() -> Board {
+    let mut board = Board::with_door(&[photo_path("biden.jpg")]);
+    board.set("gallery.max_mb", 8);
+    board.set("gallery.dir", "disk/gallery");
+    board.set("journal.dir", "disk/journal");
+    board
+}
+
+#[test]
+fn a_data_partition_that_is_read_only_is_told_by_name() {
+    let board = board();
+    let Some(disk) = SmallDisk::mount(board.path("disk")) else {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    };
+    // New, and with data on it.
+    for known in [false, true] {
+        if known {
+            disk.make_writable();
+            board.start().stop();
+        }
+        disk.make_read_only();
+        board.run(&["run"]).must(74, &["disk/journal", "Read-only file system", "help:", "remount"]);
+        board.run(&["check"]).must(1, &["FAIL", "disk/gallery", "Read-only file system", "remount"]);
+    }
+}
+
+#[test]
+fn a_data_partition_that_is_full_is_told_and_what_is_there_still_opens_the_door() {
+    let board = board();
+    let Some(disk) = SmallDisk::mount(board.path("disk")) else {
+        eprintln!("skipped: this user may not mount a small file system");
+        return;
+    };
+    disk.fill();
+    board.run(&["run"]).must(74, &["full", "help:"]);
+    board.run(&["check"]).must(1, &["FAIL", "full"]);
+}
+
+#[test]
+fn a_store_is_not_begun_as_root_in_a_folder_of_somebody_else() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root could");
+        return;
+    }
+    let board = board();
+    fs::create_dir(board.path("disk")).expect("a folder");
+    std::os::unix::fs::chown(board.path("disk"), Some(65_534), Some(65_534)).expect("root may");
+    for args in [&["keys", "list"][..], &["check"], &["run"]] {
+        let refused = board.run(args);
+        assert_ne!(refused.code, Some(0));
+        let said = refused.said();
+        assert!(said.contains("belongs to another user") && said.contains("sudo -u"), "{said}");
+    }
+    assert!(!board.path("disk/gallery").exists() && !board.path("disk/journal").exists(), "nothing was left there");
+}
+
+#[test]
+fn a_user_who_may_not_write_is_told_whose_folder_it_is() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can be somebody else");
+        return;
+    }
+    let board = board();
+    board.run(&["keys", "list"]).must(0, &[]);
+    let mut command = board.command(&["keys", "list"]);
+    command.uid(65_534).gid(65_534);
+    let open = Command::new("chmod").arg("755").arg(board.path("")).status().expect("chmod is there");
+    assert!(open.success());
+    finish(command).must(74, &["disk/gallery", "run as the user that owns the folder"]);
+}
+
+#[test]
+fn a_camera_that_may_not_be_opened_and_a_chip_that_has_another_name_are_told_with_the_cure() {
+    let mut board = Board::with_door(&[photo_path("biden.jpg")]);
+    board.set("door.0.lock", toml::toml! { kind = "gpiochip" chip = "pinctrl-bcm2835" line = "GPIO17" });
+    board.run(&["run"]).must(69, &["door 'front'", "GPIO", "help:"]);
+    board.run(&["check"]).must(1, &["FAIL", "door 'front', lock", "GPIO"]);
+}
