@@ -20,6 +20,7 @@ mod logging;
 mod models;
 mod openapi;
 mod output;
+mod pad;
 mod rest;
 mod run;
 mod tenants;
