@@ -61,6 +61,8 @@ kinds! {
     DoorRefused => "door_refused", 409, 75;
     /// The tenant holds as many embeddings, or has as many API keys, as it may; nothing of the request was kept.
     CapacityReached => "capacity_reached", 409, 74;
+    /// The face is like one that is enrolled as another subject; nothing of the request was kept.
+    DuplicateSubject => "duplicate_subject", 409, 65;
     /// What was to be changed is not what the client had read.
     PreconditionFailed => "precondition_failed", 412, 75;
     /// The rules contradict themselves; the message has the place, the help the cure.
@@ -87,6 +89,8 @@ kinds! {
     MultipleFaces => "multiple_faces", 422, 65;
     /// The face is too small, blurred, turned away, dark or bright to be enrolled.
     FaceQualityTooLow => "face_quality_too_low", 422, 65;
+    /// The face is not like the other photographs of this subject.
+    UnlikeSubject => "unlike_subject", 422, 65;
     /// The face does not look like a living person's.
     LivenessFailed => "liveness_failed", 422, 65;
     /// Too many requests from one source.

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod door;
+pub mod enrolment;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
+    enrolment,
     error::{Context, Error, Kind, Result},
     intake,
     priority::Behind,
@@ -24,6 +25,7 @@ use crate::{
     vision::{
         Embedding, Face, Rect,
         engine::{Calibration, Engine, Session},
+        liveness::{Glimpse, Liveness, TrackLiveness},
         quality::{self, Quality},
         template::Purpose,
     },
@@ -55,6 +57,8 @@ pub struct Settings {
     /// What a face must be like to be enrolled.
     #[serde(deserialize_with = "quality::EnrolmentLimits::deserialize")]
     pub quality: quality::Limits,
+    /// What else is asked of an enrolment.
+    pub enrolment: enrolment::Settings,
 }
 
 impl Default for Settings {
@@ -66,6 +70,7 @@ impl Default for Settings {
             max_image_pixels: 25_000_000,
             cache: 256,
             quality: quality::Limits::enrolment(),
+            enrolment: enrolment::Settings::default(),
         }
     }
 }
@@ -89,6 +94,7 @@ impl Settings {
                     .help(format!("set api.recognition.{key} to {least} to {most}")));
             }
         }
+        self.enrolment.validate()?;
         self.quality.validate()
     }
 }
@@ -104,7 +110,7 @@ pub struct Probe {
     /// search takes any face, and judging it would take its time.
     pub quality: Option<Quality>,
     /// How much it looks like a living person, 0 to 1. `None` where the pack has no network for it, or nobody asked.
-    pub liveness: Option<f32>,
+    pub liveness: Option<Liveness>,
     /// How many faces there are in the photograph.
     pub faces: usize,
 }
@@ -113,6 +119,11 @@ impl Probe {
     /// The score of its quality, 0 to 1; 0 where nobody asked for it.
     pub fn quality_score(&self) -> f32 {
         self.quality.as_ref().map_or(0.0, |quality| quality.score)
+    }
+
+    /// How much it looks like a living person, 0 to 1, where anybody asked and the pack can tell.
+    pub fn liveness_score(&self) -> Option<f32> {
+        self.liveness.as_ref().map(|liveness| liveness.score)
     }
 }
 
@@ -135,7 +146,7 @@ pub struct SeenFace {
     /// How good a picture of a face it is, by the limits for enrolment.
     pub quality: Quality,
     /// How much it looks like a living person, 0 to 1. `None` where the pack has no network for it.
-    pub liveness: Option<f32>,
+    pub liveness: Option<Liveness>,
 }
 
 /// One thread's use of the networks.
@@ -198,7 +209,7 @@ impl Recogniser {
         let found = self.tally.detect.time(|| self.session.detect(&image))?;
         let looked_at = found.iter().take(MOST_FACES).map(|&face| {
             let quality = quality::assess(&image, &face, &self.quality_limits);
-            let liveness = self.tally.liveness.time(|| self.session.liveness(&image, &face.area))?;
+            let liveness = self.living(&image, &face, quality.score)?;
             Ok(SeenFace { face, quality, liveness })
         });
         let faces = looked_at.collect::<Result<_>>()?;
@@ -229,8 +240,19 @@ impl Recogniser {
         if !quality.reasons.is_empty() {
             return Err(too_low(&quality));
         }
-        let liveness = self.tally.liveness.time(|| self.session.liveness(image, &faces[0].area))?;
+        let liveness = self.living(image, &faces[0], quality.score)?;
         Ok(Probe { quality: Some(quality), liveness, ..self.template(image, &faces, Purpose::Enrolment)? })
+    }
+
+    /// Whether the face looks like a living person's, as far as one picture tells; none where the pack has no network for it.
+    fn living(&mut self, image: &RgbImage, face: &Face, quality: f32) -> Result<Option<Liveness>> {
+        self.tally.liveness.time(|| {
+            let Some(network) = self.session.liveness(image, &face.area)? else { return Ok(None) };
+            let glimpse = Glimpse { picture: image, face, quality, network: Some(network) };
+            let mut track = TrackLiveness::default();
+            track.see(&glimpse);
+            Ok(track.verdict())
+        })
     }
 
     /// The faces of a picture, the largest first; at least one.
@@ -258,7 +280,8 @@ fn rivals(faces: &[Face]) -> usize {
 
 fn too_low(quality: &Quality) -> Error {
     let reasons: Vec<_> = quality.reasons.iter().map(|reason| reason.code()).collect();
-    let advice: Vec<_> = quality.reasons.iter().map(|reason| reason.advice()).collect();
+    let mut advice: Vec<_> = quality.reasons.iter().map(|reason| quality.advice(*reason).text()).collect();
+    advice.dedup();
     Error::new(Kind::FaceQualityTooLow, format!("the face cannot be enrolled from this image ({})", reasons.join(", ")))
         .help(advice.join("; "))
 }

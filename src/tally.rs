@@ -92,6 +92,8 @@ pub struct Door {
     pub embed: Times,
     /// Who of the enrolled is most alike.
     pub matching: Times,
+    /// Whether a living person is seen, where the door asks.
+    pub liveness: Times,
     /// From what was seen of a face to the end of what follows: votes, rules, and the grant where there is one.
     pub decide: Times,
     /// From the capture of the frame that was granted to the relay's edge, or to the end of the card for a panel.
@@ -105,11 +107,15 @@ pub struct Door {
     /// What was decided, the rules included.
     pub granted: Count,
     pub denied: Count,
+    /// What was found of the liveness of those whom the door knows, where it asks: of frames where it is required, of tracks where
+    /// it is advisory.
+    pub live: Count,
+    pub not_live: Count,
 }
 
 impl Door {
     /// The stages in the order of a frame's way, by name.
-    pub fn stages(&self) -> [(&'static str, &Times); 7] {
+    pub fn stages(&self) -> [(&'static str, &Times); 8] {
         [
             ("motion", &self.motion),
             ("detect", &self.detect),
@@ -117,6 +123,7 @@ impl Door {
             ("quality", &self.quality),
             ("embed", &self.embed),
             ("match", &self.matching),
+            ("liveness", &self.liveness),
             ("decide", &self.decide),
         ]
     }
@@ -129,6 +136,11 @@ impl Door {
             ("stranger", &self.faces_strange),
             ("known", &self.faces_known),
         ]
+    }
+
+    /// What was found of liveness.
+    pub fn livings(&self) -> [(&'static str, &Count); 2] {
+        [("live", &self.live), ("not_live", &self.not_live)]
     }
 
     /// Decisions, by what they are.

@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
-    gallery::{EmbeddingId, Enrolment, LastSeen, SubjectId, SubjectInfo},
+    enrolment::Warning,
+    gallery::{EmbeddingId, Enrolment, LastSeen, Right, SubjectId, SubjectInfo},
+    operator::Operator,
     recognition::{Seen, SeenFace},
-    vision::{Rect, quality::Reason},
+    vision::{Rect, quality::Quality},
 };
 
 /// Answer of `POST /enroll`.
@@ -23,6 +25,39 @@ pub(super) struct Enrolled {
     pub(super) embedding_dimension: usize,
     #[serde(rename = "processing_time")]
     pub(super) processing_time: f64,
+    /// What looks wrong and was let through; absent where nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<Warned>,
+}
+
+/// Something that looks wrong about an enrolment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Warned {
+    /// As the code of the error that it would be, were it refused.
+    code: &'static str,
+    message: String,
+    /// To what it is about; absent for a key that may not read who is enrolled, where it is about another subject.
+    #[schema(minimum = 0, maximum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    similarity: Option<f32>,
+    /// Whose face it is like; absent for a key that may not read who is enrolled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_id: Option<SubjectId>,
+}
+
+impl Warned {
+    /// As far as whoever asks may know.
+    pub(super) fn all(warnings: Vec<Warning>, asked_by: &Operator) -> Vec<Self> {
+        let may_read = asked_by.must_have(Right::Read).is_ok();
+        let told = warnings.into_iter().map(|warning| if may_read { warning } else { warning.discreet() });
+        told.map(|Warning { kind, message, similarity, other }| Self {
+            code: kind.code(),
+            message,
+            similarity,
+            subject_id: other,
+        })
+        .collect()
+    }
 }
 
 /// Answer of `POST /search`.
@@ -142,12 +177,16 @@ struct DetectedFace {
 #[derive(Serialize, ToSchema)]
 struct Advice {
     code: &'static str,
+    /// What to do, as a stable name: `turn_left`, `come_closer` …
+    advice_code: &'static str,
+    /// The same in words.
     advice: &'static str,
 }
 
-impl From<Reason> for Advice {
-    fn from(reason: Reason) -> Self {
-        Self { code: reason.code(), advice: reason.advice() }
+impl Advice {
+    fn all(quality: &Quality) -> Vec<Self> {
+        let told = quality.reasons.iter().map(|reason| (reason.code(), quality.advice(*reason)));
+        told.map(|(code, advice)| Self { code, advice_code: advice.code(), advice: advice.text() }).collect()
     }
 }
 
@@ -166,8 +205,8 @@ impl From<SeenFace> for DetectedFace {
             landmarks: seen.face.landmarks.map(|point| [point.x, point.y]),
             confidence: seen.face.confidence,
             quality_score: seen.quality.score,
-            quality_reasons: seen.quality.reasons.into_iter().map(Into::into).collect(),
-            liveness_score: seen.liveness,
+            quality_reasons: Advice::all(&seen.quality),
+            liveness_score: seen.liveness.map(|liveness| liveness.score),
         }
     }
 }

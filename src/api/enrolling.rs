@@ -11,6 +11,7 @@ use super::{
     error::Failure,
 };
 use crate::{
+    enrolment::Warning,
     error::{Error, Kind, Result},
     gallery::{Done, Enrolment, NewEnrolment, Once, SubjectId, TenantId},
 };
@@ -27,6 +28,8 @@ pub(super) struct Wanted {
     pub(super) liveness: Option<f64>,
     pub(super) source: Option<String>,
     pub(super) metadata: Option<Map<String, Value>>,
+    /// Whether the face must look like a living person's, whatever the configuration asks for.
+    pub(super) require_liveness: bool,
     pub(super) image: Vec<u8>,
 }
 
@@ -37,7 +40,9 @@ impl Wanted {
         let (quality, liveness) = (number(self.quality), number(self.liveness));
         let metadata = self.metadata.as_ref().map(|metadata| serde_json::to_vec(metadata).unwrap_or_default());
         // Absent and empty are not the same.
-        let given = [self.source.is_some(), self.metadata.is_some()].map(u8::from);
+        let mut given = [self.source.is_some(), self.metadata.is_some()].map(u8::from).to_vec();
+        // Where it is not asked for, a request is what it was before this could be asked.
+        given.extend(self.require_liveness.then_some(1));
         let source = self.source.as_deref().unwrap_or_default();
         let content: [&[u8]; 7] = [
             self.subject.as_str().as_bytes(),
@@ -59,13 +64,17 @@ pub(super) struct Enrolled {
     pub(super) repeated: bool,
     /// Whether the photograph was known; `None` where nobody looked.
     pub(super) known: Option<Known>,
+    /// What looks wrong and was let through all the same.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Enrols a face. What `once` names is done once, however often it is asked for.
 ///
 /// # Errors
-/// Those of the recognition and of [`Gallery::enroll_in`](crate::gallery::Gallery::enroll_in); `RequestInProgress` where the
-/// same is under way.
+/// Those of the recognition, of the [`enrolment`] settings and of
+/// [`Gallery::enroll_in`](crate::gallery::Gallery::enroll_in); `RequestInProgress` where the same is under way.
+///
+/// [`enrolment`]: crate::enrolment
 pub(super) async fn enrol(
     state: &Arc<State>,
     tenant: &TenantId,
@@ -76,12 +85,15 @@ pub(super) async fn enrol(
     if let Some(once) = once {
         let (gallery, owner) = (Arc::clone(&state.gallery), tenant.clone());
         if let Some(enrolment) = blocking(move || gallery.done_before(&owner, &once)).await? {
-            return Ok(Enrolled { enrolment, repeated: true, known: None });
+            return Ok(Enrolled { enrolment, repeated: true, known: None, warnings: Vec::new() });
         }
     }
     let recognition = state.recognition()?;
+    let settings = state.settings.recognition.enrolment.clone();
+    let scale = recognition.calibration().clone();
     let kept = state.gallery.keeps_photographs().then(|| wanted.image.clone());
     let (probe, known) = state.cache.look(&state.gallery, recognition, tenant, For::Enrolment, wanted.image).await?;
+    let mut warnings = settings.living(probe.liveness.as_ref(), wanted.require_liveness)?;
     let photograph = match kept {
         Some(file) => Some(recognition.portrait(file, probe.face.area).await?.into()),
         None => None,
@@ -89,16 +101,27 @@ pub(super) async fn enrol(
     let new = NewEnrolment {
         subject: wanted.subject,
         quality_score: wanted.quality.map_or(probe.quality_score(), |given| given as f32),
+        liveness_score: wanted.liveness.map(|given| given as f32).or(probe.liveness_score()),
         embedding: probe.embedding,
-        liveness_score: wanted.liveness.map(|given| given as f32).or(probe.liveness),
         source: wanted.source,
         metadata: wanted.metadata,
         photograph,
     };
     let (gallery, tenant) = (Arc::clone(&state.gallery), tenant.clone());
-    let done = blocking(move || gallery.enroll_in(&tenant, new, once.as_ref())).await?;
+    let (done, alike) = blocking(move || {
+        let mut alike = Vec::new();
+        let done = gallery.enroll_in(&tenant, new, once.as_ref(), |new| {
+            if settings.compares() {
+                alike = settings.compare(&gallery.likeness(&tenant, &new.subject, &new.embedding)?, &scale)?;
+            }
+            Ok(())
+        })?;
+        Ok((done, alike))
+    })
+    .await?;
+    warnings.extend(alike);
     let repeated = matches!(done, Done::Before(_));
-    Ok(Enrolled { enrolment: done.enrolment(), repeated, known: Some(known) })
+    Ok(Enrolled { enrolment: done.enrolment(), repeated, known: Some(known), warnings })
 }
 
 /// Requests that are done once and are being done.

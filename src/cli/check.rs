@@ -9,10 +9,11 @@ use super::{
     output::{BAD, DIM, GOOD},
 };
 use crate::{
+    access::PadPolicy,
     camera,
     clock::SystemClock,
     config::Config,
-    daemon::strictness::Strictness,
+    daemon::{living, strictness::Strictness},
     door,
     error::{Error, Kind, Result},
     gallery::Gallery,
@@ -88,10 +89,11 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
             .map(|pack| format!("pack '{}': every file has the manifest's hash", pack.manifest().name)),
     );
     if let Ok(pack) = &pack {
-        findings.either(
-            "engine",
-            Engine::load(pack).map(|engine| format!("the networks run; model {}", engine.model_id())),
-        );
+        let engine = Engine::load(pack).map(|engine| {
+            findings.either("liveness", living::provided(config, &engine).map(|()| wanted_liveness(config)));
+            format!("the networks run; model {}", engine.model_id())
+        });
+        findings.either("engine", engine);
         let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
         if let Some(gallery) = look_at_the_store(config, &model, findings) {
             look_at_the_thresholds(config, pack, &gallery, findings);
@@ -179,6 +181,13 @@ fn look_at_the_journal(config: &Config, findings: &mut Findings<'_>) {
         },
     };
     findings.either("journal", proven);
+}
+
+/// Where it is asked for.
+fn wanted_liveness(config: &Config) -> String {
+    let doors = config.doors.iter().filter(|door| door.access.liveness != PadPolicy::Off);
+    let doors: Vec<_> = doors.map(|door| format!("'{}'", door.name)).collect();
+    if doors.is_empty() { "no door asks for it".into() } else { format!("the pack judges it for {}", doors.join(", ")) }
 }
 
 /// What each door's chance of a false accept comes to with those who are enrolled now.

@@ -60,9 +60,9 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         &config.doors[0].tenant,
         NewEnrolment {
             subject,
+            liveness_score: probe.liveness_score(),
             embedding: probe.embedding,
             quality_score,
-            liveness_score: probe.liveness,
             source: Some("demo".into()),
             metadata: None,
             photograph: None,

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use super::{Answer, Context};
+use super::{Answer, Context, pad};
 use crate::{
     error::{Context as _, Kind, Result},
     vision::{
@@ -40,6 +40,8 @@ pub struct Args {
     /// Only these lines of that file, counted from 1; the first fold of LFW's pairs is 1-600 after a headline: 2-601.
     #[arg(long, value_name = "FROM-TO", requires = "named_in", value_parser = lines)]
     lines: Option<RangeInclusive<usize>>,
+    #[command(flatten)]
+    pad: pad::Args,
 }
 
 fn lines(text: &str) -> std::result::Result<RangeInclusive<usize>, String> {
@@ -59,14 +61,13 @@ fn words_of(file: &Path, lines: Option<&RangeInclusive<usize>>) -> Result<HashSe
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let models = context.load()?.models;
     let engine = Engine::load(&Pack::open(&models.dir, args.pack.as_deref().unwrap_or(&models.pack))?)?;
+    let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    if args.pad.pad {
+        return pad::run(context, &engine, &args.folder, threads, &args.pad);
+    }
     let among = args.named_in.as_deref().map(|file| words_of(file, args.lines.as_ref())).transpose()?;
     let total = among.as_ref().map_or_else(|| std::fs::read_dir(&args.folder).map_or(0, Iterator::count), HashSet::len);
-    let options = Options {
-        enrolled: args.enrolled,
-        probe: args.probe,
-        among,
-        threads: args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
-    };
+    let options = Options { enrolled: args.enrolled, probe: args.probe, among, threads };
     let bar = context.out.progress(total as u64, "evaluating");
     let report = evaluate::evaluate(&engine, &args.folder, &options, || bar.inc(1))?;
     bar.finish_and_clear();

@@ -12,9 +12,10 @@ use super::{
 use crate::{
     clock::SystemClock,
     config::Config,
+    enrolment::Warning,
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, Enrolment, Gallery, ListFilter, NewEnrolment, SubjectId, TenantId},
-    recognition::Recogniser,
+    recognition::{Probe, Recogniser},
     vision::{engine::Engine, models::Pack},
 };
 
@@ -36,6 +37,9 @@ pub struct EnrollArgs {
     /// A JSON object kept with the enrolment: '{"name": "John Smith"}'.
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
+    /// Refuse a face that does not look like a living person's, whatever the configuration asks for.
+    #[arg(long)]
+    require_liveness: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,7 +101,7 @@ pub struct DeleteArgs {
     which: Which,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Tenant {
     /// The tenant; may be left out where all doors of the configuration have the same.
     #[arg(long)]
@@ -145,7 +149,7 @@ fn load_engine(config: &Config) -> Result<Arc<Engine>> {
 
 pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
     let config = context.load()?;
-    let tenant = args.tenant.or_the_doors(&config)?;
+    let tenant = args.tenant.clone().or_the_doors(&config)?;
     let metadata = args.metadata.as_deref().map(parse_metadata).transpose()?;
     let engine = load_engine(&config)?;
     let gallery = open(&config)?;
@@ -155,34 +159,62 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
     let mut probes = Vec::new();
     for path in &args.images {
         let place = |error: Error| error.within(&path.display().to_string());
-        probes.push(recogniser.enrolment(&read_file(path)?).map_err(place)?);
+        let probe = recogniser.enrolment(&read_file(path)?).map_err(place)?;
+        let warnings = judge(&config, &engine, &gallery, (&tenant, &args), &probe, &probes).map_err(place)?;
+        probes.push((probe, warnings));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    for (path, probe) in args.images.iter().zip(probes) {
+    for (path, (probe, warnings)) in args.images.iter().zip(probes) {
         let enrolment = gallery.enroll(
             &tenant,
             NewEnrolment {
                 subject: args.subject.clone(),
                 quality_score: probe.quality_score(),
+                liveness_score: probe.liveness_score(),
                 embedding: probe.embedding,
-                liveness_score: probe.liveness,
                 source: Some(args.source.clone()),
                 metadata: metadata.clone(),
                 photograph: None,
             },
         )?;
         context.out.result(&enrolment, |enrolment| {
-            format!(
+            let mut said = format!(
                 "{GOOD}enrolled{GOOD:#} {} from {}: quality {:.2}, embedding {}",
                 enrolment.subject,
                 path.display(),
                 enrolment.quality_score,
                 enrolment.id
-            )
+            );
+            for warning in &warnings {
+                let whose = warning.other.as_ref().map(|other| format!(": {other}")).unwrap_or_default();
+                let similarity = warning.similarity.map(|how| format!(" (similarity {how:.2})")).unwrap_or_default();
+                said += &format!("\n  {BAD}{}{BAD:#}: {}{whose}{similarity}", warning.kind.code(), warning.message);
+            }
+            said
         });
     }
     Ok(Answer::Yes)
+}
+
+/// What is to be said of a photograph, held against the gallery and the photographs before it.
+fn judge(
+    config: &Config,
+    engine: &Engine,
+    gallery: &Gallery,
+    (tenant, args): (&TenantId, &EnrollArgs),
+    probe: &Probe,
+    before: &[(Probe, Vec<Warning>)],
+) -> Result<Vec<Warning>> {
+    let settings = &config.api.recognition.enrolment;
+    let mut warnings = settings.living(probe.liveness.as_ref(), args.require_liveness)?;
+    if settings.compares() {
+        let mut likeness = gallery.likeness(tenant, &args.subject, &probe.embedding)?;
+        let ours = before.iter().map(|(other, _)| other.embedding.cosine(&probe.embedding));
+        likeness.own = ours.chain(likeness.own).reduce(f32::max);
+        warnings.extend(settings.compare(&likeness, engine.calibration())?);
+    }
+    Ok(warnings)
 }
 
 fn parse_metadata(text: &str) -> Result<Map<String, Value>> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Context as _, Kind, Result},
-    journal::{self, Call, Event, Record, Verdict, Which},
+    journal::{self, Call, Event, Pad, Record, Verdict, Which},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -88,6 +88,11 @@ fn describe(record: &Record) -> String {
             let subject = subject.as_deref().unwrap_or("somebody unknown");
             let flag = flag.as_ref().map(|flag| format!(" {BAD}({flag}){BAD:#}")).unwrap_or_default();
             format!("{style}{word}{style:#} {subject}: {reason}{flag}{similarity}, {latency_ms:.0} ms")
+        }
+        Event::Liveness { subject, passed, liveness: Pad { score, frames, reasons }, .. } => {
+            let (style, word) = if *passed { (GOOD, "looks alive") } else { (BAD, "does not look alive") };
+            let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+            format!("{subject} {style}{word}{style:#}{reasons}: {score:.2} over {frames} frames")
         }
         Event::DoorEdge { energised, open, latency_ms } => {
             let latency = latency_ms.map(|ms| format!(", {ms:.0} ms after the frame")).unwrap_or_default();

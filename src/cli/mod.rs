@@ -21,6 +21,7 @@ mod logging;
 mod models;
 mod openapi;
 mod output;
+mod pad;
 mod rest;
 mod run;
 mod setup;

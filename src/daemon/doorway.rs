@@ -15,13 +15,14 @@ use image::RgbImage;
 
 use super::{
     events::{Event, Listeners},
+    living::{self, Adviser, Desk, Seen, Tracks},
     passers::Passers,
     records,
     strictness::Strictness,
 };
 use crate::{
     access::{
-        Decider, Decision, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track,
+        Decider, Decision, Flaw, Observation, Outcome, PadPolicy, Policy, Sighting, Subject, Track,
         rules::{Allowed, Ruling},
     },
     camera::{Feed, Frame},
@@ -36,6 +37,7 @@ use crate::{
     vision::{
         Face,
         engine::{Engine, Session},
+        liveness::Liveness,
         motion,
         quality::{self, Limits},
         region::Region,
@@ -118,6 +120,10 @@ pub struct Doorway {
     gate: motion::Gate,
     tracker: Tracker,
     decider: Decider,
+    /// What speaks for living people, where the door requires it.
+    living: Tracks,
+    /// Gives advice on it, where that is wanted.
+    adviser: Option<Adviser>,
     /// Frames that were looked at, and those of them that were searched for faces.
     frames: u64,
     searched: u64,
@@ -130,7 +136,7 @@ impl Doorway {
     ///
     /// # Errors
     /// [`Kind::Model`] where the networks cannot be made ready; [`Kind::Config`] where a chance of a false accept is asked for
-    /// and the pack's calibration has no curve.
+    /// and the pack's calibration has no curve, or liveness and it has no network for it.
     pub fn new(parts: Parts) -> Result<Self> {
         let tuning = parts.tuning.load_full();
         let mut doorway = Self {
@@ -139,13 +145,15 @@ impl Doorway {
             gate: motion::Gate::default(),
             tracker: Tracker::default(),
             decider: Decider::new(tuning.access.clone()),
+            living: Tracks::default(),
+            adviser: None,
             tuning,
             parts,
             frames: 0,
             searched: 0,
             grants: 0,
         };
-        doorway.follow_the_gallery()?;
+        doorway.adopt()?;
         Ok(doorway)
     }
 
@@ -192,30 +200,84 @@ impl Doorway {
         let region = self.tuning.region;
         let before_the_door = faces.iter().zip(tracks).filter(|(face, _)| region.takes(&face.area, width, height));
         for (face, track) in before_the_door.take(FACES_PER_FRAME) {
-            let sighting = self.recognise(&frame.image, face)?;
+            let (sighting, quality) = self.recognise(&frame.image, face)?;
             looked_at += 1;
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
-            tally.decide.time(|| self.decide(Observation { track: Track(track.0), sighting, at: frame.at }));
+            let seen = Seen { picture: &frame.image, face, quality, track, at: frame.at };
+            let known = self.known(&sighting);
+            let liveness = self.liveness(seen, known.as_ref())?;
+            let living = liveness.as_ref().map(Liveness::living);
+            let observation = Observation { track: Track(track.0), sighting, living, at: frame.at };
+            tally.decide.time(|| self.decide(observation, liveness.as_ref()));
+            if let Some(subject) = known.filter(|_| self.tuning.access.liveness == PadPolicy::Advisory) {
+                self.advise(seen, &subject);
+            }
         }
         tally.faces_left_out.add(faces.len() - looked_at);
         self.decider.expire(frame.at);
         Ok(recognised)
     }
 
-    fn decide(&mut self, observation: Observation) {
+    fn decide(&mut self, observation: Observation, liveness: Option<&Liveness>) {
         let at = observation.at;
         if let Some(decision) = self.decider.observe(observation) {
-            self.act(at, decision);
+            self.act(at, decision, liveness);
         }
     }
 
-    /// Who that face is, as far as one frame tells.
-    fn recognise(&mut self, picture: &RgbImage, face: &Face) -> Result<Sighting> {
+    /// Whom the frame shows, where that is similar enough.
+    fn known(&self, sighting: &Sighting) -> Option<Subject> {
+        match sighting {
+            Sighting::Match { subject, similarity, .. } if *similarity >= self.decider.policy().threshold => {
+                Some(subject.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a living person is seen, by the track so far, where the door requires it of somebody for whom it has not opened yet.
+    fn liveness(&mut self, seen: Seen<'_>, known: Option<&Subject>) -> Result<Option<Liveness>> {
+        let asked = self.tuning.access.liveness == PadPolicy::Required
+            && known.is_some()
+            && !self.decider.has_opened(Track(seen.track.0));
+        if !asked {
+            return Ok(None);
+        }
+        let (tally, session) = (&self.parts.tally, &mut self.session);
+        let liveness = tally.liveness.time(|| self.living.see(session, seen))?;
+        if let Some(lives) = self.tuning.access.lives(liveness.as_ref().map(Liveness::living).as_ref()) {
+            if lives { &tally.live } else { &tally.not_live }.add(1);
+        }
+        Ok(liveness)
+    }
+
+    /// Has somebody else look at it, later.
+    fn advise(&mut self, seen: Seen<'_>, subject: &Subject) {
+        if self.adviser.is_none() {
+            let Parts { name, engine, journal, tally, .. } = &self.parts;
+            let (engine, journal, tally) = (Arc::clone(engine), Arc::clone(journal), Arc::clone(tally));
+            match Adviser::start(Desk { door: Arc::clone(name), engine, journal, tally }) {
+                Ok(adviser) => self.adviser = Some(adviser),
+                Err(error) => {
+                    tracing::error!(door = %self.parts.name, %error, "there is no advice on liveness");
+                    return;
+                }
+            }
+        }
+        let goes_on = self.adviser.as_ref().is_some_and(|adviser| adviser.ask(seen, subject, &self.tuning.access));
+        if !goes_on {
+            self.adviser = None;
+        }
+    }
+
+    /// Who that face is, as far as one frame tells, and how good a picture of it the frame is.
+    fn recognise(&mut self, picture: &RgbImage, face: &Face) -> Result<(Sighting, f32)> {
         let tally = &self.parts.tally;
         let quality = tally.quality.time(|| quality::assess(picture, face, &self.tuning.quality));
         if let Some(reason) = quality.reasons.first() {
             tally.faces_poor.add(1);
-            return Ok(Sighting::PoorQuality(Flaw { code: reason.code(), advice: reason.advice() }));
+            let flaw = Flaw { code: reason.code(), advice: quality.advice(*reason).text() };
+            return Ok((Sighting::PoorQuality(flaw), quality.score));
         }
         let embedding = tally.embed.time(|| self.session.embed(picture, &face.landmarks, Purpose::Frame))?;
         let best = tally.matching.time(|| self.parts.gallery.best_two(&self.parts.tenant, &embedding))?;
@@ -224,18 +286,19 @@ impl Doorway {
         let first = best.next();
         let known = first.as_ref().is_some_and(|(_, similarity)| *similarity >= self.decider.policy().threshold);
         if known { &tally.faces_known } else { &tally.faces_strange }.add(1);
-        Ok(match first {
+        let sighting = match first {
             None => Sighting::Stranger { similarity: 0.0 },
             Some((subject, similarity)) => Sighting::Match {
                 subject: Subject::from(subject.as_str()),
                 similarity,
                 runner_up: best.next().map(|(_, similarity)| similarity),
             },
-        })
+        };
+        Ok((sighting, quality.score))
     }
 
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
-    fn act(&mut self, frame_at: Moment, decision: Decision) {
+    fn act(&mut self, frame_at: Moment, decision: Decision, liveness: Option<&Liveness>) {
         let now = self.parts.clock.now();
         if let Outcome::Granted { subject, .. } = &decision.outcome {
             let seen = LastSeen { door: self.parts.name.to_string(), at: self.parts.clock.wall() };
@@ -257,6 +320,7 @@ impl Doorway {
             self.parts.engine.model_id(),
             latency,
             flag,
+            liveness.map(|liveness| records::pad(liveness, self.tuning.access.liveness_threshold)),
         ));
         tracing::info!(door = %self.parts.name, latency_ms = latency.as_secs_f64() * 1e3, flag, "{}", decision.describe());
         self.parts.listeners.tell(|| Event::Decision { door: self.parts.name.clone(), decision, latency });
@@ -290,7 +354,7 @@ impl Doorway {
             let old = std::mem::replace(&mut self.tuning, Arc::clone(&tuning));
             self.strictness = None;
             self.decider.set_policy(self.tuning.access.clone());
-            if let Err(error) = self.follow_the_gallery() {
+            if let Err(error) = self.adopt() {
                 tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door goes on as it was set before");
                 self.tuning = Arc::new(Tuning { access: old.access.clone(), ..Tuning::clone(&tuning) });
                 // Unless a newer one has come meanwhile, which is taken in with the next frame.
@@ -300,6 +364,12 @@ impl Doorway {
         } else if let Err(error) = self.follow_the_gallery() {
             tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
         }
+    }
+
+    /// Sees whether the pack has what is asked for.
+    fn adopt(&mut self) -> Result<()> {
+        living::asked_of(&self.tuning.access, &self.parts.engine)?;
+        self.follow_the_gallery()
     }
 
     /// Derives the threshold anew where a chance of a false accept is asked for and the gallery has grown or shrunk enough.
@@ -328,6 +398,7 @@ impl Doorway {
     pub fn forget_everybody(&mut self) {
         self.tracker = Tracker::default();
         self.decider = Decider::new(self.decider.policy().clone());
+        self.living = Tracks::default();
         match self.parts.engine.session() {
             Ok(session) => self.session = session,
             Err(error) => {

@@ -6,6 +6,7 @@
 pub mod doorway;
 pub mod events;
 mod hours;
+pub mod living;
 pub mod passers;
 mod pulse;
 mod records;
@@ -141,6 +142,7 @@ impl Daemon {
         let interlock = Arc::new(Mutex::new(config.interlock()?));
         let pack = Pack::open(&config.models.dir, &config.models.pack)?;
         let engine = Engine::load(&pack)?;
+        living::provided(&config, &engine)?;
         let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
         let journal = Arc::new(Journal::open_claimed(&config.journal, claim, Arc::clone(&clock))?);
         journal.append(records::started(engine.model_id()));

@@ -8,7 +8,8 @@ use super::strictness::Strictness;
 use crate::{
     access::{Decision, Outcome, Subject},
     door::Edge,
-    journal::{Entry, Event, Verdict},
+    journal::{Entry, Event, Pad, Verdict},
+    vision::{liveness::Liveness, track::TrackId},
 };
 
 pub fn started(model: &str) -> Entry {
@@ -33,7 +34,14 @@ pub fn clock_jumped(seconds: i64) -> Entry {
 
 /// `latency` is from the capture of the frame that decided to the decision; `flag` is the code of an area's rule that was
 /// broken and only noted.
-pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration, flag: Option<&str>) -> Entry {
+pub fn decision(
+    door: &str,
+    decision: &Decision,
+    model: &str,
+    latency: Duration,
+    flag: Option<&str>,
+    liveness: Option<Pad>,
+) -> Entry {
     let (outcome, subject, similarity) = match &decision.outcome {
         Outcome::Granted { subject, similarity, .. } => (Verdict::Granted, Some(subject), Some(*similarity)),
         Outcome::Denied { subject, similarity, .. } => (Verdict::Denied, subject.as_ref(), *similarity),
@@ -49,8 +57,33 @@ pub fn decision(door: &str, decision: &Decision, model: &str, latency: Duration,
             model: model.into(),
             latency_ms: latency.as_secs_f32() * 1e3,
             track: decision.track.0,
+            liveness,
         },
     }
+}
+
+/// What speaks for and against a living person.
+pub fn pad(liveness: &Liveness, threshold: f32) -> Pad {
+    let reasons = liveness.reasons(threshold).into_iter().map(Into::into).collect();
+    Pad { score: liveness.score, frames: liveness.frames, reasons }
+}
+
+/// What was found of somebody after the decision, where it is only advice.
+pub fn liveness(
+    door: &str,
+    subject: &Subject,
+    track: TrackId,
+    passed: bool,
+    liveness: &Liveness,
+    threshold: f32,
+) -> Entry {
+    let event = Event::Liveness {
+        subject: subject.as_str().to_owned(),
+        passed,
+        liveness: pad(liveness, threshold),
+        track: track.0,
+    };
+    Entry { door: Some(door.into()), event }
 }
 
 /// `latency` is from the capture of the frame that was granted to the edge.

@@ -28,16 +28,23 @@ impl Gallery {
     /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
     /// `CapacityReached` where the tenant may hold no more: then nothing of the request is kept.
     pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        self.add(new, None, |writer| writer.tenant(tenant)).map(Done::enrolment)
+        self.add(new, None, |writer| writer.tenant(tenant), |_| Ok(())).map(Done::enrolment)
     }
 
     /// As [`Gallery::enroll`], for a tenant that must be there already: a call that began before its tenant was deleted must
-    /// not bring it back. What `once` names is done once.
+    /// not bring it back. What `once` names is done once. `allow` is asked last, with the subject and the template: while it
+    /// looks at the gallery nobody else can change it, in any process.
     ///
     /// # Errors
-    /// As there; `NotFound` where there is no such tenant; those of [`Gallery::done_before`].
-    pub fn enroll_in(&self, tenant: &TenantId, new: NewEnrolment, once: Option<&Once>) -> Result<Done> {
-        self.add(new, once, |writer| self.existing(writer.txn(), tenant))
+    /// As there; `NotFound` where there is no such tenant; those of [`Gallery::done_before`] and of `allow`.
+    pub fn enroll_in(
+        &self,
+        tenant: &TenantId,
+        new: NewEnrolment,
+        once: Option<&Once>,
+        allow: impl FnOnce(&NewEnrolment) -> Result<()>,
+    ) -> Result<Done> {
+        self.add(new, once, |writer| self.existing(writer.txn(), tenant), allow)
     }
 
     fn add(
@@ -45,13 +52,12 @@ impl Gallery {
         new: NewEnrolment,
         once: Option<&Once>,
         tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>,
+        allow: impl FnOnce(&NewEnrolment) -> Result<()>,
     ) -> Result<Done> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
         check_source(new.source.as_deref())?;
         new.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata))?;
-        let photograph = new.photograph;
-        let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
 
         let mut writer = self.write()?;
         let mut row = tenant(&mut writer)?;
@@ -60,6 +66,9 @@ impl Gallery {
         {
             return Ok(Done::Before(before));
         }
+        allow(&new)?;
+        let photograph = new.photograph;
+        let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
         let now = self.clock.wall();
         let active = !self.is_suspended(writer.txn(), row.number, &new.subject)?;
         let header = Header {

@@ -62,8 +62,8 @@ pub use self::{
     standing::Standing,
     transfer::{Export, Import, Imported, LONGEST_LINE},
     types::{
-        CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, ListFilter, Match, MetadataChange, NewEnrolment, NewKey,
-        Page, Settings, Stats, SubjectChange, SubjectInfo, TenantInfo,
+        CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, Likeness, ListFilter, Match, MetadataChange, NewEnrolment,
+        NewKey, Page, Settings, Stats, SubjectChange, SubjectInfo, TenantInfo,
     },
 };
 use self::{

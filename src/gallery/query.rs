@@ -9,7 +9,7 @@ use super::{
     record::{Header, Secret, fixed_part},
     roster::best_of_each,
     store::View,
-    types::{ListFilter, Match, Page, Stats},
+    types::{Likeness, ListFilter, Match, Page, Stats},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -82,6 +82,22 @@ impl Gallery {
             }
         }
         best.ok_or_else(subject_not_found)
+    }
+
+    /// How alike the face is to those that are enrolled: to the subject's own, and to everybody else's. Of people whose
+    /// embeddings are not active, the suspended among them, it tells nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] where the store cannot be read.
+    pub fn likeness(&self, tenant: &TenantId, subject: &SubjectId, probe: &Embedding) -> Result<Likeness> {
+        self.catch_up()?;
+        let other = self.best_two(tenant, probe)?.into_iter().find(|(whose, _, _)| whose != subject);
+        let own = match self.compare(tenant, subject, probe) {
+            Ok(best) => Some(best.cosine),
+            Err(error) if error.kind() == Kind::SubjectNotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Likeness { own, other: other.map(|(whose, _, cosine)| (whose, cosine)) })
     }
 
     /// A page of a tenant's enrolments, by id, that is oldest first.

@@ -65,6 +65,15 @@ impl Default for Settings {
     }
 }
 
+/// How alike a face is to those that are enrolled. Cosines, −1 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likeness {
+    /// The best of the subject's own active embeddings; none where there is none.
+    pub own: Option<f32>,
+    /// The most similar of all other subjects, with its best embedding's cosine.
+    pub other: Option<(SubjectId, f32)>,
+}
+
 /// A face to be enrolled.
 #[derive(Clone)]
 pub struct NewEnrolment {

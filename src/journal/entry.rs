@@ -24,6 +24,18 @@ pub enum Verdict {
     Denied,
 }
 
+/// Whether a living person was seen (presentation attack detection).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pad {
+    /// 0 to 1.
+    pub score: f32,
+    /// Of how many frames.
+    pub frames: u32,
+    /// Codes of what speaks against it: `network`, `frozen_picture` …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -49,6 +61,17 @@ pub enum Event {
         /// From the frame that decided it to the decision, in milliseconds.
         latency_ms: f32,
         /// The tracker's number for the face, since the daemon's start.
+        track: u64,
+        /// Whether it looked like a living person's, where the door requires that of whom it knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        liveness: Option<Pad>,
+    },
+    /// Whether somebody whom a door knows looked like a living person, where that is advice: what was decided stands before it.
+    Liveness {
+        subject: String,
+        passed: bool,
+        liveness: Pad,
+        /// As in the decision.
         track: u64,
     },
     /// The relay moved.

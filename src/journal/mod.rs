@@ -42,7 +42,7 @@ use crate::{
 
 pub use chain::Anchor;
 pub(crate) use chain::check_line;
-pub use entry::{Call, Entry, Event, Record, Verdict};
+pub use entry::{Call, Entry, Event, Pad, Record, Verdict};
 pub use read::{Break, Lines, Records, Report, Which, in_use, lines, read, verify};
 pub use settings::Settings;
 

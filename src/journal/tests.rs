@@ -28,6 +28,7 @@ pub(super) fn decision(track: u64) -> Entry {
         model: "door/mbf".into(),
         latency_ms: 41.5,
         track,
+        liveness: None,
     };
     Entry { door: Some("front".into()), event }
 }

@@ -76,6 +76,11 @@ impl Engine {
         &self.calibration
     }
 
+    /// Whether the pack has networks that tell a living face from a picture of one.
+    pub fn judges_liveness(&self) -> bool {
+        !self.liveness.is_empty()
+    }
+
     /// One thread's use of the networks.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod landmarks;
 pub mod liveness;
 pub mod models;
 pub mod motion;
+pub mod pad;
 pub mod picture;
 pub mod quality;
 pub mod refine;

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, DenialReason, Flaw, Observation, Outcome, Policy, Sighting, Subject, Track, rules::RuleReason};
+use super::{
+    Decision, DenialReason, Flaw, Living, Observation, Outcome, PadPolicy, Policy, Sighting, Subject, Track,
+    rules::RuleReason,
+};
 use crate::Moment;
 
 /// A track not seen for this long is forgotten.
@@ -93,7 +96,7 @@ impl Decider {
 
     /// Takes in what a frame says of a track. The answer is what there is to tell, if anything.
     pub fn observe(&mut self, observation: Observation) -> Option<Decision> {
-        let Observation { track, sighting, at } = observation;
+        let Observation { track, sighting, living, at } = observation;
         self.make_room(track, at);
         let policy = &self.policy;
         let state = self.tracks.entry(track).or_insert_with(|| State::new(at));
@@ -120,7 +123,8 @@ impl Decider {
                     policy,
                 );
                 if over && leads && supporters(state, &subject, at, policy) >= policy.votes {
-                    recognised(state, subject, similarity, at, policy, &mut self.granted)
+                    let best = Recognised { subject, similarity, living };
+                    recognised(state, best, at, policy, &mut self.granted)
                 } else if over
                     && leads
                     && state.votes.iter().flat_map(|vote| &vote.subject).all(|best| *best == subject)
@@ -149,6 +153,11 @@ impl Decider {
         };
         let told = state.may_tell(reason.code(), granted.at, self.policy.deny_interval());
         told.then_some(Decision { track: granted.track, outcome, at: granted.at })
+    }
+
+    /// Whether the door was opened for this track: nothing that it shows counts any more.
+    pub fn has_opened(&self, track: Track) -> bool {
+        self.tracks.get(&track).is_some_and(|state| state.opened_for.is_some())
     }
 
     /// Drops what is known of a track that has ended.
@@ -202,22 +211,33 @@ fn supporters(state: &State, subject: &Subject, now: Moment, policy: &Policy) ->
     fresh.map(|_| 1).sum()
 }
 
-/// Enough frames agree on `subject`.
-fn recognised(
-    state: &mut State,
+/// On whom enough frames agree.
+struct Recognised {
     subject: Subject,
     similarity: f32,
+    living: Option<Living>,
+}
+
+fn recognised(
+    state: &mut State,
+    Recognised { subject, similarity, living }: Recognised,
     now: Moment,
     policy: &Policy,
     granted: &mut HashMap<Subject, Moment>,
 ) -> Option<Outcome> {
+    let resting =
+        |granted: &HashMap<Subject, Moment>| granted.get(&subject).is_some_and(|at| now.since(*at) < policy.cooldown());
     let reason = match &state.opened_for {
         Some(known) if *known == subject => return None,
         Some(_) => Some(DenialReason::TrackUsed),
-        None => {
-            let resting = granted.get(&subject).is_some_and(|at| now.since(*at) < policy.cooldown());
-            resting.then_some(DenialReason::Cooldown)
-        }
+        None if resting(granted) => Some(DenialReason::Cooldown),
+        None if policy.liveness == PadPolicy::Required => match (policy.lives(living.as_ref()), living) {
+            (Some(true), _) => None,
+            (Some(false), Some(living)) => Some(DenialReason::LivenessFailed(living.flaw)),
+            // The next frames will tell.
+            _ => return None,
+        },
+        None => None,
     };
     if let Some(reason) = reason {
         return state.may_tell(reason.code(), now, policy.deny_interval()).then_some(Outcome::Denied {

@@ -5,6 +5,7 @@
 //! than [`Policy::deny_interval_ms`] says. Evidence never passes from one track to another, and one track opens once.
 
 mod decider;
+mod living;
 mod office;
 mod one_in;
 mod policy;
@@ -17,6 +18,7 @@ use std::{fmt, sync::Arc};
 use crate::Moment;
 
 pub use decider::Decider;
+pub use living::{Living, PadPolicy};
 pub use office::{FreeAccess, JUMP, WallWatch};
 pub use one_in::OneIn;
 pub use policy::Policy;
@@ -77,6 +79,8 @@ pub enum Sighting {
 pub struct Observation {
     pub track: Track,
     pub sighting: Sighting,
+    /// Whether a living person is seen, by all of the track's frames so far; none where nobody looked, or not yet long enough.
+    pub living: Option<Living>,
     pub at: Moment,
 }
 
@@ -93,6 +97,8 @@ pub enum DenialReason {
     Cooldown,
     /// This track has opened the door already, for somebody else.
     TrackUsed,
+    /// Recognised, and it does not look like a living person's face.
+    LivenessFailed(Flaw),
     /// The face was not worth recognising.
     PoorQuality(Flaw),
     /// Recognised, and not let in by the [`rules`].
@@ -108,6 +114,7 @@ impl DenialReason {
             Self::NotAgreed => "not_agreed",
             Self::Cooldown => "cooldown",
             Self::TrackUsed => "track_used",
+            Self::LivenessFailed(_) => "liveness_failed",
             Self::PoorQuality(flaw) => flaw.code,
             Self::Rules(reason) => reason.code(),
         }
@@ -121,7 +128,7 @@ impl DenialReason {
             Self::NotAgreed => "too few frames agree on one person",
             Self::Cooldown => "the door opened for this person a moment ago",
             Self::TrackUsed => "the door opened for another person on this track; step out of view and come again",
-            Self::PoorQuality(flaw) => flaw.advice,
+            Self::LivenessFailed(flaw) | Self::PoorQuality(flaw) => flaw.advice,
             Self::Rules(reason) => reason.sentence(),
         }
     }

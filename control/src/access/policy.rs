@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::OneIn;
+use super::{Living, OneIn, PadPolicy};
 use crate::Fault;
 
 /// What a door asks of a face before it opens. Times are in milliseconds.
@@ -29,6 +29,12 @@ pub struct Policy {
     pub cooldown_ms: u64,
     /// The least time between two denials of one track for the same cause, 1,000 to 3,600,000 ms. Default 5,000.
     pub deny_interval_ms: u64,
+    /// Whether the face must look like a living person's. Default off.
+    pub liveness: PadPolicy,
+    /// The least liveness that counts, above 0 and up to 1. Default 0.5.
+    pub liveness_threshold: f32,
+    /// Of how many frames of a track it must be, at least, 1 to 30. Default 3.
+    pub liveness_frames: u32,
 }
 
 impl Default for Policy {
@@ -42,6 +48,9 @@ impl Default for Policy {
             vote_age_ms: 2_000,
             cooldown_ms: 10_000,
             deny_interval_ms: 5_000,
+            liveness: PadPolicy::Off,
+            liveness_threshold: 0.5,
+            liveness_frames: 3,
         }
     }
 }
@@ -65,6 +74,12 @@ impl Policy {
         if !(1..=self.window).contains(&self.votes) {
             return refuse("votes", self.votes.to_string(), format!("1 to {} (frames; at most `window`)", self.window));
         }
+        if !(self.liveness_threshold > 0.0 && self.liveness_threshold <= 1.0) {
+            return refuse("liveness_threshold", self.liveness_threshold.to_string(), "above 0 and at most 1".into());
+        }
+        if !(1..=30).contains(&self.liveness_frames) {
+            return refuse("liveness_frames", self.liveness_frames.to_string(), "1 to 30 (frames)".into());
+        }
         for (key, value, least, most) in [
             ("vote_age_ms", self.vote_age_ms, 100, 60_000),
             ("cooldown_ms", self.cooldown_ms, 0, 3_600_000),
@@ -86,6 +101,13 @@ impl Policy {
     pub fn comparison_rate(&self, enrolled: usize) -> Option<f64> {
         let frames = f64::from(self.votes) / f64::from(self.window);
         Some(self.false_accept?.share() * frames / enrolled.max(1) as f64)
+    }
+
+    /// Whether a living person is seen; none where too few frames tell. What is not a number is no.
+    pub fn lives(&self, living: Option<&Living>) -> Option<bool> {
+        living
+            .filter(|living| living.frames >= self.liveness_frames)
+            .map(|living| living.score >= self.liveness_threshold)
     }
 
     pub(super) fn vote_age(&self) -> Duration {

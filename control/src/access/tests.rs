@@ -12,11 +12,11 @@ fn at(ms: u64) -> Moment {
 
 fn seen(track: u64, subject: &str, similarity: f32, ms: u64) -> Observation {
     let sighting = Sighting::Match { subject: subject.into(), similarity, runner_up: None };
-    Observation { track: Track(track), sighting, at: at(ms) }
+    Observation { track: Track(track), sighting, living: None, at: at(ms) }
 }
 
 fn stranger(track: u64, ms: u64) -> Observation {
-    Observation { track: Track(track), sighting: Sighting::Stranger { similarity: 0.31 }, at: at(ms) }
+    Observation { track: Track(track), sighting: Sighting::Stranger { similarity: 0.31 }, living: None, at: at(ms) }
 }
 
 fn code(decision: Option<Decision>) -> Option<&'static str> {
@@ -67,7 +67,7 @@ fn close_runners_up_are_ambiguous() {
     let mut decider = Decider::new(Policy::default());
     let mut look = |ms, runner_up| {
         let sighting = Sighting::Match { subject: "A".into(), similarity: 0.80, runner_up: Some(runner_up) };
-        code(decider.observe(Observation { track: Track(1), sighting, at: at(ms) }))
+        code(decider.observe(Observation { track: Track(1), sighting, living: None, at: at(ms) }))
     };
     assert_eq!([look(0, 0.79), look(1, 0.79), look(2, f32::NAN)], [None, None, Some("ambiguous")]);
     assert_eq!([look(3, 0.70), look(4, 0.70)], [None, Some("agreed")]);
@@ -104,6 +104,30 @@ fn the_cooldown_holds_across_tracks_and_ends() {
     assert_eq!(code(decider.observe(seen(3, "A", 0.9, 10_100))), Some("agreed"));
 }
 
+fn living(score: f32, frames: u32) -> Option<Living> {
+    Some(Living { score, frames, flaw: Flaw { code: "network", advice: "come closer" } })
+}
+
+#[test]
+fn where_liveness_is_required_a_grant_waits_for_it_and_a_picture_is_told_apart() {
+    let policy = Policy { liveness: PadPolicy::Required, ..Policy::default() };
+    let mut decider = Decider::new(policy.clone());
+    let mut look = |track, ms, living| code(decider.observe(Observation { living, ..seen(track, "A", 0.9, ms) }));
+    assert_eq!([look(1, 0, None), look(1, 100, living(0.9, 2)), look(1, 200, None)], [None, None, None], "not yet");
+    assert_eq!(look(1, 300, living(0.2, 4)), Some("liveness_failed"));
+    assert_eq!(look(1, 400, living(f32::NAN, 5)), None, "told a moment ago");
+    assert_eq!(look(1, 500, living(0.5, 6)), Some("agreed"), "what spoke against it was a glitch");
+    // Another face begins anew.
+    assert_eq!([look(2, 11_000, living(0.9, 1)), look(2, 11_100, living(0.9, 2))], [None, None]);
+
+    for liveness in [PadPolicy::Off, PadPolicy::Advisory] {
+        let mut decider = Decider::new(Policy { liveness, ..policy.clone() });
+        decider.observe(seen(1, "A", 0.9, 0));
+        let observation = Observation { living: living(0.0, 9), ..seen(1, "A", 0.9, 100) };
+        assert_eq!(code(decider.observe(observation)), Some("agreed"), "{liveness:?} keeps nobody out");
+    }
+}
+
 #[test]
 fn whom_the_rules_refuse_is_told_once_and_asked_about_again() {
     let mut decider = Decider::new(Policy::default());
@@ -135,7 +159,12 @@ fn a_used_track_opens_for_nobody_else() {
 fn poor_quality_is_told_once_per_reason_and_interval() {
     let mut decider = Decider::new(Policy::default());
     let mut look = |ms, flaw| {
-        code(decider.observe(Observation { track: Track(1), sighting: Sighting::PoorQuality(flaw), at: at(ms) }))
+        code(decider.observe(Observation {
+            track: Track(1),
+            sighting: Sighting::PoorQuality(flaw),
+            living: None,
+            at: at(ms),
+        }))
     };
     let dark = Flaw { code: "too_dark", advice: "more light" };
     assert_eq!([look(0, BLURRED), look(1, BLURRED), look(2, BLURRED)], [None, None, Some("too_blurred")]);
@@ -149,7 +178,7 @@ fn poor_frames_neither_vote_nor_use_up_the_window() {
     decider.observe(seen(1, "A", 0.9, 0));
     for ms in 1..50 {
         let sighting = Sighting::PoorQuality(BLURRED);
-        decider.observe(Observation { track: Track(1), sighting, at: at(ms) });
+        decider.observe(Observation { track: Track(1), sighting, living: None, at: at(ms) });
     }
     assert_eq!(code(decider.observe(seen(1, "A", 0.9, 50))), Some("agreed"));
 }
@@ -190,6 +219,8 @@ fn policies_out_of_range_name_key_value_and_range() {
         ("votes", Policy { votes: 4, ..default() }),
         ("votes", Policy { votes: 0, ..default() }),
         ("window", Policy { window: 31, ..default() }),
+        ("liveness_threshold", Policy { liveness_threshold: f32::NAN, ..default() }),
+        ("liveness_frames", Policy { liveness_frames: 0, ..default() }),
         ("vote_age_ms", Policy { vote_age_ms: 99, ..default() }),
         ("cooldown_ms", Policy { cooldown_ms: 3_600_001, ..default() }),
         ("deny_interval_ms", Policy { deny_interval_ms: 0, ..default() }),
@@ -218,19 +249,23 @@ fn sighting() -> impl Strategy<Value = Sighting> {
 
 /// Sightings of a few tracks, in the order of time.
 fn story() -> impl Strategy<Value = Vec<Observation>> {
-    prop::collection::vec((0u64..4, sighting(), 0u64..1_500), 1..120).prop_map(|steps| {
+    let living =
+        prop::option::of((similarity(), 0u32..6).prop_map(|(score, frames)| Living { score, frames, flaw: BLURRED }));
+    prop::collection::vec((0u64..4, sighting(), living, 0u64..1_500), 1..120).prop_map(|steps| {
         let mut now = 0;
-        let mut observe = |(track, sighting, gap)| {
+        let mut observe = |(track, sighting, living, gap)| {
             now += gap;
-            Observation { track: Track(track), sighting, at: at(now) }
+            Observation { track: Track(track), sighting, living, at: at(now) }
         };
         steps.into_iter().map(&mut observe).collect()
     })
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (1u32..6, 0u32..4, 0u64..8_000, 100u64..4_000, 0.0f32..0.2).prop_map(
-        |(votes, more, cooldown_ms, vote_age_ms, margin)| Policy {
+    let pad = prop::sample::select(vec![PadPolicy::Off, PadPolicy::Advisory, PadPolicy::Required]);
+    (1u32..6, 0u32..4, 0u64..8_000, 100u64..4_000, 0.0f32..0.2, pad).prop_map(
+        |(votes, more, cooldown_ms, vote_age_ms, margin, liveness)| Policy {
+            liveness,
             votes,
             window: votes + more,
             cooldown_ms,
@@ -269,7 +304,22 @@ proptest! {
                 }
             });
             prop_assert!(support.count() >= policy.votes as usize);
+            if policy.liveness == PadPolicy::Required {
+                let living = observation.living.expect("nobody passes without it");
+                prop_assert!(living.frames >= policy.liveness_frames && living.score >= policy.liveness_threshold);
+            }
         }
+    }
+
+    /// Advice decides nothing.
+    #[test]
+    fn liveness_changes_nothing_unless_it_is_required(story in story(), policy in policies()) {
+        let decide = |liveness, living: bool| {
+            let mut decider = Decider::new(Policy { liveness, ..policy.clone() });
+            let seen = story.iter().cloned().map(|o| Observation { living: o.living.filter(|_| living), ..o });
+            seen.filter_map(|observation| decider.observe(observation)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(decide(PadPolicy::Advisory, true), decide(PadPolicy::Off, false));
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn describe_doors(registry: &mut Registry, doors: &[Work]) {
     let help = "From the capture of the frame that was granted to the relay's edge";
     registry.register("door_frame_to_edge_seconds", help, Histograms(edges.collect()));
 
-    let (faces, decisions) = (Counts::default(), Counts::default());
+    let (faces, decisions, livings) = (Counts::default(), Counts::default(), Counts::default());
     for work in doors {
         for (outcome, count) in work.tally.faces() {
             faces.get_or_create(&of(work, "outcome", outcome)).inc_by(count.read());
@@ -72,9 +72,13 @@ pub(super) fn describe_doors(registry: &mut Registry, doors: &[Work]) {
         for (outcome, count) in work.tally.decisions() {
             decisions.get_or_create(&of(work, "outcome", outcome)).inc_by(count.read());
         }
+        for (outcome, count) in work.tally.livings() {
+            livings.get_or_create(&of(work, "outcome", outcome)).inc_by(count.read());
+        }
     }
     registry.register("door_faces", "Faces in the frames of a door, by what was made of them", faces);
     registry.register("door_decisions", "Decisions of a door, the rules included", decisions);
+    registry.register("door_liveness", "Whether people whom a door knows look alive, where it asks", livings);
     describe_cameras(registry, doors);
 }
 

@@ -47,6 +47,8 @@ failures! {
     Stores: StorageFull;
     /// The tenant has as many as it may.
     Capacity: CapacityReached;
+    /// A face that is like another subject's, or unlike its own subject's.
+    Alike: DuplicateSubject, UnlikeSubject;
     /// There is no such subject.
     NoSubject: SubjectNotFound;
     /// There is no such embedding.

@@ -24,6 +24,7 @@ use crate::{
         audit::Caller,
         auth::Tenant,
         blocking,
+        dto::Warned,
         enrolling::{Enrolled, LONGEST_SOURCE, Wanted, enrol},
         error::{self, Failure},
         form::collect,
@@ -51,6 +52,8 @@ struct Item {
     liveness_score: Option<f64>,
     enrollment_source: Option<String>,
     metadata: Option<Map<String, Value>>,
+    #[serde(default)]
+    require_liveness: bool,
     /// In Base64; in a form it is a field of its own.
     image: Option<String>,
 }
@@ -68,6 +71,8 @@ struct Told {
     embedding_id: Option<EmbeddingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repeated: Option<bool>,
+    #[serde(rename = "warnings", skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warned>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
 }
@@ -160,10 +165,11 @@ impl Batch {
         let outcome = self.one(item).await;
         let subject_id = subject_id.map(|subject: SubjectId| subject.to_string());
         let told = match outcome {
-            Ok(Enrolled { enrolment, repeated, .. }) => {
+            Ok(Enrolled { enrolment, repeated, warnings, .. }) => {
                 *(if repeated { &mut self.counts.repeated } else { &mut self.counts.enrolled }) += 1;
                 let (embedding_id, repeated) = (Some(enrolment.id), Some(repeated));
-                Told { index, subject_id, success: true, embedding_id, repeated, error: None }
+                let warnings = Warned::all(warnings, self.caller.operator());
+                Told { index, subject_id, success: true, embedding_id, repeated, warnings, error: None }
             }
             Err(Failure(error)) => {
                 if error.kind() == Kind::NotFound {
@@ -171,7 +177,8 @@ impl Batch {
                 }
                 self.counts.failed += 1;
                 let error = Some(error::told(&error));
-                Told { index, subject_id, success: false, embedding_id: None, repeated: None, error }
+                let warnings = Vec::new();
+                Told { index, subject_id, success: false, embedding_id: None, repeated: None, warnings, error }
             }
         };
         // Nobody listens any more: what was done is done, and the rest is not begun.
@@ -265,7 +272,8 @@ impl Item {
                 format!("enrollment_source must be text of at most {LONGEST_SOURCE} bytes without control characters");
             return Err(Error::new(Kind::InvalidField, rule));
         }
-        Ok(Wanted { subject, quality, liveness, source, metadata: self.metadata, image })
+        let (metadata, require_liveness) = (self.metadata, self.require_liveness);
+        Ok(Wanted { subject, quality, liveness, source, metadata, require_liveness, image })
     }
 }
 

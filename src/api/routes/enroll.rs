@@ -15,9 +15,9 @@ use super::Binary;
 use crate::{
     api::{
         State,
-        audit::About,
+        audit::{About, Caller},
         auth::Tenant,
-        dto::{Enrolled, seconds_since},
+        dto::{Enrolled, Warned, seconds_since},
         enrolling::{LONGEST_SOURCE, Wanted, enrol},
         error::Failure,
         form::Form,
@@ -59,12 +59,15 @@ pub(in crate::api) struct EnrolForm {
     /// A JSON object, given back with each match.
     #[schema(example = r#"{"name": "Jane Doe"}"#)]
     metadata: Option<String>,
+    /// Whether the face must look like a living person's; `true` asks for more than the daemon is set to, `false` for no less.
+    require_liveness: Option<bool>,
 }
 
 /// Enrols a face.
 ///
 /// When the answer arrives, the enrolment survives a power cut. The face must be large, sharp, towards the camera, neither dark nor
-/// glaring. Each subject keeps its newest embeddings active (`gallery.keep_active`); older ones are kept and never matched.
+/// glaring. `warnings` says what looks wrong all the same: a face like another subject's, or unlike this one's others; the daemon can be
+/// set to refuse both. Each subject keeps its newest embeddings active (`gallery.keep_active`); older ones are kept and never matched.
 #[utoipa::path(post, path = "/enroll", request_body(content = EnrolForm, content_type = "multipart/form-data"),
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[ -~]*$",
         description = "Your name for this request: with it, it is done once, however often it is sent.")),
@@ -73,11 +76,12 @@ pub(in crate::api) struct EnrolForm {
             ("Embedding-Cache" = Option<String>, description = "Whether the photograph was seen a moment ago."),
             ("Idempotency-Replayed" = Option<bool>, description = "It was stored by the same request before."))),
         failures::Once,
-        failures::Form, failures::Photograph, failures::OneFace, failures::Capacity, failures::Stores))]
+        failures::Form, failures::Photograph, failures::OneFace, failures::Capacity, failures::Alike, failures::Stores))]
 pub(in crate::api) async fn enroll(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Response, Failure> {
@@ -93,6 +97,7 @@ pub(in crate::api) async fn enroll(
         liveness: form.values.fraction("liveness_score")?,
         source: form.values.label("enrollment_source", LONGEST_SOURCE)?,
         metadata: form.values.metadata("metadata")?,
+        require_liveness: form.values.flag("require_liveness")?.unwrap_or_default(),
         image: form.image()?,
     };
     let once = key(&headers)?.map(|key| wanted.once(&state, CLIENTS, Some(key)));
@@ -104,6 +109,7 @@ pub(in crate::api) async fn enroll(
         subject_id: enrolled.enrolment.subject,
         embedding_dimension: DIMENSION,
         processing_time: seconds_since(started),
+        warnings: Warned::all(enrolled.warnings, caller.operator()),
     };
     let mut response = Json(answer).into_response();
     let replayed = enrolled.repeated.then_some(REPLAYED);

@@ -9,7 +9,7 @@ fn once(gallery: &Gallery, key: &str, content: &str) -> Once {
 }
 
 fn enrolled(gallery: &Gallery, who: &str, seed: u64, once: &Once) -> Done {
-    gallery.enroll_in(&tenant("acme"), new(who, seed), Some(once)).unwrap()
+    gallery.enroll_in(&tenant("acme"), new(who, seed), Some(once), |_| Ok(())).unwrap()
 }
 
 fn count(gallery: &Gallery) -> usize {
@@ -38,7 +38,7 @@ fn what_is_sent_again_is_not_done_again_not_even_after_a_restart() {
     assert_eq!((count(&gallery), rows(&gallery)), (1, 2));
     let other = once(&gallery, "k1", "bert");
     assert_eq!(gallery.done_before(&acme, &other).unwrap_err().kind(), Kind::IdempotencyKeyReused);
-    let reused = gallery.enroll_in(&acme, new("bert", 2), Some(&other)).unwrap_err();
+    let reused = gallery.enroll_in(&acme, new("bert", 2), Some(&other), |_| Ok(())).unwrap_err();
     assert_eq!((reused.kind(), count(&gallery)), (Kind::IdempotencyKeyReused, 1));
     gallery.add_tenant(&tenant("globex"), None).unwrap();
     assert_eq!(gallery.done_before(&tenant("globex"), &other).unwrap(), None, "keys are apart by tenant");
