@@ -44,7 +44,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Similarities are read off the error rates of `docs/accuracy.md`: of pairs of two people one in some 200,000 reaches the
+    /// Similarities are read off the error rates of `docs/accuracy.md`: of pairs of two people one in some 600,000 reaches the
     /// first, of pairs of one person one in some 300 does not reach the second.
     fn default() -> Self {
         Self {

@@ -13,6 +13,7 @@ mod faults;
 mod fuzzing;
 mod gpio;
 mod guard;
+mod liveness;
 mod openapi;
 mod operator;
 mod reader;

@@ -35,7 +35,7 @@ fn told(stream: &mut TcpStream) -> Vec<Value> {
     body.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-fn send(server: &Server, path: &str, kind: &str, body: &[u8]) -> Vec<Value> {
+pub(super) fn send(server: &Server, path: &str, kind: &str, body: &[u8]) -> Vec<Value> {
     let mut stream = begin(server, &server.keys[0], path, kind, body);
     stream.write_all(body).expect("the server hears a client out");
     told(&mut stream)

@@ -5,6 +5,7 @@ mod batch;
 mod calls;
 mod detecting;
 mod errors;
+mod gate;
 mod images;
 mod limits;
 mod log;
