@@ -15,7 +15,7 @@ use crate::{
     registry::Registry,
     seal, sign,
     topic::Topic,
-    voucher::Voucher,
+    voucher::{Vouched, Voucher},
     wire::{self, Answer, Command, ConfigReport, Digest, Event, Message, Receipt, Status, Telemetry},
 };
 
@@ -56,7 +56,7 @@ pub enum Signer {
 #[derive(Clone, Debug)]
 pub enum Body {
     /// The site vouches for a device.
-    Voucher(Arc<Voucher>),
+    Voucher(Arc<Vouched>),
     /// A part of the shared memory.
     Document(Arc<Arrived>),
     /// The broker keeps nothing there any more. Anybody with access can bring that about; nobody is believed to have.
@@ -89,29 +89,33 @@ impl Opener {
     /// A [`Refusal`], put down to the device whose topic it is on or that it claims to be by.
     pub fn open(&self, topic: &str, payload: &[u8], now: Now) -> Result<Opened, Refusal> {
         let Ok(parsed) = Topic::parse(&self.site, topic) else {
-            return Err(Refusal::new(Cause::Topic, "the broker"));
+            return Err(Refusal::new(Cause::Topic, "the broker", None));
         };
-        let of_topic = || parsed.device().map_or_else(|| "the broker".to_owned(), ToString::to_string);
+        let refused = |cause, by: Option<&Name>| match by.or(parsed.device()) {
+            Some(device) => Refusal::new(cause, device, Some(&parsed)),
+            None => Refusal::new(cause, "the broker", Some(&parsed)),
+        };
         if payload.len() > wire::limit(&parsed) {
-            return Err(Refusal::new(Cause::Oversized, of_topic()));
+            return Err(refused(Cause::Oversized, None));
         }
         if payload.is_empty() {
             if parsed.is_retained() {
                 return Ok(Opened { topic: parsed, by: Signer::Nobody, body: Body::Cleared });
             }
-            return Err(Refusal::new(Cause::Unsigned, of_topic()));
+            return Err(refused(Cause::Unsigned, None));
         }
         let Some(signed) = sign::Signed::split(topic, payload) else {
-            return Err(Refusal::new(Cause::Unsigned, of_topic()));
+            return Err(refused(Cause::Unsigned, None));
         };
         if let Topic::Device(device) = &parsed {
-            let voucher = self.voucher(device, &signed).map_err(|cause| Refusal::new(cause, device))?;
-            return Ok(Opened { topic: parsed, by: Signer::Site, body: Body::Voucher(Arc::new(voucher)) });
+            let voucher = self.voucher(device, &signed).map_err(|cause| refused(cause, None))?;
+            let body = Body::Voucher(Arc::new(Vouched { voucher, message: payload.into() }));
+            return Ok(Opened { topic: parsed, by: Signer::Site, body });
         }
         let Some(by) = sender(signed.object()) else {
-            return Err(Refusal::new(Cause::Schema, of_topic()));
+            return Err(refused(Cause::Schema, None));
         };
-        let refused = |cause| Refusal::new(cause, &by);
+        let refused = |cause| refused(cause, Some(&by));
         let voucher = self.registry.trusted(&by, now).map_err(refused)?;
         if !matches!(parsed, Topic::Command(_)) && parsed.device().is_some_and(|device| *device != by) {
             return Err(refused(Cause::WrongDevice));

@@ -5,6 +5,8 @@ use std::{
     fmt,
 };
 
+use crate::topic::Topic;
+
 /// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
@@ -121,14 +123,16 @@ pub struct Refusal {
     /// Whom it is put down to, at most 64 bytes: the device it claims to be by, or else the one whose topic it is on. Nobody
     /// has proved to be that.
     pub source: String,
+    /// Where it lay, if the site knows the topic: what the broker keeps there is of no use to anybody now.
+    pub topic: Option<Topic>,
 }
 
 impl Refusal {
     /// A refusal; `source` is shortened.
-    pub fn new(cause: Cause, source: impl fmt::Display) -> Self {
+    pub fn new(cause: Cause, source: impl fmt::Display, topic: Option<&Topic>) -> Self {
         let mut source = source.to_string();
         source.truncate(source.floor_char_boundary(64));
-        Self { cause, source }
+        Self { cause, source, topic: topic.cloned() }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     Name, Now,
     keys::PublicKey,
     refusal::Cause,
-    voucher::{Role, Voucher},
+    voucher::{Role, Vouched, Voucher},
 };
 
 /// Most devices that are known.
@@ -20,15 +20,17 @@ pub const MAX_DEVICES: usize = 65_536;
 #[derive(Clone, Debug)]
 pub struct Registry {
     site: PublicKey,
-    devices: BTreeMap<Name, Arc<Voucher>>,
+    devices: BTreeMap<Name, Arc<Vouched>>,
     revoked: HashSet<PublicKey>,
 }
 
 /// What a voucher changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Nothing: it is known, or older than what is known.
+    /// Nothing: it is known.
     Nothing,
+    /// Nothing: a later one is known, which others should have.
+    Stale,
     /// A device was vouched for, newly or otherwise than before.
     Device,
     /// A key is revoked that was not: what it signed is to be published anew.
@@ -47,22 +49,23 @@ impl Registry {
     }
 
     /// Takes a voucher whose signature by the site has been verified.
-    pub fn take(&mut self, voucher: Arc<Voucher>) -> Taken {
-        if voucher.revoked && self.revoked.insert(voucher.key) {
-            // Also where a later voucher has given the device another key.
-            if self.devices.get(&voucher.device).is_none_or(|known| known.issued <= voucher.issued) {
-                self.devices.insert(voucher.device.clone(), Arc::clone(&voucher));
-            }
-            return Taken::Revoked(voucher.key);
-        }
-        match self.devices.get(&voucher.device) {
-            Some(known) if known.issued >= voucher.issued => Taken::Nothing,
+    pub fn take(&mut self, vouched: Arc<Vouched>) -> Taken {
+        let voucher = &vouched.voucher;
+        // Also where a later voucher has given the device another key.
+        let revoked = voucher.revoked && self.revoked.insert(voucher.key);
+        let key = voucher.key;
+        let known = self.devices.get(&voucher.device).map(|known| &known.voucher);
+        let taken = match known {
+            // Of two that were issued at once, one that revokes counts.
+            Some(known) if (known.issued, known.revoked) > (voucher.issued, voucher.revoked) => Taken::Stale,
+            Some(known) if known == voucher => Taken::Nothing,
             None if self.devices.len() >= MAX_DEVICES => Taken::Nothing,
             _ => {
-                self.devices.insert(voucher.device.clone(), voucher);
+                self.devices.insert(voucher.device.clone(), vouched);
                 Taken::Device
             }
-        }
+        };
+        if revoked { Taken::Revoked(key) } else { taken }
     }
 
     /// Takes a key to be revoked, as it was stored.
@@ -74,8 +77,8 @@ impl Registry {
     ///
     /// # Errors
     /// `Unknown`, `Revoked`, or `Expired` by a clock that can be relied on.
-    pub fn trusted(&self, device: &Name, now: Now) -> Result<&Arc<Voucher>, Cause> {
-        let voucher = self.devices.get(device).ok_or(Cause::Unknown)?;
+    pub fn trusted(&self, device: &Name, now: Now) -> Result<&Voucher, Cause> {
+        let voucher = &self.devices.get(device).ok_or(Cause::Unknown)?.voucher;
         if voucher.revoked || self.revoked.contains(&voucher.key) {
             return Err(Cause::Revoked);
         }
@@ -87,8 +90,13 @@ impl Registry {
         Ok(voucher)
     }
 
+    /// The newest voucher of a device.
+    pub fn vouched(&self, device: &Name) -> Option<&Arc<Vouched>> {
+        self.devices.get(device)
+    }
+
     /// The newest voucher of each device, also of those that are revoked.
-    pub fn vouchers(&self) -> impl ExactSizeIterator<Item = &Arc<Voucher>> {
+    pub fn vouchers(&self) -> impl ExactSizeIterator<Item = &Arc<Vouched>> {
         self.devices.values()
     }
 
@@ -99,7 +107,7 @@ impl Registry {
 
     /// How many doors there are that are not revoked.
     pub fn doors(&self) -> usize {
-        let door = |voucher: &&Arc<Voucher>| voucher.role == Role::Door && !self.revoked.contains(&voucher.key);
-        self.vouchers().filter(door).count()
+        let door = |voucher: &&Voucher| voucher.role == Role::Door && !self.revoked.contains(&voucher.key);
+        self.vouchers().map(|vouched| &vouched.voucher).filter(door).count()
     }
 }

@@ -125,6 +125,7 @@ impl fmt::Display for Topic {
 pub fn door_filters(site: &Name, device: &Name) -> Vec<String> {
     let mut filters = vec![format!("{PREFIX}/{site}/devices/+"), format!("{PREFIX}/{site}/digests/+")];
     filters.push(Topic::Command(device.clone()).of(site));
+    filters.push(format!("{PREFIX}/{site}/receipts/{device}/+"));
     filters
         .extend([Kind::Tenant, Kind::Rules, Kind::Subject].map(|kind| format!("{PREFIX}/{site}/{}/+/+", kind.topic())));
     filters

@@ -1,5 +1,7 @@
 //! What the site says about a device: that this key is that device's, and what it may do.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,4 +80,13 @@ impl Voucher {
         let object = serde_json::to_vec(self).expect("a voucher has a form in JSON");
         sign::sign(key, &Topic::Device(self.device.clone()).of(site), &object)
     }
+}
+
+/// A voucher as the site signed it, so that it can be stored and published again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// What it says.
+    pub voucher: Voucher,
+    /// The signed message.
+    pub message: Arc<[u8]>,
 }

@@ -11,12 +11,16 @@
 //! [`document::apply`]: crate::document::apply
 
 mod copies;
+mod memory;
+mod queue;
 mod replica;
 mod store;
+mod suspicion;
 mod timing;
 
 pub use self::{
     copies::Copies,
+    memory::Memory,
     replica::{Identity, Replica},
     store::{Documents, Outcome},
     timing::Timing,

@@ -15,7 +15,8 @@ pub struct Sealed {
     pub seal: String,
 }
 
-/// A door's word that it has erased what a document's erasure covers, durably, at `receipts/{device}/{key}`.
+/// A door's word that it has erased what a document's erasure covers, durably, at `receipts/{device}/{key}`. The device that
+/// ordered the erasure gives none: its own is the document itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// The version of this form.
