@@ -188,8 +188,24 @@ impl SealingKey {
     }
 
     /// What documents are named with.
-    pub(crate) fn naming_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(blake3::derive_key("facegate 2026 fleet v1 names of documents", &self.0))
+    pub fn naming(&self) -> NamingKey {
+        NamingKey(blake3::derive_key("facegate 2026 fleet v1 names of documents", &self.0))
+    }
+}
+
+/// What documents are named with. With it alone nothing can be opened, and it can be told whether somebody is known.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamingKey([u8; 32]);
+
+impl NamingKey {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NamingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NamingKey")
     }
 }
 

@@ -9,6 +9,7 @@ mod conformance;
 mod controller;
 mod door;
 mod faults;
+mod fleet;
 mod fuzzing;
 mod gpio;
 mod guard;

@@ -1,7 +1,7 @@
 use std::{fmt, str::FromStr};
 
 use super::Kind;
-use crate::keys::SealingKey;
+use crate::keys::{NamingKey, SealingKey};
 
 /// How many buckets documents are counted in.
 pub const BUCKETS: usize = 256;
@@ -14,7 +14,12 @@ pub struct DocumentKey([u8; 16]);
 impl DocumentKey {
     /// The key of `tenant`'s document called `name` (a subject's id, a rule's name; empty for the tenant's own).
     pub fn new(site: &SealingKey, kind: Kind, tenant: &str, name: &str) -> Self {
-        let mut hasher = blake3::Hasher::new_keyed(&site.naming_key());
+        Self::named(&site.naming(), kind, tenant, name)
+    }
+
+    /// The same for whoever has the naming key alone.
+    pub fn named(site: &NamingKey, kind: Kind, tenant: &str, name: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(site.as_bytes());
         hasher.update(&[kind as u8]);
         hasher.update(tenant.as_bytes());
         // Neither a tenant's nor a subject's id has control characters.
