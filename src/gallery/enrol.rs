@@ -1,5 +1,7 @@
 //! All that changes enrolments: enrolling, retention, counting, deleting. Durable when the call returns.
 
+use std::collections::BTreeSet;
+
 use heed::PutFlags;
 use serde_json::{Map, Value};
 
@@ -85,7 +87,8 @@ impl Gallery {
             model: self.model.clone(),
             subject: new.subject,
         };
-        self.put_record(&mut writer, &mut row, &header, &secret)?;
+        self.check_max_faces(writer.txn(), row.number)?;
+        self.put_record(&mut writer, &mut row, &header, &secret.to_bytes()?)?;
         if let Some(jpeg) = photograph.filter(|_| self.settings.keep_photographs) {
             self.put_photograph(&mut writer, &row, header.id, &jpeg)?;
         }
@@ -93,26 +96,29 @@ impl Gallery {
             self.put_request(&mut writer, &header, once)?;
         }
         self.retire(&mut writer, row.number, &header.subject)?;
+        let mut slots = Vec::new();
+        self.make_room(&mut writer, &row, &header.subject, &mut slots)?;
+        self.replicate(&mut writer, &row, &header.subject)?;
         writer.commit(Room::Configured)?;
         self.follow();
+        self.store.erase_free(&self.vault.slots, slots)?;
         Ok(Done::Now(header.into_enrolment(secret)))
     }
 
-    /// Stores a new record with its rows, and a secret for its tenant where that has none.
+    /// Stores a new record with its rows, and a secret for its tenant where that has none. `plain` is what is to be sealed.
     pub(super) fn put_record(
         &self,
         writer: &mut Writer<'_>,
         tenant: &mut Tenant,
         header: &Header,
-        secret: &Secret,
+        plain: &[u8],
     ) -> Result<()> {
-        self.check_max_faces(writer.txn(), tenant.number)?;
         if tenant.slot == 0 {
             tenant.slot = writer.take_slot(&*new_secret()?)?;
             writer.put_tenant(tenant)?;
         }
         let mut record = header.to_bytes()?;
-        let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), &secret.to_bytes()?)?;
+        let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), plain)?;
         record.extend_from_slice(&sealed);
         let txn = writer.txn();
         // Ids rise, so that it goes behind all others: then LMDB fills its pages instead of splitting them.
@@ -149,7 +155,7 @@ impl Gallery {
         let mut writer = self.write()?;
         let row = self.store.tenant(writer.txn(), tenant)?.ok_or_else(embedding_not_found)?;
         let internal = self.internal_id(writer.txn(), &row, id)?;
-        self.delete(writer, row, &[internal], Vec::new())
+        self.delete(writer, row, &[internal], Vec::new(), false)
     }
 
     /// Deletes all embeddings of a subject, active or not, and with them its rules and where it is: whoever is given the same
@@ -159,11 +165,15 @@ impl Gallery {
     /// `SubjectNotFound` where the tenant has none.
     pub fn delete_subject(&self, tenant: &TenantId, subject: &SubjectId) -> Result<usize> {
         let mut deleted = 0;
-        // What is enrolled while this runs stays, or this might never end.
-        let newest = self.store.counter(&*self.store.read()?, "next_id")?;
+        let mut newest = None;
         loop {
             let mut writer = self.write()?;
             let Some(row) = self.store.tenant(writer.txn(), tenant)? else { break };
+            // What is enrolled while this runs stays, or this might never end.
+            let newest = match newest {
+                Some(newest) => newest,
+                None => *newest.insert(self.store.counter(writer.txn(), "next_id")?),
+            };
             let rows = self.of_subject(writer.txn(), row.number, subject)?;
             let ids = rows.iter().map(|row| row.id).filter(|&id| id < newest).take(DELETED_AT_ONCE);
             let ids: Vec<u64> = ids.collect();
@@ -172,7 +182,7 @@ impl Gallery {
             }
             let mut slots = Vec::new();
             self.drop_access(&mut writer, row.number, subject, &mut slots)?;
-            self.delete(writer, row, &ids, slots)?;
+            self.delete(writer, row, &ids, slots, true)?;
             deleted += ids.len();
         }
         if deleted == 0 { Err(subject_not_found()) } else { Ok(deleted) }
@@ -181,9 +191,9 @@ impl Gallery {
     /// Deletes all embeddings of a tenant, and the rules and whereabouts of all its subjects; gives how many embeddings there
     /// were. Its API keys stay, and its groups, schedules and doors.
     pub fn delete_all(&self, tenant: &TenantId) -> Result<usize> {
+        let (newest, erased) = self.begin_erasing_all(tenant)?;
         self.drop_all_subjects(tenant)?;
         let mut deleted = 0;
-        let newest = self.store.counter(&*self.store.read()?, "next_id")?;
         loop {
             let mut writer = self.write()?;
             let Some(row) = self.store.tenant(writer.txn(), tenant)? else { break };
@@ -200,43 +210,84 @@ impl Gallery {
             if ids.is_empty() {
                 break;
             }
-            self.delete(writer, row, &ids, Vec::new())?;
+            self.delete(writer, row, &ids, Vec::new(), true)?;
             deleted += ids.len();
         }
+        self.end_erasing_all(tenant, erased)?;
         Ok(deleted)
     }
 
-    /// Deletes the records, commits, and overwrites their secrets and those in `slots` before it returns.
-    fn delete(&self, mut writer: Writer<'_>, mut row: Tenant, ids: &[u64], mut slots: Vec<u32>) -> Result<()> {
+    /// Deletes the records, commits, and overwrites their secrets and those in `slots` before it returns. A subject of whom
+    /// nothing is left is erased in the whole fleet where `erasing`, else only what is deleted is gone there.
+    fn delete(
+        &self,
+        mut writer: Writer<'_>,
+        mut row: Tenant,
+        ids: &[u64],
+        mut slots: Vec<u32>,
+        erasing: bool,
+    ) -> Result<()> {
+        let mut subjects = BTreeSet::new();
         for &id in ids {
-            let bytes = self.record_bytes(writer.txn(), id)?;
-            let (header, _) = Header::parse(&bytes).ok_or_else(unreadable)?;
-            let txn = writer.txn();
-            self.store.records.delete(txn, &id.to_be_bytes())?;
-            self.store.ids.delete(txn, &id_key(row.number, &header.embedding))?;
-            self.store.subjects.delete(txn, &subject_key(row.number, &header.subject, Some(&header.embedding)))?;
-            writer.release_slot(header.slot)?;
-            slots.push(header.slot);
-            self.drop_photograph(&mut writer, id, &mut slots)?;
-            self.drop_request(&mut writer, id)?;
-            writer.log(Change::Removed, row.number, id)?;
-            let rest = subject_key(row.number, &header.subject, None);
-            if self.store.subjects.prefix_iter(writer.txn(), &rest)?.next().is_none() {
-                self.drop_subject(&mut writer, row.number, &header.subject, &mut slots)?;
+            subjects.insert(self.remove_record(&mut writer, &row, id, &mut slots)?);
+        }
+        for subject in &subjects {
+            if erasing && self.of_subject(writer.txn(), row.number, subject)?.is_empty() {
+                self.replicate_erasure(&mut writer, &row, subject)?;
+            } else {
+                self.replicate(&mut writer, &row, subject)?;
             }
         }
-        let emptied = self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())?.next().is_none();
-        if emptied && row.slot != 0 {
-            // Nothing is left that it could open: with it goes whatever still lingers in free pages.
-            writer.release_slot(row.slot)?;
-            slots.push(row.slot);
-            row.slot = 0;
-            writer.put_tenant(&row)?;
-        }
+        self.release_if_empty(&mut writer, &mut row, &mut slots)?;
         writer.commit(Room::Reserve)?;
         let caught_up = self.catch_up();
         self.store.erase_free(&self.vault.slots, slots)?;
         caught_up.map(drop)
+    }
+
+    /// Takes a record out with all its rows, and with the last one what is known of its subject; gives whose it was. Slots to
+    /// be erased after the commit are added to `slots`.
+    pub(super) fn remove_record(
+        &self,
+        writer: &mut Writer<'_>,
+        row: &Tenant,
+        id: u64,
+        slots: &mut Vec<u32>,
+    ) -> Result<SubjectId> {
+        let bytes = self.record_bytes(writer.txn(), id)?;
+        let (header, _) = Header::parse(&bytes).ok_or_else(unreadable)?;
+        let txn = writer.txn();
+        self.store.records.delete(txn, &id.to_be_bytes())?;
+        self.store.ids.delete(txn, &id_key(row.number, &header.embedding))?;
+        self.store.subjects.delete(txn, &subject_key(row.number, &header.subject, Some(&header.embedding)))?;
+        writer.release_slot(header.slot)?;
+        slots.push(header.slot);
+        self.drop_photograph(writer, id, slots)?;
+        self.drop_request(writer, id)?;
+        writer.log(Change::Removed, row.number, id)?;
+        let rest = subject_key(row.number, &header.subject, None);
+        if self.store.subjects.prefix_iter(writer.txn(), &rest)?.next().is_none() {
+            self.drop_subject(writer, row.number, &header.subject, slots)?;
+        }
+        Ok(header.subject)
+    }
+
+    /// Gives up the secret of a tenant that has no embedding left: there is nothing that it could open, and with it goes
+    /// whatever still lingers in free pages.
+    pub(super) fn release_if_empty(
+        &self,
+        writer: &mut Writer<'_>,
+        row: &mut Tenant,
+        slots: &mut Vec<u32>,
+    ) -> Result<()> {
+        let emptied = self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())?.next().is_none();
+        if emptied && row.slot != 0 {
+            writer.release_slot(row.slot)?;
+            slots.push(row.slot);
+            row.slot = 0;
+            writer.put_tenant(row)?;
+        }
+        Ok(())
     }
 
     /// All embeddings of a subject, by embedding id.
@@ -286,6 +337,13 @@ pub(super) struct SubjectRow {
     pub key: Vec<u8>,
     pub id: u64,
     pub active: bool,
+}
+
+impl SubjectRow {
+    /// The embedding's id, with which the key ends.
+    pub fn embedding(&self) -> [u8; 16] {
+        self.key.last_chunk().copied().unwrap_or_default()
+    }
 }
 
 /// A key of `ids`.

@@ -27,6 +27,7 @@ mod pages;
 mod photographs;
 mod query;
 mod record;
+mod replication;
 mod requests;
 mod rights;
 mod roster;
@@ -56,6 +57,7 @@ pub use self::{
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
+    replication::{Applied, Outgoing},
     requests::{Done, Once},
     rights::{Right, Rights},
     seen::LastSeen,

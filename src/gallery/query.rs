@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use zeroize::Zeroizing;
+
 use super::{
     Gallery,
     enrol::{internal_id, subject_key, subject_not_found, unreadable},
@@ -214,10 +216,15 @@ impl Gallery {
 
     /// Opens a record; `None` where its bytes or its secrets are not what they were.
     pub(super) fn try_open(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
+        let opened = self.unseal_record(tenant_slot, bytes)?;
+        Ok(opened.and_then(|(header, plain)| Some((header, Secret::parse(&plain)?))))
+    }
+
+    /// The same, with what is sealed as it lies there.
+    pub(super) fn unseal_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Zeroizing<Vec<u8>>)>> {
         let Some((header, sealed)) = Header::parse(bytes) else { return Ok(None) };
         let known = fixed_part(&bytes[..bytes.len() - sealed.len()]);
-        let plain = self.vault.unseal(tenant_slot, header.slot, known, sealed)?;
-        Ok(plain.and_then(|plain| Secret::parse(&plain)).map(|secret| (header, secret)))
+        Ok(self.vault.unseal(tenant_slot, header.slot, known, sealed)?.map(|plain| (header, plain)))
     }
 }
 

@@ -40,7 +40,8 @@ use crate::{
 const VERSION: u8 = 1;
 const FIXED: usize = 18;
 const NAMES: usize = 69;
-const VECTOR_BYTES: usize = 2 * DIMENSION;
+/// Bytes of a template.
+pub(super) const VECTOR_BYTES: usize = 2 * DIMENSION;
 const NO_SOURCE: u16 = u16::MAX;
 
 /// The part of a record that anybody with the database file can read.
@@ -154,6 +155,54 @@ pub(super) fn fixed_part(header: &[u8]) -> &[u8] {
     header.get(FIXED..).unwrap_or_default()
 }
 
+/// What is sealed, as it lies there: to the bit, where [`Secret`] rounds.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Plain<'a> {
+    /// [`VECTOR_BYTES`]: half-precision numbers, little-endian.
+    pub template: &'a [u8],
+    pub source: Option<&'a str>,
+    /// An object in JSON; empty for none.
+    pub metadata: &'a [u8],
+}
+
+impl<'a> Plain<'a> {
+    /// The bytes to be sealed.
+    pub fn to_bytes(self) -> Result<Zeroizing<Vec<u8>>> {
+        if self.template.len() != VECTOR_BYTES {
+            return Err(Error::new(Kind::Internal, "a template is of the wrong length"));
+        }
+        let source_length = match self.source {
+            None => NO_SOURCE,
+            Some(source) => u16::try_from(source.len())
+                .ok()
+                .filter(|&length| length != NO_SOURCE)
+                .ok_or_else(|| Error::new(Kind::InvalidField, "enrollment_source is too long"))?,
+        };
+        let source = self.source.unwrap_or_default();
+        // All at once: a vector that grows would leave copies of the template in freed memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(VECTOR_BYTES + 2 + source.len() + self.metadata.len()));
+        bytes.extend_from_slice(self.template);
+        bytes.extend_from_slice(&source_length.to_le_bytes());
+        bytes.extend_from_slice(source.as_bytes());
+        bytes.extend_from_slice(self.metadata);
+        Ok(bytes)
+    }
+
+    /// Reads them back. `None` where they are wrong; whether the template is one and the metadata is JSON is not looked at.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (template, mut rest) = bytes.split_at_checked(VECTOR_BYTES)?;
+        let source = match u16::from_le_bytes(*take(&mut rest)?) {
+            NO_SOURCE => None,
+            length => {
+                let (source, after) = rest.split_at_checked(usize::from(length))?;
+                rest = after;
+                Some(std::str::from_utf8(source).ok()?)
+            }
+        };
+        Some(Self { template, source, metadata: rest })
+    }
+}
+
 impl Secret {
     /// The bytes to be sealed.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
@@ -161,41 +210,20 @@ impl Secret {
             self.metadata.as_ref().map(serde_json::to_vec).transpose().map_err(|error| {
                 Error::new(Kind::InvalidMetadata, "metadata cannot be written as JSON").source(error)
             })?;
-        let metadata = metadata.unwrap_or_default();
-        let source = self.source.as_deref();
-        // All at once: a vector that grows would leave copies of the template in freed memory.
-        let length = VECTOR_BYTES + 2 + source.map_or(0, str::len) + metadata.len();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
-        for &value in self.embedding.as_slice() {
-            bytes.extend_from_slice(&f16::from_f32(value).to_le_bytes());
+        let mut template = Zeroizing::new([0; VECTOR_BYTES]);
+        for (pair, &value) in template.chunks_exact_mut(2).zip(self.embedding.as_slice()) {
+            pair.copy_from_slice(&f16::from_f32(value).to_le_bytes());
         }
-        let source_length = match source {
-            None => NO_SOURCE,
-            Some(source) => u16::try_from(source.len())
-                .ok()
-                .filter(|&length| length != NO_SOURCE)
-                .ok_or_else(|| Error::new(Kind::InvalidField, "enrollment_source is too long"))?,
-        };
-        bytes.extend_from_slice(&source_length.to_le_bytes());
-        bytes.extend_from_slice(source.unwrap_or_default().as_bytes());
-        bytes.extend_from_slice(&metadata);
-        Ok(bytes)
+        let metadata = metadata.unwrap_or_default();
+        Plain { template: &*template, source: self.source.as_deref(), metadata: &metadata }.to_bytes()
     }
 
     /// Reads them back. The embedding comes back at unit length, rounded to 16 bits a number. `None` where they are wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let embedding = Self::parse_embedding(bytes)?;
-        let mut rest = bytes.get(VECTOR_BYTES..)?;
-        let source = match u16::from_le_bytes(*take(&mut rest)?) {
-            NO_SOURCE => None,
-            length => {
-                let (source, after) = rest.split_at_checked(usize::from(length))?;
-                rest = after;
-                Some(std::str::from_utf8(source).ok()?.to_owned())
-            }
-        };
-        let metadata = if rest.is_empty() { None } else { Some(serde_json::from_slice(rest).ok()?) };
-        Some(Self { embedding, source, metadata })
+        let Plain { source, metadata, .. } = Plain::parse(bytes)?;
+        let metadata = if metadata.is_empty() { None } else { Some(serde_json::from_slice(metadata).ok()?) };
+        Some(Self { embedding, source: source.map(str::to_owned), metadata })
     }
 
     /// Reads the embedding alone.

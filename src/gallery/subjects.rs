@@ -13,7 +13,7 @@ use super::{
     enrol::{SubjectRow, subject_key, subject_not_found, subject_value, unreadable},
     ids::{SubjectId, TenantId},
     query::check_limit,
-    record::{Header, fixed_part, microseconds, timestamp},
+    record::{Header, Plain, fixed_part, microseconds, timestamp},
     seal::new_secret,
     store::{Change, Room, Table, Tenant, View, Writer},
     types::{MetadataChange, SubjectChange, SubjectInfo},
@@ -79,6 +79,7 @@ impl Gallery {
             Some(false) => self.suspend(&mut writer, row.number, subject)?,
             None => {}
         }
+        self.replicate(&mut writer, &row, subject)?;
         // Whom a full gallery knows can still be suspended.
         writer.commit(if change.metadata.is_some() { Room::Configured } else { Room::Reserve })?;
         let caught_up = self.catch_up();
@@ -154,7 +155,13 @@ impl Gallery {
         Ok(rows)
     }
 
-    fn set_active(&self, writer: &mut Writer<'_>, tenant: u32, row: &SubjectRow, active: bool) -> Result<()> {
+    pub(super) fn set_active(
+        &self,
+        writer: &mut Writer<'_>,
+        tenant: u32,
+        row: &SubjectRow,
+        active: bool,
+    ) -> Result<()> {
         let bytes = self.record_bytes(writer.txn(), row.id)?;
         let (header, sealed) = Header::parse(&bytes).ok_or_else(unreadable)?;
         let mut changed = Header { active, ..header }.to_bytes()?;
@@ -174,21 +181,37 @@ impl Gallery {
         change: &MetadataChange,
     ) -> Result<u32> {
         let bytes = self.record_bytes(writer.txn(), row.id)?;
-        let (mut header, mut secret) = self.try_open(tenant.slot, &bytes)?.ok_or_else(unreadable)?;
-        secret.metadata = match change {
-            MetadataChange::Remove => None,
+        let (header, sealed) = self.unseal_record(tenant.slot, &bytes)?.ok_or_else(unreadable)?;
+        let plain = Plain::parse(&sealed).ok_or_else(unreadable)?;
+        let metadata = match change {
+            MetadataChange::Remove => Vec::new(),
             MetadataChange::Merge(patch) => {
-                let mut metadata = secret.metadata.unwrap_or_default();
+                let mut metadata = match plain.metadata {
+                    [] => Map::new(),
+                    written => serde_json::from_slice(written).map_err(|_| unreadable())?,
+                };
                 merge(&mut metadata, patch);
                 self.check_metadata(&metadata)?;
-                Some(metadata)
+                serde_json::to_vec(&metadata).map_err(|_| unreadable())?
             }
         };
+        self.reseal(writer, tenant, header, &Plain { metadata: &metadata, ..plain }.to_bytes()?)
+    }
+
+    /// Stores a record with something else sealed in it, under a secret of its own; gives the slot of the old one, to be erased
+    /// after the commit.
+    pub(super) fn reseal(
+        &self,
+        writer: &mut Writer<'_>,
+        tenant: &Tenant,
+        mut header: Header,
+        plain: &[u8],
+    ) -> Result<u32> {
         let old = std::mem::replace(&mut header.slot, writer.take_slot(&*new_secret()?)?);
         let mut record = header.to_bytes()?;
-        let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), &secret.to_bytes()?)?;
+        let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), plain)?;
         record.extend_from_slice(&sealed);
-        self.store.records.put(writer.txn(), &row.id.to_be_bytes(), &record)?;
+        self.store.records.put(writer.txn(), &header.id.to_be_bytes(), &record)?;
         writer.release_slot(old)?;
         Ok(old)
     }

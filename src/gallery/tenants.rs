@@ -46,6 +46,7 @@ impl Gallery {
         }
         let number = writer.tenant(name)?.number;
         self.put_max_faces(&mut writer, number, max_faces)?;
+        self.replicate_tenant(&mut writer, name, true)?;
         writer.commit(Room::Configured)
     }
 
@@ -148,25 +149,39 @@ impl Gallery {
     /// Deletes the name, and what keys it got meanwhile; whether nothing else of it was left.
     fn drop_tenant(&self, name: &TenantId) -> Result<bool> {
         let mut writer = self.write()?;
+        let mut slots = Vec::new();
+        if !self.take_out_tenant(&mut writer, name, &mut slots)? {
+            return Ok(false);
+        }
+        self.replicate_tenant(&mut writer, name, false)?;
+        writer.commit(Room::Reserve)?;
+        let caught_up = self.catch_up();
+        self.store.erase_free(&self.vault.slots, slots)?;
+        caught_up.map(|_| true)
+    }
+
+    /// Takes a tenant out of whom nothing is left but its name and its keys; whether that was so, or there was none.
+    pub(super) fn take_out_tenant(
+        &self,
+        writer: &mut Writer<'_>,
+        name: &TenantId,
+        slots: &mut Vec<u32>,
+    ) -> Result<bool> {
         let Some(tenant) = self.store.tenant(writer.txn(), name)? else { return Ok(true) };
         if !self.is_empty(writer.txn(), &tenant)? {
             return Ok(false);
         }
-        self.delete_keys_of(&mut writer, &tenant)?;
-        self.put_max_faces(&mut writer, tenant.number, None)?;
-        self.forget_revision(&mut writer, tenant.number)?;
+        self.delete_keys_of(writer, &tenant)?;
+        self.put_max_faces(writer, tenant.number, None)?;
+        self.forget_revision(writer, tenant.number)?;
         self.store.tenants.delete(writer.txn(), name.as_str().as_bytes())?;
-        let mut slots = Vec::new();
         if tenant.slot != 0 {
             writer.release_slot(tenant.slot)?;
             slots.push(tenant.slot);
         }
         // Of a tenant that is not there: whoever follows sees that it is gone.
         writer.log(Change::Rules, tenant.number, 0)?;
-        writer.commit(Room::Reserve)?;
-        let caught_up = self.catch_up();
-        self.store.erase_free(&self.vault.slots, slots)?;
-        caught_up.map(|_| true)
+        Ok(true)
     }
 
     fn is_empty(&self, txn: &View<'_>, tenant: &Tenant) -> Result<bool> {

@@ -10,6 +10,7 @@ mod controller;
 mod diagnosis;
 mod door;
 mod faults;
+mod fleet;
 mod fuzzing;
 mod gpio;
 mod guard;

@@ -10,7 +10,7 @@ mod memory;
 mod rows;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -18,8 +18,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::memory::Memory;
-use self::rows::OF_ALL;
-pub(super) use self::rows::{Of, Row, key};
+pub(super) use self::rows::{OF_ALL, Of, Row, key};
 use super::{
     Gallery,
     ids::{SubjectId, TenantId},
@@ -98,9 +97,11 @@ impl Gallery {
         // Before the write lock is taken: it may take a while.
         Rulebook::compile(rules, &zones).map_err(invalid)?;
         let mut writer = self.write()?;
-        let number = self.existing(writer.txn(), tenant)?.number;
+        let row = self.existing(writer.txn(), tenant)?;
+        let number = row.number;
         self.check_expected(writer.txn(), number, expected)?;
         let mut slots = Vec::new();
+        let mut concerned: BTreeSet<String> = rules.subjects.iter().map(|subject| subject.id.clone()).collect();
         let mut gone: HashMap<u64, ()> = self
             .digests(writer.txn(), Of::Rules, number, Some(OF_ALL), usize::MAX)?
             .into_iter()
@@ -112,10 +113,12 @@ impl Gallery {
             self.put_subject_row(&mut writer, number, digest, subject)?;
         }
         for digest in gone.into_keys() {
+            concerned.extend(self.subject_row_if_readable(writer.txn(), number, digest)?.map(|subject| subject.id));
             self.delete_row(&mut writer, Of::Rules, &key(number, digest), &mut slots)?;
         }
         let plan = Rules { subjects: Vec::new(), ..rules.clone() };
         self.put_plan(&mut writer, number, &plan)?;
+        self.replicate_rules(&mut writer, &row, &concerned)?;
         let revision = self.count_up(&mut writer, number)?;
         writer.log(Change::Rules, number, OF_ALL)?;
         writer.commit(Room::Configured)?;
@@ -130,13 +133,15 @@ impl Gallery {
     /// Those of `change`, and those of [`replace_rules`](Self::replace_rules).
     pub fn change_rules<T>(&self, tenant: &TenantId, change: impl FnOnce(&mut Rules) -> Result<T>) -> Result<(T, u64)> {
         let mut writer = self.write()?;
-        let number = self.existing(writer.txn(), tenant)?.number;
+        let row = self.existing(writer.txn(), tenant)?;
+        let number = row.number;
         let mut rules = self.plan(writer.txn(), number)?.unwrap_or_default();
         let answer = change(&mut rules)?;
         rules.subjects = self.all_subjects(writer.txn(), number)?;
         Rulebook::compile(&rules, &zones).map_err(invalid)?;
         rules.subjects.clear();
         self.put_plan(&mut writer, number, &rules)?;
+        self.replicate_rules(&mut writer, &row, &BTreeSet::new())?;
         let revision = self.count_up(&mut writer, number)?;
         writer.log(Change::Rules, number, OF_ALL)?;
         writer.commit(Room::Configured)?;
@@ -154,9 +159,15 @@ impl Gallery {
         self.check_expected(writer.txn(), row.number, expected)?;
         let mut slots = Vec::new();
         let all = self.digests(writer.txn(), Of::Rules, row.number, None, usize::MAX)?;
+        let mut concerned = BTreeSet::new();
         for &digest in &all {
+            if digest != OF_ALL {
+                let subject = self.subject_row_if_readable(writer.txn(), row.number, digest)?;
+                concerned.extend(subject.map(|subject| subject.id));
+            }
             self.delete_row(&mut writer, Of::Rules, &key(row.number, digest), &mut slots)?;
         }
+        self.replicate_rules(&mut writer, &row, &concerned)?;
         self.count_up(&mut writer, row.number)?;
         writer.log(Change::Rules, row.number, OF_ALL)?;
         writer.commit(Room::Reserve)?;
@@ -208,7 +219,8 @@ impl Gallery {
         change: impl FnOnce(Option<&SubjectRules>) -> Result<Option<SubjectRules>>,
     ) -> Result<Option<SubjectRules>> {
         let mut writer = self.write()?;
-        let number = self.existing(writer.txn(), tenant)?.number;
+        let row = self.existing(writer.txn(), tenant)?;
+        let number = row.number;
         let digest = self.digest(number, subject.as_str());
         let before = self.subject_row_if_readable(writer.txn(), number, digest)?;
         if before.as_ref().is_some_and(|other| other.id != subject.as_str()) {
@@ -234,6 +246,7 @@ impl Gallery {
                 self.delete_row(&mut writer, Of::Rules, &key(number, digest), &mut slots)?;
             }
         }
+        self.replicate_rules(&mut writer, &row, &BTreeSet::from([subject.as_str().to_owned()]))?;
         self.count_up(&mut writer, number)?;
         writer.log(Change::Rules, number, digest)?;
         writer.commit(if after.is_some() { Room::Configured } else { Room::Reserve })?;
@@ -328,10 +341,13 @@ impl Gallery {
             if digests.is_empty() {
                 return Ok(());
             }
-            let mut slots = Vec::new();
+            let (mut slots, mut concerned) = (Vec::new(), BTreeSet::new());
             for digest in digests {
+                let subject = self.subject_row_if_readable(writer.txn(), row.number, digest)?;
+                concerned.extend(subject.map(|subject| subject.id));
                 self.drop_digest(&mut writer, row.number, digest, &mut slots)?;
             }
+            self.replicate_rules(&mut writer, &row, &concerned)?;
             writer.commit(Room::Reserve)?;
             self.erase_and_follow(slots)?;
         }
@@ -341,6 +357,14 @@ impl Gallery {
         let caught_up = self.catch_up();
         self.store.erase_free(&self.vault.slots, slots)?;
         caught_up.map(drop)
+    }
+
+    /// The subjects of a tenant that have rules which can be read.
+    pub(super) fn ruled_subjects(&self, txn: &View<'_>, tenant: u32) -> Result<Vec<SubjectId>> {
+        let digests = self.digests(txn, Of::Rules, tenant, Some(OF_ALL), usize::MAX)?;
+        let subjects = digests.into_iter().map(|digest| self.subject_row_if_readable(txn, tenant, digest));
+        let subjects = subjects.filter_map(Result::transpose);
+        subjects.filter_map(|subject| subject.map(|subject| subject.id.parse().ok()).transpose()).collect()
     }
 
     fn number(&self, txn: &View<'_>, tenant: &TenantId) -> Result<Option<u32>> {
@@ -395,7 +419,7 @@ impl Gallery {
         self.store.counter(txn, &revision_name(tenant))
     }
 
-    fn count_up(&self, writer: &mut Writer<'_>, tenant: u32) -> Result<u64> {
+    pub(super) fn count_up(&self, writer: &mut Writer<'_>, tenant: u32) -> Result<u64> {
         let name = revision_name(tenant);
         writer.next(&name)?;
         self.store.counter(writer.txn(), &name)

@@ -23,7 +23,7 @@ const VERSION: u8 = 1;
 const HEAD: usize = 5;
 
 /// The digest of the row that is of no single subject.
-pub(super) const OF_ALL: u64 = 0;
+pub(in crate::gallery) const OF_ALL: u64 = 0;
 
 /// A row, for the proof that all is well.
 pub(in crate::gallery) struct Checked {

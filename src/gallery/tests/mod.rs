@@ -3,6 +3,7 @@
 mod access;
 mod crash;
 mod damage;
+mod fleet;
 mod full;
 mod model;
 mod pages;

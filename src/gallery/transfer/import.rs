@@ -1,6 +1,6 @@
 //! Reading the file.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
@@ -132,6 +132,7 @@ impl Import {
         let mut writer = self.gallery.write()?;
         let row = self.gallery.existing(writer.txn(), &self.tenant)?;
         self.gallery.suspend(&mut writer, row.number, subject)?;
+        self.gallery.replicate(&mut writer, &row, subject)?;
         writer.commit(Room::Configured)?;
         self.so_far.suspended += 1;
         self.gallery.catch_up().map(drop)
@@ -147,6 +148,7 @@ impl Import {
         let mut writer = gallery.write()?;
         let mut row = gallery.existing(writer.txn(), &self.tenant)?;
         let mut done = self.so_far;
+        let subjects: BTreeSet<_> = waiting.iter().map(|portable| portable.subject_id.clone()).collect();
         for portable in waiting {
             let foreign = portable.model != gallery.model;
             if gallery.store_portable(&mut writer, &mut row, portable)? {
@@ -156,9 +158,16 @@ impl Import {
                 done.already_there += 1;
             }
         }
+        let mut slots = Vec::new();
+        for subject in &subjects {
+            gallery.make_room(&mut writer, &row, subject, &mut slots)?;
+            gallery.replicate(&mut writer, &row, subject)?;
+        }
         writer.commit(Room::Configured)?;
         self.so_far = done;
-        gallery.catch_up().map(drop)
+        let caught_up = gallery.catch_up();
+        gallery.store.erase_free(&gallery.vault.slots, slots)?;
+        caught_up.map(drop)
     }
 }
 
@@ -192,7 +201,8 @@ impl Gallery {
             model: portable.model,
             subject: portable.subject_id,
         };
-        self.put_record(writer, row, &header, &secret)?;
+        self.check_max_faces(writer.txn(), row.number)?;
+        self.put_record(writer, row, &header, &secret.to_bytes()?)?;
         self.retire(writer, row.number, &header.subject)?;
         Ok(true)
     }

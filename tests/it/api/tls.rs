@@ -9,75 +9,22 @@ use std::{
 use axum::body::{Body, to_bytes};
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        ClientConfig, ClientConnection, RootCertStore, StreamOwned,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    },
+    rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName},
 };
 
 use crate::support::{
+    certificates::{Authority, Identity},
     daemon::{Board, Daemon, eventually},
     http::{connect, everything},
 };
 
-/// Signs certificates.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// A certificate and its key, as PEM.
-struct Identity {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    fn sign(&self) -> Identity {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["door.example".to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
-        Identity { certificate, key: key.serialize_pem() }
-    }
-
-    /// A client that trusts this authority alone.
-    fn client(&self, identity: Option<&Identity>, protocols: &[&[u8]]) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate(&self.pem)).expect("a root");
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(Identity { certificate: chain, key }) => {
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
-                builder.with_client_auth_cert(vec![certificate(chain)], key).expect("they go together")
-            }
-        };
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
-    }
-}
-
-fn certificate(pem: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
-}
+/// What the server calls itself.
+const NAME: &str = "door.example";
 
 fn name() -> ServerName<'static> {
-    ServerName::try_from("door.example").expect("a name")
+    ServerName::try_from(NAME).expect("a name")
 }
 
 /// A board that speaks TLS with this identity.
@@ -111,7 +58,7 @@ fn version(daemon: &Daemon, client: &Arc<ClientConfig>) -> std::io::Result<Strin
 #[test]
 fn the_address_speaks_tls_and_nothing_else() {
     let authority = Authority::new();
-    let board = board(&authority.sign());
+    let board = board(&authority.sign(&[NAME]));
     let daemon = board.start();
     let answer = version(&daemon, &authority.client(None, &[])).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"facegate\""), "{answer}");
@@ -131,7 +78,7 @@ fn the_address_speaks_tls_and_nothing_else() {
 #[test]
 fn clients_that_want_it_get_http_2_with_the_same_limits() {
     let authority = Authority::new();
-    let mut board = board(&authority.sign());
+    let mut board = board(&authority.sign(&[NAME]));
     board.set("api.header_timeout_s", 1);
     let daemon = board.start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -166,10 +113,10 @@ fn clients_that_want_it_get_http_2_with_the_same_limits() {
 #[test]
 fn renewed_files_are_taken_over_and_broken_ones_are_not() {
     let (first, second) = (Authority::new(), Authority::new());
-    let board = board(&first.sign());
+    let board = board(&first.sign(&[NAME]));
     let daemon = board.start();
     version(&daemon, &first.client(None, &[])).expect("the first certificate");
-    put(&board, &second.sign());
+    put(&board, &second.sign(&[NAME]));
     eventually("the second certificate", || version(&daemon, &second.client(None, &[])).ok());
     version(&daemon, &first.client(None, &[])).expect_err("the first one is gone");
 
@@ -179,7 +126,7 @@ fn renewed_files_are_taken_over_and_broken_ones_are_not() {
     assert!(line.to_string().contains("api.tls.certificate"), "{line}");
     version(&daemon, &second.client(None, &[])).expect("the old one is still in use");
 
-    put(&board, &first.sign());
+    put(&board, &first.sign(&[NAME]));
     eventually("the repaired certificate", || version(&daemon, &first.client(None, &[])).ok());
     daemon.stop();
 }
@@ -187,22 +134,22 @@ fn renewed_files_are_taken_over_and_broken_ones_are_not() {
 #[test]
 fn with_a_client_ca_only_its_clients_may_connect() {
     let (server, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
-    let mut board = board(&server.sign());
+    let mut board = board(&server.sign(&[NAME]));
     board.write("tls/clients.pem", &clients.pem);
     board.set("api.tls.client_ca", "tls/clients.pem");
     let daemon = board.start();
-    let known = version(&daemon, &server.client(Some(&clients.sign()), &[])).expect("a known client");
+    let known = version(&daemon, &server.client(Some(&clients.sign(&[NAME])), &[])).expect("a known client");
     assert!(known.starts_with("HTTP/1.1 200"), "{known}");
     version(&daemon, &server.client(None, &[])).expect_err("a client without a certificate");
-    version(&daemon, &server.client(Some(&strangers.sign()), &[])).expect_err("a stranger's certificate");
+    version(&daemon, &server.client(Some(&strangers.sign(&[NAME])), &[])).expect_err("a stranger's certificate");
     daemon.stop();
 }
 
 #[test]
 fn files_that_cannot_be_used_end_run_with_what_is_wrong() {
     let authority = Authority::new();
-    let mut board = board(&authority.sign());
-    board.write("tls/key.pem", authority.sign().key);
+    let mut board = board(&authority.sign(&[NAME]));
+    board.write("tls/key.pem", authority.sign(&[NAME]).key);
     board.run(&["run"]).must(78, &["api.tls.certificate and api.tls.key do not go together"]);
     board.write("tls/key.pem", "");
     board.run(&["run"]).must(78, &["api.tls.key", "tls/key.pem", "help:"]);
@@ -213,7 +160,7 @@ fn files_that_cannot_be_used_end_run_with_what_is_wrong() {
 #[test]
 fn a_client_that_never_finishes_its_handshake_is_cut() {
     let authority = Authority::new();
-    let mut board = board(&authority.sign());
+    let mut board = board(&authority.sign(&[NAME]));
     board.set("api.header_timeout_s", 1);
     board.set("api.max_connections", 2);
     let daemon = board.start();

@@ -1,5 +1,6 @@
 //! What the tests stand on: networks, photographs, and the real server on a port of its own.
 
+pub mod certificates;
 pub mod daemon;
 pub mod disk;
 pub mod gpio_sim;

@@ -1,0 +1,114 @@
+//! Which events wait for the broker.
+//!
+//! The queue is bounded. Where it is full, the oldest routine event gives way; alarms give way to newer alarms only. What is
+//! dropped is counted. Numbers rise by one with every event, also with those that are dropped, so that a receiver sees gaps;
+//! events are sent in order, and again after a connection is lost, until the broker has acknowledged them.
+//!
+//! Events themselves are elsewhere, by their numbers: on the disk. Store what [`Outbox::push`] says in one transaction.
+
+use std::collections::BTreeMap;
+
+use crate::wire::Class;
+
+/// The order of what waits.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    capacity: usize,
+    waiting: BTreeMap<u64, Class>,
+    last: u64,
+    dropped: u64,
+    /// The last that was sent on this connection.
+    sent: u64,
+}
+
+/// What to do about a new event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Its number.
+    pub seq: u64,
+    /// Whether it is to be stored: not where it is routine and everything that waits is an alarm.
+    pub kept: bool,
+    /// This one is to be deleted.
+    pub evicted: Option<u64>,
+    /// How many were dropped by now.
+    pub dropped: u64,
+}
+
+impl Outbox {
+    /// An empty queue of so many events, at least one.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), waiting: BTreeMap::new(), last: 0, dropped: 0, sent: 0 }
+    }
+
+    /// The queue as it was stored: what waits, the last number given, how many were dropped. Where the capacity is smaller
+    /// now, it shrinks as events are acknowledged or give way.
+    pub fn restore(capacity: usize, waiting: impl IntoIterator<Item = (u64, Class)>, last: u64, dropped: u64) -> Self {
+        let mut this = Self::new(capacity);
+        this.waiting.extend(waiting);
+        this.last = last.max(this.waiting.last_key_value().map_or(0, |(&seq, _)| seq));
+        this.dropped = dropped;
+        this
+    }
+
+    /// Takes in an event.
+    pub fn push(&mut self, class: Class) -> Pushed {
+        self.last += 1;
+        let mut pushed = Pushed { seq: self.last, kept: true, evicted: None, dropped: self.dropped };
+        if self.waiting.len() >= self.capacity {
+            self.dropped += 1;
+            pushed.dropped = self.dropped;
+            let routine = self.waiting.iter().find(|(_, class)| **class == Class::Routine).map(|(&seq, _)| seq);
+            pushed.evicted = match (routine, class) {
+                (None, Class::Routine) => {
+                    pushed.kept = false;
+                    return pushed;
+                }
+                (Some(routine), _) => Some(routine),
+                (None, Class::Alarm) => self.waiting.first_key_value().map(|(&seq, _)| seq),
+            };
+            pushed.evicted.and_then(|seq| self.waiting.remove(&seq));
+        }
+        self.waiting.insert(self.last, class);
+        pushed
+    }
+
+    /// The next event to be sent on this connection.
+    pub fn next(&self) -> Option<u64> {
+        self.waiting.range(self.sent + 1..).next().map(|(&seq, _)| seq)
+    }
+
+    /// Takes note that it was handed to the connection.
+    pub fn sent(&mut self, seq: u64) {
+        self.sent = self.sent.max(seq);
+    }
+
+    /// Takes note that the broker has it; whether it is to be deleted.
+    pub fn acknowledged(&mut self, seq: u64) -> bool {
+        self.waiting.remove(&seq).is_some()
+    }
+
+    /// Takes note that the connection is lost: what was not acknowledged is sent again.
+    pub fn disconnected(&mut self) {
+        self.sent = 0;
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The last number given; to be stored.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How many were dropped in the queue's life; to be stored.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

@@ -1,0 +1,1 @@
+//! JSON Schemas of every message, and the AsyncAPI document of all topics.

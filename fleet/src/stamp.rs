@@ -1,0 +1,108 @@
+//! When something was changed, in an order that all doors agree on.
+//!
+//! A stamp is a hybrid logical clock (Kulkarni, Demirbas et al., "Logical Physical Clocks", 2014): the wall clock in
+//! milliseconds, a counter that rises where the clock does not, and the device that made it, for ties. A device's stamps rise
+//! past every stamp it has seen, so that a change that was made in knowledge of another comes after it, however wrong the
+//! clocks are.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::Name;
+
+/// Wall clocks past this are not believed: the start of 2100, in milliseconds since 1970.
+pub const LATEST_CLOCK_MS: u64 = 4_102_444_800_000;
+
+/// Stamps past this are refused: the start of 2200. What lies between is for changes after one that was made by a clock that
+/// stands at the end of the other range: 6.8 million a second for a hundred years.
+pub const LATEST_STAMP_MS: u64 = 7_258_118_400_000;
+
+/// A point in the order of all changes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Stamp {
+    /// 48 bits of milliseconds since 1970, 16 bits of the counter.
+    time: u64,
+    device: Name,
+}
+
+impl Stamp {
+    /// A stamp of its parts. `None` past [`LATEST_STAMP_MS`].
+    pub fn new(ms: u64, counter: u16, device: Name) -> Option<Self> {
+        (ms <= LATEST_STAMP_MS).then(|| Self { time: ms << 16 | u64::from(counter), device })
+    }
+
+    /// Milliseconds since 1970, by the clock of the device or of one whose stamp it had seen.
+    pub const fn ms(&self) -> u64 {
+        self.time >> 16
+    }
+
+    /// Tells apart what happened in one millisecond.
+    pub const fn counter(&self) -> u16 {
+        self.time as u16
+    }
+
+    /// Who made it.
+    pub const fn device(&self) -> &Name {
+        &self.device
+    }
+}
+
+impl fmt::Display for Stamp {
+    /// `1764160000000.3@front`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}@{}", self.ms(), self.counter(), self.device)
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            time: u64,
+            device: Name,
+        }
+        let Parts { time, device } = Parts::deserialize(deserializer)?;
+        if time >> 16 > LATEST_STAMP_MS {
+            return Err(D::Error::custom("a stamp past the year 2200"));
+        }
+        Ok(Self { time, device })
+    }
+}
+
+/// Makes a device's stamps. Keep [`Clock::last`] with what it stamped, so that it rises across restarts.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    last: u64,
+    device: Name,
+}
+
+impl Clock {
+    /// The clock of `device`, later than `last` ([`Clock::last`] as it was stored; 0 for a new device).
+    pub const fn new(device: Name, last: u64) -> Self {
+        Self { last, device }
+    }
+
+    /// Takes note of a stamp: all that follow are later.
+    pub fn see(&mut self, stamp: &Stamp) {
+        self.last = self.last.max(stamp.time);
+    }
+
+    /// The next stamp, later than all that were seen or made. `wall_ms` past [`LATEST_CLOCK_MS`] counts as that.
+    pub fn next(&mut self, wall_ms: u64) -> Stamp {
+        let end = (LATEST_STAMP_MS << 16) | 0xffff;
+        self.last = (wall_ms.min(LATEST_CLOCK_MS) << 16).max(self.last.saturating_add(1)).min(end);
+        Stamp { time: self.last, device: self.device.clone() }
+    }
+
+    /// What the next stamp is later than.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+}

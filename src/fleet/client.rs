@@ -1,0 +1,281 @@
+//! One connection to the broker, MQTT 5 or 3.1.1, over TLS that is always verified.
+//!
+//! A connection is used once: where it fails, everything that the library queued goes with it, and what was not acknowledged
+//! is published anew from the store. So nothing old is sent on a new connection, and no state of the library can be stuck.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use rumqttc::{
+    AsyncClient, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+    tokio_rustls::rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+    v5,
+};
+use tokio::sync::mpsc;
+
+use super::settings::{Protocol, Settings};
+use crate::error::{Context as _, Error, Kind, Result};
+
+/// Largest packet that is taken, in bytes: a document, with its topic and properties. Larger ones end the connection where
+/// the broker ignores what MQTT 5 told it, and with 3.1.1.
+const MAX_PACKET: usize = 256 << 10;
+
+/// Messages that are published and not acknowledged at a time.
+const INFLIGHT: u16 = 100;
+
+/// What waits between the library's loop and ours.
+const CHANNEL: usize = 1024;
+
+/// How long a connection may take to be there.
+const CONNECT_SECONDS: u64 = 10;
+
+/// A message from the broker.
+#[derive(Debug)]
+pub struct Message {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    /// The broker kept it, and sends it because of a subscription.
+    pub retained: bool,
+}
+
+/// What comes of a connection.
+#[derive(Debug)]
+pub enum Happened {
+    /// The broker has accepted it.
+    Connected,
+    Message(Message),
+    /// A message of ours was handed to the network under this number.
+    Sent(u16),
+    /// The broker has it.
+    Acknowledged(u16),
+    /// The connection is over, for this reason.
+    Ended(String),
+}
+
+/// Who publishes and subscribes.
+pub enum Client {
+    V5(v5::AsyncClient),
+    V311(AsyncClient),
+}
+
+/// A message to be published.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retain: bool,
+    /// How long the broker keeps it for whoever is away, in seconds.
+    pub expiry: Option<u32>,
+}
+
+impl Client {
+    /// Hands a message over, at least once; gives it back where there is no room for it now.
+    pub fn publish(&self, message: Outgoing) -> std::result::Result<(), Outgoing> {
+        let Outgoing { topic, payload, retain, expiry } = message.clone();
+        let taken = match self {
+            Self::V5(client) => {
+                let properties = v5::mqttbytes::v5::PublishProperties {
+                    message_expiry_interval: expiry,
+                    ..v5::mqttbytes::v5::PublishProperties::default()
+                };
+                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                client.try_publish_with_properties(topic, qos, retain, payload, properties).is_ok()
+            }
+            Self::V311(client) => client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_ok(),
+        };
+        if taken { Ok(()) } else { Err(message) }
+    }
+
+    /// Subscribes; the broker sends what it keeps there.
+    pub async fn subscribe(&self, filter: String) -> std::result::Result<(), String> {
+        match self {
+            Self::V5(client) => {
+                client.subscribe(filter, v5::mqttbytes::QoS::AtLeastOnce).await.map_err(|error| error.to_string())
+            }
+            Self::V311(client) => {
+                client.subscribe(filter, QoS::AtLeastOnce).await.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Takes leave: the last will is not sent.
+    pub async fn disconnect(&self) {
+        // It may be over already.
+        match self {
+            Self::V5(client) => drop(client.disconnect().await),
+            Self::V311(client) => drop(client.disconnect().await),
+        }
+    }
+}
+
+/// Begins a connection, within a runtime of tokio, with this last will; what comes of it arrives at the receiver.
+///
+/// # Errors
+/// `Config` where a file of [`Settings`] cannot be read or is not what it should be.
+pub fn connect(settings: &Settings, id: &str, will: Outgoing) -> Result<(Client, mpsc::Receiver<Happened>)> {
+    let tls = TlsConfiguration::Rustls(tls(settings)?);
+    let (host, port) = settings.host_and_port()?;
+    let login = settings.user.as_ref().map(|user| Ok::<_, Error>((user.clone(), password(settings)?))).transpose()?;
+    let keep_alive = Duration::from_secs(settings.keep_alive_s.into());
+    let (say, heard) = mpsc::channel(CHANNEL);
+    let client = match settings.protocol {
+        Protocol::V5 => {
+            let mut options = v5::MqttOptions::new(id, host, port);
+            options.set_transport(Transport::tls_with_config(tls));
+            options.set_keep_alive(keep_alive);
+            options.set_clean_start(true);
+            options.set_max_packet_size(Some(MAX_PACKET as u32));
+            options.set_outgoing_inflight_upper_limit(INFLIGHT);
+            options.set_connection_timeout(CONNECT_SECONDS);
+            options.set_last_will(v5::mqttbytes::v5::LastWill::new(
+                will.topic,
+                will.payload,
+                v5::mqttbytes::QoS::AtLeastOnce,
+                will.retain,
+                None,
+            ));
+            if let Some((user, password)) = login {
+                options.set_credentials(user, password);
+            }
+            let (client, events) = v5::AsyncClient::new(options, CHANNEL);
+            tokio::spawn(run_v5(events, say));
+            Client::V5(client)
+        }
+        Protocol::V311 => {
+            let mut options = MqttOptions::new(id, host, port);
+            options.set_transport(Transport::tls_with_config(tls));
+            options.set_keep_alive(keep_alive);
+            options.set_clean_session(true);
+            options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
+            options.set_inflight(INFLIGHT);
+            options.set_last_will(rumqttc::LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain));
+            if let Some((user, password)) = login {
+                options.set_credentials(user, password);
+            }
+            let (client, mut events) = AsyncClient::new(options, CHANNEL);
+            let mut network = rumqttc::NetworkOptions::new();
+            network.set_connection_timeout(CONNECT_SECONDS).set_tcp_nodelay(true);
+            events.set_network_options(network);
+            tokio::spawn(run_v311(events, say));
+            Client::V311(client)
+        }
+    };
+    Ok((client, heard))
+}
+
+/// Polls until the connection ends, or nobody listens.
+async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
+    use v5::{Event, mqttbytes::v5::Packet};
+    loop {
+        let happened = match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => Happened::Connected,
+            Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Message(Message {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.to_vec(),
+                retained: publish.retain,
+            }),
+            Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
+            Ok(Event::Incoming(Packet::Disconnect(told))) => Happened::Ended(format!("the broker: {:?}", told.reason_code)),
+            Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
+            Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
+            Ok(_) => continue,
+            Err(error) => Happened::Ended(chain(&error)),
+        };
+        let ended = matches!(happened, Happened::Ended(_));
+        if say.send(happened).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+/// The same in the older protocol.
+async fn run_v311(mut events: rumqttc::EventLoop, say: mpsc::Sender<Happened>) {
+    use rumqttc::Event;
+    loop {
+        let happened = match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => Happened::Connected,
+            Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Message(Message {
+                topic: publish.topic,
+                payload: publish.payload.to_vec(),
+                retained: publish.retain,
+            }),
+            Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
+            Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
+            Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
+            Ok(_) => continue,
+            Err(error) => Happened::Ended(chain(&error)),
+        };
+        let ended = matches!(happened, Happened::Ended(_));
+        if say.send(happened).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+/// An error with all that lies below it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let (mut text, mut below) = (error.to_string(), error.source());
+    while let Some(error) = below {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        below = error.source();
+    }
+    text
+}
+
+/// Read anew for every connection: certificates are renewed while the daemon runs.
+pub fn tls(settings: &Settings) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&settings.ca, "fleet.ca")? {
+        roots.add(certificate).map_err(|error| broken("fleet.ca", &settings.ca).source(error))?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context(Kind::Internal, || "TLS has no version")?
+        .with_root_certificates(roots);
+    let config = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(certificate, "fleet.certificate")?;
+            let pem = zeroize::Zeroizing::new(read(key, "fleet.key")?);
+            let pair = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| broken("fleet.key", key).source(error))?;
+            builder.with_client_auth_cert(chain, pair).map_err(|error| {
+                Error::new(Kind::Config, "fleet.key is not the key of fleet.certificate").source(error)
+            })?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let pem = read(path, name)?;
+    let all = CertificateDer::pem_slice_iter(&pem).collect::<std::result::Result<Vec<_>, _>>();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(broken(name, path)),
+        Err(error) => Err(broken(name, path).source(error)),
+    }
+}
+
+fn password(settings: &Settings) -> Result<String> {
+    let Some(path) = &settings.password_file else { return Ok(String::new()) };
+    let bytes = read(path, "fleet.password_file")?;
+    let text = String::from_utf8(bytes).map_err(|_| broken("fleet.password_file", path))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn read(path: &Path, name: &str) -> Result<Vec<u8>> {
+    fs::read(path)
+        .context(Kind::Config, || format!("{name}: {} cannot be read", path.display()))
+        .map_err(|error| error.help("facegate fleet join puts it there; or name another file"))
+}
+
+fn broken(name: &str, path: &Path) -> Error {
+    Error::new(Kind::Config, format!("{name}: {} is not what it should be", path.display()))
+        .help("it is a PEM file, with -----BEGIN in front")
+}

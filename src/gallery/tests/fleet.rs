@@ -1,0 +1,406 @@
+//! Galleries that share what they know: stamps in the transaction of each change, and documents that arrive.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
+
+use facegate_fleet::{
+    Name,
+    document::{Document, DocumentKey},
+    keys::SealingKey,
+    open::Arrived,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::access::rules::{Rules, SubjectRules};
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn key() -> SealingKey {
+    SealingKey::from_bytes([7; 32])
+}
+
+fn joined(dir: &Path, device: &str) -> Gallery {
+    let gallery = open(dir);
+    gallery.join_site(&name("hq"), &name(device), &key()).unwrap();
+    gallery
+}
+
+/// All that a gallery would publish.
+fn documents(gallery: &Gallery) -> Vec<Arc<Arrived>> {
+    let hashes = gallery.document_hashes().unwrap();
+    let all = hashes.into_iter().map(|(key, hash)| {
+        let (document, same) = gallery.document(&key).unwrap().unwrap();
+        assert_eq!(hash, same);
+        assert_eq!(document.hash(&key), hash, "the hash is of what the store holds");
+        Arc::new(Arrived { key, document, hash })
+    });
+    all.collect()
+}
+
+/// What people see: tenants, their subjects and rules, their embeddings with what is fixed, and which are active.
+fn visible(gallery: &Gallery) -> String {
+    let mut seen = Vec::new();
+    for tenant in gallery.tenants().unwrap() {
+        let mut filter = ListFilter { active_only: false, limit: 1000, ..ListFilter::default() };
+        loop {
+            let page = gallery.list(&tenant.name, &filter).unwrap();
+            seen.extend(page.enrolments.iter().map(|row| {
+                let times = (row.created_at, row.active);
+                format!("{} {} {} {times:?} {:?} {:?}", tenant.name, row.subject, row.id, row.metadata, row.source)
+            }));
+            filter.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        let (suspended, _) = gallery.suspended(&tenant.name, None, 1000).unwrap();
+        seen.extend(suspended.iter().map(|subject| format!("{} without {subject}", tenant.name)));
+        let rules = gallery.rules(&tenant.name).unwrap().map(|stored| serde_json::to_string(&stored.rules).unwrap());
+        seen.extend(rules);
+    }
+    seen.join("\n")
+}
+
+fn exchange(from: &Gallery, to: &Gallery) {
+    for some in documents(from).chunks(3) {
+        for applied in to.apply_documents(some, 0).unwrap() {
+            assert_eq!(applied.refused, None);
+        }
+    }
+}
+
+fn assert_alike(galleries: &[Gallery]) {
+    let first = (visible(&galleries[0]), galleries[0].document_hashes().unwrap());
+    for other in &galleries[1..] {
+        assert_eq!(visible(other), first.0);
+        assert_eq!(other.document_hashes().unwrap(), first.1);
+    }
+    galleries.iter().for_each(assert_sound);
+}
+
+fn outgoing(gallery: &Gallery) -> BTreeSet<DocumentKey> {
+    gallery.outgoing(1000).unwrap().into_iter().map(|outgoing| outgoing.key).collect()
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    let Value::Object(map) = value else { unreachable!("an object") };
+    map
+}
+
+#[test]
+fn an_enrolment_is_recognised_where_its_document_went_and_its_deletion_ends_that() {
+    let dirs = [folder(), folder()];
+    let (a, b) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"));
+    let acme = tenant("acme");
+    let metadata = Some(map(serde_json::json!({"name": "Anna", "n": 1.10})));
+    let made = a.enroll(&acme, NewEnrolment { metadata, source: Some("desk".into()), ..new("anna", 1) }).unwrap();
+    assert_eq!(outgoing(&a).len(), 1, "one document was changed");
+    exchange(&a, &b);
+    assert!(outgoing(&b).is_empty(), "what came from others does not go out again");
+    let found = b.search(&acme, &face(1), 1, 0.9).unwrap();
+    let twin = &found[0].enrolment;
+    assert_eq!((twin.id, &twin.metadata, &twin.source), (made.id, &made.metadata, &made.source));
+    assert_eq!(b.best_two(&acme, &face(1)).unwrap()[0].1, made.id, "the door's index followed");
+
+    // Changed there, seen here: to the bit, template and all.
+    let patch = MetadataChange::Merge(map(serde_json::json!({"n": null, "room": 12})));
+    let change = SubjectChange { metadata: Some(patch), active: Some(false) };
+    b.change(&acme, &subject("anna"), &change).unwrap();
+    exchange(&b, &a);
+    assert_alike(&[a, b]);
+    let (a, b) = (open(dirs[0].path()), open(dirs[1].path()));
+    assert!(a.search(&acme, &face(1), 1, 0.9).unwrap().is_empty(), "suspended everywhere");
+
+    let sent = b.outgoing(10).unwrap();
+    b.documents_sent(&sent).unwrap();
+    assert!(outgoing(&b).is_empty());
+    a.delete_subject(&acme, &subject("anna")).unwrap();
+    let applied = b.apply_documents(&documents(&a), 0).unwrap();
+    assert!(applied[0].changed && !applied[0].ahead && applied[0].erased.is_some());
+    assert_eq!(b.subject(&acme, &subject("anna")).unwrap_err().kind(), Kind::SubjectNotFound);
+    let (gone, _) = b.document(&applied[0].moved[0].0).unwrap().unwrap();
+    assert_eq!(gone.tenant(), None, "not even the name is left");
+    assert!(!b.apply_documents(&documents(&a), 0).unwrap()[0].changed, "again is nothing new");
+    // Whoever is enrolled anew is somebody else, and not suspended.
+    a.enroll(&acme, new("anna", 2)).unwrap();
+    exchange(&a, &b);
+    assert_eq!(b.search(&acme, &face(2), 1, 0.9).unwrap().len(), 1);
+    assert_alike(&[a, b]);
+}
+
+#[test]
+fn what_an_erasure_did_not_know_of_dies_of_it_and_what_came_later_lives() {
+    let dirs = [folder(), folder(), folder()];
+    let [a, b, c] = ["a", "b", "c"].map(|device| {
+        let place = usize::from(device.as_bytes()[0] - b'a');
+        joined(dirs[place].path(), device)
+    });
+    let acme = tenant("acme");
+    a.enroll(&acme, new("anna", 1)).unwrap();
+    c.enroll(&acme, new("cora", 3)).unwrap();
+    // B is a year behind, and has enrolled somebody whom A has never heard of.
+    exchange(&a, &b);
+    a.delete_all(&acme).unwrap();
+    exchange(&a, &c);
+    assert!(c.search(&acme, &face(3), 1, 0.9).unwrap().is_empty(), "all of the tenant's, known to the eraser or not");
+    exchange(&c, &b);
+    exchange(&b, &a);
+    // After it, in knowledge of it.
+    b.enroll(&acme, new("anna", 4)).unwrap();
+    exchange(&b, &a);
+    exchange(&a, &c);
+    assert_eq!(c.search(&acme, &face(4), 1, 0.9).unwrap().len(), 1);
+    exchange(&c, &b);
+    exchange(&c, &a);
+    assert_alike(&[a, b, c]);
+}
+
+#[test]
+fn what_was_there_before_joining_is_shared_and_joining_again_changes_nothing() {
+    let dirs = [folder(), folder()];
+    let a = open(dirs[0].path());
+    let acme = tenant("acme");
+    for n in 0..5 {
+        a.enroll(&acme, new("anna", n)).unwrap();
+    }
+    a.enroll(&acme, new("bert", 9)).unwrap();
+    a.change_subject(&acme, &subject("bert"), |_| {
+        Ok(Some(SubjectRules { id: "bert".into(), ..SubjectRules::default() }))
+    })
+    .unwrap();
+    assert!(a.outgoing(10).unwrap().is_empty(), "a gallery of no site keeps no books");
+    let before = visible(&a);
+    a.join_site(&name("hq"), &name("a"), &key()).unwrap();
+    assert_eq!(visible(&a), before);
+    assert_eq!(outgoing(&a).len(), 3, "two subjects and the rules");
+    let hashes = a.document_hashes().unwrap();
+    a.join_site(&name("hq"), &name("a"), &key()).unwrap();
+    assert_eq!(a.document_hashes().unwrap(), hashes);
+    let error = a.join_site(&name("hq"), &name("z"), &key()).unwrap_err();
+    assert!(error.kind() == Kind::Config && error.advice().is_some());
+
+    let b = joined(dirs[1].path(), "b");
+    exchange(&a, &b);
+    assert_alike(&[a, b]);
+    let b = open(dirs[1].path());
+    b.leave_site().unwrap();
+    assert!(b.document_hashes().unwrap().is_empty());
+    assert_eq!(b.search(&acme, &face(9), 1, 0.9).unwrap().len(), 1, "who leaves keeps what it has");
+}
+
+#[test]
+fn a_document_that_cannot_be_stored_is_refused_alone() {
+    let dirs = [folder(), folder()];
+    let (a, b) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"));
+    let acme = tenant("acme");
+    a.enroll(&acme, new("anna", 1)).unwrap();
+    a.enroll(&acme, new("bert", 2)).unwrap();
+    let good = documents(&a);
+    let spoilt = |spoil: &dyn Fn(&mut facegate_fleet::document::SubjectDocument)| {
+        let mut arrived = Arrived::clone(&good[0]);
+        if let Document::Subject(subject) = &mut arrived.document {
+            spoil(subject);
+        }
+        Arc::new(arrived)
+    };
+    let first = |subject: &mut facegate_fleet::document::SubjectDocument,
+                 change: &dyn Fn(&mut facegate_fleet::document::Embedding)| {
+        subject.embeddings.values_mut().for_each(change);
+    };
+    let bad = [
+        spoilt(&|subject| first(subject, &|embedding| embedding.fixed.template = vec![0; 1024].into())),
+        spoilt(&|subject| first(subject, &|embedding| embedding.fixed.template = vec![1; 10].into())),
+        spoilt(&|subject| first(subject, &|embedding| embedding.metadata.value = Some(b"[1]".to_vec().into()))),
+        spoilt(&|subject| subject.owner.as_mut().unwrap().subject = "\n".into()),
+        spoilt(&|subject| subject.owner.as_mut().unwrap().tenant = "No Tenant".into()),
+    ];
+    for bad in bad {
+        let applied = b.apply_documents(&[bad, Arc::clone(&good[1])], 0).unwrap();
+        assert!(applied[0].refused.is_some() && applied[0].moved.is_empty());
+        assert!(applied[1].refused.is_none());
+    }
+    assert_eq!(b.stats().unwrap().subjects, 1);
+    assert_sound(&b);
+}
+
+#[test]
+fn a_subject_with_more_embeddings_than_a_document_holds_loses_its_oldest() {
+    let dir = folder();
+    let a = joined(dir.path(), "a");
+    let acme = tenant("acme");
+    for n in 0..90 {
+        a.enroll(&acme, new("anna", n)).unwrap();
+    }
+    let all = documents(&a);
+    assert!(all[0].document.to_bytes().is_ok());
+    let info = a.subject(&acme, &subject("anna")).unwrap();
+    assert!((30..80).contains(&info.embeddings) && info.active_embeddings == 3, "{info:?}");
+    assert_eq!(a.search(&acme, &face(89), 1, 0.9).unwrap().len(), 1);
+    assert_sound(&a);
+}
+
+/// Not a test of its own: enrols, suspends and deletes for ever, in the process that the next test kills.
+#[test]
+fn child_of_a_site_that_is_killed() {
+    let Some(dir) = as_child() else { return };
+    let gallery = joined(&dir, "a");
+    let acme = tenant("acme");
+    for n in 0u64.. {
+        let who = format!("s{}", n % 20);
+        let made = gallery.enroll(&acme, new(&who, n)).unwrap();
+        println!("\n>{n}");
+        match n % 7 {
+            2 => gallery.delete_embedding(&acme, &made.id).unwrap(),
+            3 => drop(gallery.delete_subject(&acme, &subject(&who)).unwrap()),
+            5 => {
+                let change = SubjectChange { active: Some(n % 2 == 0), metadata: None };
+                gallery.change(&acme, &subject(&who), &change).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn kill_9_leaves_no_change_without_its_stamp() {
+    let dirs = [folder(), folder()];
+    let b = joined(dirs[1].path(), "b");
+    for round in 0..8u64 {
+        let mut process = child("gallery::tests::fleet::child_of_a_site_that_is_killed", dirs[0].path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(60 + round * 37 % 90));
+            process.kill().unwrap();
+            process.wait().unwrap();
+        });
+        let worked = lines.map_while(Result::ok).filter(|line| line.starts_with('>')).count();
+        killer.join().unwrap();
+        assert!(worked > 0 || round > 0, "the child got going");
+        let a = open(dirs[0].path());
+        assert_sound(&a);
+        let (hashes, dirty) = (a.document_hashes().unwrap(), a.outgoing_count().unwrap());
+        a.join_site(&name("hq"), &name("a"), &key()).unwrap();
+        assert_eq!(a.document_hashes().unwrap(), hashes, "nothing in the store that was not stamped with it");
+        assert_eq!(a.outgoing_count().unwrap(), dirty);
+        // What is marked as outgoing is enough for another door to be the same.
+        let all = documents(&a);
+        let marked = outgoing(&a);
+        let sent: Vec<_> = all.iter().filter(|arrived| marked.contains(&arrived.key)).cloned().collect();
+        b.apply_documents(&sent, 0).unwrap();
+        assert_eq!(visible(&b), visible(&a));
+        assert_eq!(b.document_hashes().unwrap(), a.document_hashes().unwrap());
+        a.documents_sent(&a.outgoing(1000).unwrap()).unwrap();
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enrol(usize, usize, u64),
+    DeleteNewest(usize, usize),
+    DeleteSubject(usize, usize),
+    DeleteAll(usize),
+    Suspend(usize, usize, bool),
+    Metadata(usize, usize, u8),
+    SubjectRules(usize, usize, bool),
+    Plan(usize, bool),
+    /// One document goes from one to the other, perhaps again later.
+    Send(usize, usize, usize),
+    Clock(usize, i64),
+}
+
+const SUBJECTS: [&str; 3] = ["anna", "ann", "Bär"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let (g, s) = (0usize..3, 0..SUBJECTS.len());
+    prop_oneof![
+        6 => (g.clone(), s.clone(), 0u64..9).prop_map(|(g, s, seed)| Step::Enrol(g, s, seed)),
+        2 => (g.clone(), s.clone()).prop_map(|(g, s)| Step::DeleteNewest(g, s)),
+        1 => (g.clone(), s.clone()).prop_map(|(g, s)| Step::DeleteSubject(g, s)),
+        1 => g.clone().prop_map(Step::DeleteAll),
+        2 => (g.clone(), s.clone(), any::<bool>()).prop_map(|(g, s, yes)| Step::Suspend(g, s, yes)),
+        2 => (g.clone(), s.clone(), any::<u8>()).prop_map(|(g, s, n)| Step::Metadata(g, s, n)),
+        2 => (g.clone(), s, any::<bool>()).prop_map(|(g, s, yes)| Step::SubjectRules(g, s, yes)),
+        1 => (g.clone(), any::<bool>()).prop_map(|(g, yes)| Step::Plan(g, yes)),
+        6 => (g.clone(), g.clone(), any::<prop::sample::Index>())
+            .prop_map(|(from, to, nth)| Step::Send(from, to, nth.index(64))),
+        1 => (g, -40_000_000_000i64..40_000_000_000).prop_map(|(g, ms)| Step::Clock(g, ms)),
+    ]
+}
+
+fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let dirs = [folder(), folder(), folder()];
+    let clocks = [clock(), clock(), clock()];
+    let galleries: Vec<Gallery> = (0..3)
+        .map(|n| {
+            let gallery = Gallery::open(&settings(dirs[n].path()), MODEL, Arc::new(clocks[n].clone())).unwrap();
+            gallery.join_site(&name("hq"), &name(["a", "b", "c"][n]), &key()).unwrap();
+            gallery
+        })
+        .collect();
+    let acme = tenant("acme");
+    for step in steps {
+        match step {
+            Step::Enrol(g, s, seed) => drop(galleries[g].enroll(&acme, new(SUBJECTS[s], seed)).unwrap()),
+            Step::DeleteNewest(g, s) => {
+                let filter =
+                    ListFilter { subject: Some(subject(SUBJECTS[s])), active_only: false, ..ListFilter::default() };
+                if let Some(last) = galleries[g].list(&acme, &filter).unwrap().enrolments.last() {
+                    galleries[g].delete_embedding(&acme, &last.id).unwrap();
+                }
+            }
+            Step::DeleteSubject(g, s) => drop(galleries[g].delete_subject(&acme, &subject(SUBJECTS[s]))),
+            Step::DeleteAll(g) => drop(galleries[g].delete_all(&acme).unwrap()),
+            Step::Suspend(g, s, yes) => {
+                let change = SubjectChange { active: Some(!yes), metadata: None };
+                drop(galleries[g].change(&acme, &subject(SUBJECTS[s]), &change));
+            }
+            Step::Metadata(g, s, n) => {
+                let patch = MetadataChange::Merge(map(serde_json::json!({"n": n})));
+                let change = SubjectChange { active: None, metadata: Some(patch) };
+                drop(galleries[g].change(&acme, &subject(SUBJECTS[s]), &change));
+            }
+            Step::SubjectRules(g, s, yes) => {
+                let rules = yes.then(|| SubjectRules { id: SUBJECTS[s].into(), ..SubjectRules::default() });
+                drop(galleries[g].change_subject(&acme, &subject(SUBJECTS[s]), |_| Ok(rules)));
+            }
+            Step::Plan(g, true) => drop(galleries[g].replace_rules(&acme, &Rules::default(), Expected::Any)),
+            Step::Plan(g, false) => drop(galleries[g].delete_rules(&acme, Expected::Any).unwrap()),
+            Step::Send(from, to, nth) => {
+                let all = documents(&galleries[from]);
+                if !all.is_empty() {
+                    let one = Arc::clone(&all[nth % all.len()]);
+                    galleries[to].apply_documents(&[one], 0).unwrap();
+                }
+            }
+            Step::Clock(g, ms) => {
+                let by = jiff::SignedDuration::from_millis(ms);
+                clocks[g].set_wall(clocks[g].wall().checked_add(by).unwrap());
+            }
+        }
+    }
+    // Everybody hears of everything.
+    for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2), (2, 1)] {
+        exchange(&galleries[from], &galleries[to]);
+    }
+    assert_alike(&galleries);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn galleries_that_exchange_documents_in_any_order_end_alike(steps in prop::collection::vec(step(), 1..40)) {
+        run(steps)?;
+    }
+}

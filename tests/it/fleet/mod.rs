@@ -1,0 +1,3 @@
+//! The fleet: real daemons and a real broker.
+
+mod broker;
