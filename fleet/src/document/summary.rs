@@ -14,7 +14,7 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Follows a document that changed from `old` to `new`, `None` where there is none.
+    /// Follows a document that changed from `old` to `new` ([`Document::hash`](super::Document::hash)); `None` where there is none.
     pub fn change(&mut self, key: &DocumentKey, old: Option<Hash>, new: Option<Hash>) {
         let bucket = &mut self.buckets[usize::from(key.bucket())];
         *bucket ^= old.map_or(0, |hash| hash.0) ^ new.map_or(0, |hash| hash.0);
@@ -27,7 +27,7 @@ impl Summary {
         self.buckets.iter().fold(0, |root, bucket| root ^ bucket)
     }
 
-    /// How many documents there are.
+    /// How many documents there are of which something lives.
     pub const fn count(&self) -> u64 {
         self.count
     }

@@ -65,8 +65,8 @@ pub struct Replica<R> {
 /// What is known of one connection.
 #[derive(Debug, Default)]
 struct Connection {
-    /// When the last document came, or the connection began.
-    last_document: u64,
+    /// When the last retained message came, or the connection began.
+    last_retained: u64,
     /// Whether all that the broker keeps has come.
     filled: bool,
     /// Documents that came, and how many there are by others' digests.
@@ -100,12 +100,15 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// The broker has accepted the connection, and every subscription ([`door_filters`](crate::topic::door_filters)) has been
-    /// sent. Call [`changed`](Self::changed) next, with every document that is marked as changed: what was published on the
-    /// connection before and not acknowledged is forgotten here.
-    pub fn connected<D: Documents>(&mut self, documents: &mut D, now: Now) {
+    /// sent. `resumed`: the broker still has the session of the last connection (`session present`), sends what was missed,
+    /// and does not send again what it keeps; otherwise all of that comes. Call [`changed`](Self::changed) next, with every
+    /// document that is marked as changed: what was published on the connection before and not acknowledged is forgotten here.
+    pub fn connected<D: Documents>(&mut self, documents: &mut D, resumed: bool, now: Now) {
         self.disconnected();
-        documents.forget_copies();
-        self.connection = Some(Connection { last_document: now.mono, digest: u64::MAX, ..Connection::default() });
+        if !resumed {
+            documents.forget_copies();
+        }
+        self.connection = Some(Connection { last_retained: now.mono, digest: u64::MAX, ..Connection::default() });
     }
 
     /// The connection is lost. What was to be published for others' sake will be found again at the next one.
@@ -116,7 +119,8 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// Takes in messages that an [`Opener`](crate::open::Opener) has opened, in the order of their arrival. Vouchers,
-    /// documents, digests and this device's own receipts matter here; others are passed over.
+    /// documents, digests and this device's own receipts matter here; others are passed over. `retained`: some of them came
+    /// with MQTT's retain flag, since the broker sends what it keeps.
     ///
     /// # Errors
     /// Those of the store: then none of the documents was taken in.
@@ -124,8 +128,12 @@ impl<R: CryptoRng> Replica<R> {
         &mut self,
         documents: &mut D,
         messages: &[Opened],
+        retained: bool,
         now: Now,
     ) -> Result<Vec<Action>, D::Error> {
+        if let Some(connection) = self.connection.as_mut().filter(|_| retained) {
+            connection.last_retained = now.mono;
+        }
         let mut actions = Vec::new();
         let mut arrived = Vec::new();
         let mut signers = Vec::new();
@@ -205,7 +213,7 @@ impl<R: CryptoRng> Replica<R> {
         let mut actions = Vec::new();
         let Some(connection) = &self.connection else { return Ok(actions) };
         if !connection.filled {
-            if now.mono >= connection.last_document.saturating_add(self.timing.quiet) {
+            if now.mono >= connection.last_retained.saturating_add(self.timing.quiet) {
                 self.filled(documents, now, &mut actions)?;
             }
         } else if now.mono >= self.tidy {
@@ -230,7 +238,7 @@ impl<R: CryptoRng> Replica<R> {
             let look = self.suspicion.next().map(|due| due.max(connection.look));
             [Some(connection.digest), look, Some(self.tidy)].into_iter().flatten().min()
         } else {
-            Some(connection.last_document.saturating_add(self.timing.quiet))
+            Some(connection.last_retained.saturating_add(self.timing.quiet))
         };
         self.queue.next().into_iter().chain(next).min()
     }
@@ -341,7 +349,6 @@ impl<R: CryptoRng> Replica<R> {
             self.follow(arrived, outcome, now, actions);
         }
         if let Some(connection) = &mut self.connection {
-            connection.last_document = now.mono;
             connection.progress.documents += arrived.len() as u64;
         }
         if changed {

@@ -48,7 +48,7 @@ pub trait Documents {
     /// ([`Copies`](super::Copies)).
     fn note_copy(&mut self, key: &DocumentKey, signer: Option<&PublicKey>);
 
-    /// Forgets all that is known of copies: a new connection.
+    /// Forgets all that is known of copies: the broker will send them anew.
     fn forget_copies(&mut self);
 
     /// Whether the copy of a document has been seen on this connection.
