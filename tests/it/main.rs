@@ -15,6 +15,7 @@ mod guard;
 mod liveness;
 mod openapi;
 mod operator;
+mod quality;
 mod reader;
 mod sides;
 mod support;
