@@ -84,7 +84,7 @@ fn wall(x: f32, y: f32) -> [f32; 3] {
 }
 
 /// What is seen of the card there, if anything.
-fn card(photograph: &RgbImage, face: (f32, f32), material: Material, held: &Held, x: f32, y: f32) -> Option<[f32; 3]> {
+fn card(photograph: &RgbImage, face: Place, material: Material, held: &Held, x: f32, y: f32) -> Option<[f32; 3]> {
     let fills = matches!(material, Material::Relief | Material::Plain);
     let size = CARD * held.scale * if fills { FILLING } else { 1.0 };
     let (dx, dy) = (x - FRAME.0 as f32 / 2.0 - held.shift.0, y - FRAME.1 as f32 / 2.0 - held.shift.1);
