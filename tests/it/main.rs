@@ -17,6 +17,7 @@ mod guard;
 mod liveness;
 mod openapi;
 mod operator;
+mod quality;
 mod reader;
 mod service;
 mod setup;

@@ -33,7 +33,7 @@ pub struct Policy {
     pub liveness: PadPolicy,
     /// The least liveness that counts, above 0 and up to 1. Default 0.5.
     pub liveness_threshold: f32,
-    /// Of how many frames of a track it must be, at least, 1 to 30. Default 3.
+    /// Of how many frames of a track it must be, at least, 1 to 30. Default 8: what moves or flickers needs some frames to show.
     pub liveness_frames: u32,
 }
 
@@ -50,7 +50,7 @@ impl Default for Policy {
             deny_interval_ms: 5_000,
             liveness: PadPolicy::Off,
             liveness_threshold: 0.5,
-            liveness_frames: 3,
+            liveness_frames: 8,
         }
     }
 }

@@ -110,7 +110,7 @@ fn living(score: f32, frames: u32) -> Option<Living> {
 
 #[test]
 fn where_liveness_is_required_a_grant_waits_for_it_and_a_picture_is_told_apart() {
-    let policy = Policy { liveness: PadPolicy::Required, ..Policy::default() };
+    let policy = Policy { liveness: PadPolicy::Required, liveness_frames: 3, ..Policy::default() };
     let mut decider = Decider::new(policy.clone());
     let mut look = |track, ms, living| code(decider.observe(Observation { living, ..seen(track, "A", 0.9, ms) }));
     assert_eq!([look(1, 0, None), look(1, 100, living(0.9, 2)), look(1, 200, None)], [None, None, None], "not yet");

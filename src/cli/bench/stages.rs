@@ -28,6 +28,7 @@ use crate::{
     rulebook::Gate,
     vision::{
         engine::{Engine, Timings},
+        liveness::{Glimpse, TrackLiveness},
         models::Pack,
         quality,
         template::Purpose,
@@ -112,19 +113,38 @@ pub fn measure(out: Output, pack: &Pack, args: &Args) -> Result<Report> {
         ("alignment", |t| t.align),
         ("recogniser: network", |t| t.embed_network),
     ];
+    let mut stages: Vec<_> = all.map(|(name, stage)| (name, column(stage))).into();
+    stages.extend(liveness(&engine, &frames)?);
+    stages.retain(|(_, times)| times.p95_ms > 0.0);
     let networks = column(Timings::networks);
     let around = timings.iter().zip(&edges).map(|(t, edge)| edge - ms(t.networks())).collect();
     let frame_to_edge = Times::of(edges);
     Ok(Report {
         frame: "640×480 with one face".into(),
         frames: args.frames,
-        stages: all.map(|(name, stage)| (name, column(stage))).into_iter().filter(|(_, t)| t.p95_ms > 0.0).collect(),
+        stages,
         networks,
         around: Times::of(around),
         edge_over_networks: frame_to_edge.median_ms / networks.median_ms,
         frame_to_edge,
         threads: [1, 2].into_iter().map(|n| on_threads(&engine, &frames, args.frames, n)).collect::<Result<_>>()?,
     })
+}
+
+/// What a door's liveness costs a frame, where it is asked for: the frames as one track.
+fn liveness(engine: &Arc<Engine>, frames: &[Frame]) -> Result<[(&'static str, Times); 2]> {
+    let (mut session, mut track) = (engine.session()?, TrackLiveness::default());
+    let (mut networks, mut cues) = (Vec::new(), Vec::new());
+    for Frame { image: picture, .. } in frames {
+        let Some(face) = session.detect(picture)?.first().copied() else { continue };
+        let from = Instant::now();
+        let network = session.liveness(picture, &face.area)?;
+        networks.push(if network.is_some() { ms(from.elapsed()) } else { 0.0 });
+        let from = Instant::now();
+        track.see(&Glimpse { picture, face: &face, quality: 1.0, network });
+        cues.push(ms(from.elapsed()));
+    }
+    Ok([("liveness: networks, if asked", Times::of(networks)), ("liveness: cues, if asked", Times::of(cues))])
 }
 
 fn ms(time: Duration) -> f64 {

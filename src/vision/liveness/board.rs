@@ -269,7 +269,7 @@ mod tests {
         let relief = |turn: f32| -> Box<dyn Fn(f32, f32) -> (f32, f32)> {
             Box::new(move |x, y| {
                 let (u, v) = ((x - 96.0) / 40.0, (y - 88.0) / 48.0);
-                (x + 7.0 * turn * (-(u * u + v * v) * 3.0).exp(), y)
+                (x + 3.0 * turn * (-(u * u + v * v) * 3.0).exp(), y)
             })
         };
         let deep = live(relief).expect("it moved");

@@ -41,7 +41,7 @@ impl LivenessCheck for Frozen {
     }
 
     fn live(&self) -> Option<f32> {
-        let share = self.again as f32 / self.frames.saturating_sub(1).max(1) as f32;
+        let share = self.again as f32 / self.frames.max(1) as f32;
         (self.frames >= LEAST).then_some(if share > DOUBLED { 0.0 } else { 1.0 })
     }
 }

@@ -46,9 +46,9 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| {
         // The other half says the same.
         for across in 0..=SIDE / 2 {
             let down_from_middle = down.min(SIDE - down);
-            let of_blocks = |along: usize, beside: usize| beside <= 1 && (along + 1) % BLOCKS <= 2;
+            let of_blocks = |times: usize| (times + 1) % BLOCKS <= 2;
             let far = (across as f32).hypot(down_from_middle as f32).round() as usize;
-            let blocks = of_blocks(across, down_from_middle) || of_blocks(down_from_middle, across);
+            let blocks = of_blocks(across) && of_blocks(down_from_middle);
             if (SLOWEST - 1..=FASTEST + 1).contains(&far) && !blocks {
                 rings[far].push(down * SIDE + across);
             }

@@ -3,17 +3,13 @@
 //! Beside them `live/` holds the photographs over the relief of a head, turned and with a sensor's noise. That is no living person
 //! either: it shows that a check lets something pass.
 
-use std::{
-    f32::consts::TAU,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{f32::consts::TAU, path::Path, sync::Arc};
 
 use image::RgbImage;
 
 use super::{
     entries, is_picture,
-    render::{Held, Material, draw},
+    render::{Held, Material, Place, draw},
 };
 use crate::{
     error::{Context, Error, Kind, Result},
@@ -32,7 +28,7 @@ const FRAMES: u32 = 12;
 const LOOP: u32 = 4;
 
 /// How many face widths of a photograph are shown, and how large it becomes.
-const AROUND: f32 = 2.6;
+const AROUND: f32 = 4.0;
 const SIDE: usize = 480;
 
 /// Of JPEG, as cameras send it.
@@ -95,7 +91,7 @@ pub fn make(engine: &Arc<Engine>, photographs: &Path, folder: &Path, progress: i
 }
 
 /// The photograph's largest face with what is around it, and where on that its middle is.
-fn portrait(session: &mut Session, path: &PathBuf) -> Result<Option<(RgbImage, (f32, f32))>> {
+fn portrait(session: &mut Session, path: &Path) -> Result<Option<(RgbImage, Place)>> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let Ok(picture) = intake::decode(&bytes, &intake::Limits::default()) else { return Ok(None) };
     let Some(face) = session.detect(&picture)?.first().copied() else { return Ok(None) };
@@ -108,17 +104,11 @@ fn portrait(session: &mut Session, path: &PathBuf) -> Result<Option<(RgbImage, (
     let pixels = scaler.scale(&picture, Rect { left, top, width: side, height: side }, SIDE, SIDE)?.to_vec();
     let portrait = RgbImage::from_raw(SIDE as u32, SIDE as u32, pixels)
         .ok_or_else(|| Error::new(Kind::Internal, "a portrait has too few pixels"))?;
-    Ok(Some((portrait, ((middle.0 - left) / side, (middle.1 - top) / side))))
+    let radius = face.area.width / 2.0 / side;
+    Ok(Some((portrait, Place { middle: ((middle.0 - left) / side, (middle.1 - top) / side), radius })))
 }
 
-fn write(
-    portrait: &RgbImage,
-    face: (f32, f32),
-    material: Material,
-    kind: &str,
-    number: u32,
-    folder: &Path,
-) -> Result<()> {
+fn write(portrait: &RgbImage, face: Place, material: Material, kind: &str, number: u32, folder: &Path) -> Result<()> {
     let failed = || format!("cannot write {}", folder.display());
     std::fs::create_dir_all(folder).context(Kind::Io, failed)?;
     for frame in 0..FRAMES {

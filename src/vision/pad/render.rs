@@ -8,8 +8,9 @@ use image::{Rgb, RgbImage};
 /// Size of the frames, in pixels.
 pub const FRAME: (u32, u32) = (640, 480);
 
-/// Pixels of the frame that a card is wide and high, before it is moved.
-const CARD: f32 = 440.0;
+/// Pixels of the frame that a card is wide and high, before it is moved; and how much larger it is where it fills the frame.
+const CARD: f32 = 520.0;
+const FILLING: f32 = 1.8;
 
 /// The sensor's noise, standard deviation in grey levels.
 const NOISE: f32 = 2.0;
@@ -17,7 +18,7 @@ const NOISE: f32 = 2.0;
 /// What stands before the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Material {
-    /// A head, made of the photograph over a relief.
+    /// A head, made of the photograph over a relief, as large as the frame.
     Relief,
     /// The photograph and nothing else, as large as the frame.
     Plain,
@@ -50,8 +51,17 @@ pub struct Held {
     pub gain: f32,
 }
 
-/// Draws a frame. `face` is the middle of the face on the photograph, in parts of its size; `seed` makes the noise.
-pub fn draw(photograph: &RgbImage, face: (f32, f32), material: Material, held: &Held, seed: u32) -> RgbImage {
+/// Where the face is on a photograph, in parts of its size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// Its middle.
+    pub middle: (f32, f32),
+    /// Half its width.
+    pub radius: f32,
+}
+
+/// Draws a frame; `seed` makes the noise.
+pub fn draw(photograph: &RgbImage, face: Place, material: Material, held: &Held, seed: u32) -> RgbImage {
     // Where there is something finer than the frame's pixels.
     let fine = matches!(material, Material::Halftone | Material::Screen);
     let steps = if fine { 3 } else { 1 };
@@ -74,22 +84,24 @@ fn wall(x: f32, y: f32) -> [f32; 3] {
 }
 
 /// What is seen of the card there, if anything.
-fn card(photograph: &RgbImage, face: (f32, f32), material: Material, held: &Held, x: f32, y: f32) -> Option<[f32; 3]> {
-    let size = CARD * held.scale * if material == Material::Plain { 1.6 } else { 1.0 };
+fn card(photograph: &RgbImage, face: Place, material: Material, held: &Held, x: f32, y: f32) -> Option<[f32; 3]> {
+    let fills = matches!(material, Material::Relief | Material::Plain);
+    let size = CARD * held.scale * if fills { FILLING } else { 1.0 };
     let (dx, dy) = (x - FRAME.0 as f32 / 2.0 - held.shift.0, y - FRAME.1 as f32 / 2.0 - held.shift.1);
     let (sin, cos) = held.turn.sin_cos();
     let (dx, dy) = ((dx * cos + dy * sin) / size, (dy * cos - dx * sin) / size);
     let further = 1.0 - held.tilt.0 * dx - held.tilt.1 * dy;
     let (mut u, v) = (0.5 + dx / further, 0.5 + dy / further);
-    let (du, dv) = (u - face.0, v - face.1);
-    let head = 1.0 - (du / 0.21) * (du / 0.21) - (dv / 0.28) * (dv / 0.28);
+    // In halves of the face's width.
+    let (du, dv) = ((u - face.middle.0) / face.radius, (v - face.middle.1) / face.radius);
+    let head = 1.0 - (du / 1.1) * (du / 1.1) - (dv / 1.45) * (dv / 1.45);
     let within = |border: f32| (-border..1.0 + border).contains(&u) && (-border..1.0 + border).contains(&v);
     let border = |width: f32, colour: [f32; 3]| (within(width) && !within(0.0)).then_some(colour);
     match material {
         Material::Relief => {
             // An ellipsoid with a nose on it; what stands out moves along with the turn.
-            let nose = (-(du * du + (dv - 0.02) * (dv - 0.02)) / (2.0 * 0.03 * 0.03)).exp();
-            u -= (0.15 * head.max(0.0).sqrt() + 0.05 * nose) * held.yaw.sin();
+            let nose = (-(du * du + (dv - 0.1) * (dv - 0.1)) / (2.0 * 0.16 * 0.16)).exp();
+            u -= face.radius * (0.8 * head.max(0.0).sqrt() + 0.26 * nose) * held.yaw.sin();
             sample(photograph, u, v)
         }
         Material::Plain => sample(photograph, u, v),
@@ -170,13 +182,15 @@ mod tests {
 
     const STILL: Held = Held { shift: (0.0, 0.0), scale: 1.0, turn: 0.0, tilt: (0.0, 0.0), yaw: 0.0, gain: 1.0 };
 
+    const FACE: Place = Place { middle: (0.5, 0.5), radius: 0.18 };
+
     fn photograph() -> RgbImage {
         RgbImage::from_fn(200, 200, |x, y| Rgb([x as u8, y as u8, 90]))
     }
 
     #[test]
     fn the_same_is_drawn_twice_and_another_seed_is_other_noise() {
-        let frame = |seed| draw(&photograph(), (0.5, 0.5), Material::Print, &STILL, seed);
+        let frame = |seed| draw(&photograph(), FACE, Material::Print, &STILL, seed);
         assert_eq!(frame(1).as_raw(), frame(1).as_raw());
         let apart: f32 = frame(1).iter().zip(frame(2).iter()).map(|(a, b)| f32::from(a.abs_diff(*b))).sum();
         let mean = apart / frame(1).len() as f32;
@@ -188,12 +202,12 @@ mod tests {
     fn the_middle_of_the_photograph_is_in_the_middle_and_the_wall_behind_it() {
         let near =
             |pixel: Rgb<u8>, to: [f32; 3], by: f32| pixel.0.iter().zip(to).all(|(a, b)| (f32::from(*a) - b).abs() < by);
-        let frame = draw(&photograph(), (0.5, 0.5), Material::Print, &STILL, 1);
+        let frame = draw(&photograph(), FACE, Material::Print, &STILL, 1);
         assert!(near(*frame.get_pixel(320, 240), paper([100.0, 100.0, 90.0]), 12.0));
         assert!(near(*frame.get_pixel(8, 8), wall(8.5, 8.5), 12.0));
         // Moved by 40 pixels, and cut out: beside the head is the wall.
         let held = Held { shift: (40.0, 0.0), ..STILL };
-        let frame = draw(&photograph(), (0.5, 0.5), Material::Cutout, &held, 1);
+        let frame = draw(&photograph(), FACE, Material::Cutout, &held, 1);
         assert!(near(*frame.get_pixel(360, 240), paper([100.0, 100.0, 90.0]), 12.0));
         assert!(near(*frame.get_pixel(160, 240), wall(160.5, 240.5), 12.0));
     }

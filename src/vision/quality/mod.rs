@@ -280,9 +280,13 @@ mod tests {
 
     /// A picture with detail at every scale.
     fn detailed() -> RgbImage {
+        const WAVES: [(f32, f32, f32); 5] =
+            [(0.8, 0.3, 8.0), (1.3, 1.9, 10.0), (2.2, 2.6, 14.0), (4.0, 1.1, 14.0), (9.0, 0.9, 16.0)];
         RgbImage::from_fn(400, 400, |x, y| {
-            let hash = (x / 3).wrapping_mul(2_654_435_761) ^ (y / 3).wrapping_mul(2_246_822_519);
-            image::Rgb([(90 + hash.wrapping_mul(2_654_435_761) % 97) as u8; 3])
+            let wave = |(size, turn, height): (f32, f32, f32)| {
+                height * ((x as f32 * turn.cos() + y as f32 * turn.sin()) / size).sin()
+            };
+            image::Rgb([(130.0 + WAVES.into_iter().map(wave).sum::<f32>()) as u8; 3])
         })
     }
 
