@@ -2,20 +2,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/facegate
-TARGET := $(or $(CARGO_TARGET_DIR),target)/release
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
 # Where cross/setup puts the packages of the tests' Python clients.
 export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross board setup-build setup-test
+.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross board deb package-test setup-build setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: build networks photos ## install what is missing, build, and open a door for a real face
-	$(TARGET)/facegate demo
+	$(BUILT)/facegate demo
 
 test: setup-test ## install what is missing, check style and dependencies, run every test
 	@$(MAKE) --no-print-directory lint networks photos
@@ -28,20 +28,24 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo deny --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
-	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/board/prepare cross/board/boot \
+	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/package cross/package-test systemd/check \
+		cross/board/prepare cross/board/boot \
 		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants fuzz/run fuzz/instrument .ci/run
+	shellcheck --shell=bash cross/package-steps
+	shellcheck --shell=sh systemd/debian/preinst systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm
 	shellcheck --shell=sh cross/board/init cross/board/door cross/board/gpio cross/board/pi
 	cross/one-build
+	systemd/check
 
 build: setup-build ## the daemon
 	cargo build $(CARGO_FLAGS)
 
 bench: build networks photos ## speed of every stage, against the networks and onnxruntime
-	tests/bench/run $(TARGET)/facegate
+	tests/bench/run $(BUILT)/facegate
 	cargo build $(CARGO_FLAGS) --example simulate --example simulate-fleet --example fleet-sizes --quiet
-	$(TARGET)/examples/simulate --bench
-	$(TARGET)/examples/fleet-sizes
-	$(TARGET)/examples/simulate-fleet
+	$(BUILT)/examples/simulate --bench
+	$(BUILT)/examples/fleet-sizes
+	$(BUILT)/examples/simulate-fleet
 
 mutants: setup-build ## break the door and anti-passback on purpose, and see that the tests notice
 	tests/mutants
@@ -50,10 +54,17 @@ fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outsid
 	fuzz/run
 
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
-	tests/bench/accuracy $(TARGET)/facegate
+	tests/bench/accuracy $(BUILT)/facegate
 
-cross: ## the daemon for 64-bit ARM boards, by Debian 13's own toolchain (needs root and mmdebstrap once)
-	cross/build aarch64
+cross: ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian 13's own toolchain (needs root and mmdebstrap once)
+	cross/build $(or $(TARGET),aarch64)
+
+deb: ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
+	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) >/dev/null,@$(MAKE) --no-print-directory build)
+	cross/package $(TARGET)
+
+package-test: build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
+	cross/package-test $$(cross/package)
 
 board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip and its tests, a Raspberry Pi 3's pins
 	cross/board/test $$(cross/build aarch64 --tests)

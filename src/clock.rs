@@ -24,6 +24,9 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> Timestamp;
 }
 
+/// This program was written after that: a wall clock before it is not set, as on a board that has none of its own.
+pub const WRITTEN: Timestamp = Timestamp::constant(1_793_491_200, 0); // 2026-11-01
+
 /// When a thread last came round, so that others see whether it moves. Clones share it.
 #[derive(Clone)]
 pub struct Beat {

@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Kind, Result},
 };
 
+mod controls;
 pub mod convert;
 pub mod fake;
 pub mod feed;

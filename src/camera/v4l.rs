@@ -29,6 +29,7 @@ use v4l::{
 
 use super::{
     After, Camera, Frame, check_range,
+    controls::{self, Controls},
     convert::{self, Colour, Layout},
     negotiate::{Offer, Pixels, Sizes, Wanted, Wish, negotiate},
 };
@@ -58,6 +59,14 @@ pub struct Settings {
     /// Without a frame for that many milliseconds the camera counts as stalled and is opened anew; 500 to 60000.
     /// Default 2000.
     pub stall_ms: u64,
+    /// Whether the picture is turned about its upright axis, as a mirror shows it. Default false.
+    pub mirror: bool,
+    /// Whether the camera hangs upside down. Default false.
+    pub upside_down: bool,
+    /// Controls of the camera by name, as `v4l2-ctl --list-ctrls` shows them, set whenever it is opened. Default: none, all
+    /// are left as they are.
+    #[serde(skip_serializing_if = "Controls::is_empty")]
+    pub controls: Controls,
 }
 
 impl Default for Settings {
@@ -69,6 +78,9 @@ impl Default for Settings {
             rate_fps: 15.0,
             format: Wanted::Auto,
             stall_ms: 2000,
+            mirror: false,
+            upside_down: false,
+            controls: Controls::new(),
         }
     }
 }
@@ -92,6 +104,8 @@ pub struct V4l {
     stream: Option<Stream<'static>>,
     layout: Layout,
     throttle: Throttle,
+    mirror: bool,
+    upside_down: bool,
     description: String,
     given: u64,
     after: After,
@@ -137,8 +151,17 @@ impl V4l {
                 bt709: matches!(format.colorspace, Colorspace::Rec709),
             },
         };
+        let missed = controls::set(&device, &settings.controls);
+        for missed in &missed {
+            tracing::warn!(
+                help = "`v4l2-ctl --list-ctrls` shows the camera's controls",
+                "{}: {missed}",
+                path.display()
+            );
+        }
+        let missed: String = missed.iter().map(|missed| format!("; {missed}")).collect();
         let description = format!(
-            "V4L2 camera {} ({}, driver {}): {} {}×{}, {}",
+            "V4L2 camera {} ({}, driver {}): {} {}×{}, {}{missed}",
             path.display(),
             capabilities.card,
             capabilities.driver,
@@ -157,6 +180,8 @@ impl V4l {
             stream: Some(stream),
             layout,
             throttle: Throttle::new(settings.rate_fps),
+            mirror: settings.mirror,
+            upside_down: settings.upside_down,
             description,
             given: 0,
             after: After::Reopen,
@@ -180,8 +205,14 @@ impl Camera for V4l {
                 return Err(Error::new(Kind::Camera, message));
             }
             let used = buffer.len().min(about.bytesused as usize);
-            let image = convert::to_rgb(&self.layout, &buffer[..used])
+            let mut image = convert::to_rgb(&self.layout, &buffer[..used])
                 .context(Kind::Camera, || format!("{} gave a frame that cannot be read", self.path.display()))?;
+            if self.mirror {
+                image::imageops::flip_horizontal_in_place(&mut image);
+            }
+            if self.upside_down {
+                image::imageops::rotate180_in_place(&mut image);
+            }
             self.given += 1;
             return Ok(Frame { image, at, sequence: self.given });
         }

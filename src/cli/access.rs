@@ -355,7 +355,8 @@ fn explain(gallery: &Gallery, tenant: &TenantId, asked: Asked<'_>) -> Result<Exp
     if access.is_unreadable(subject.as_str()) {
         presence.set_unreadable(subject.as_str().into());
     }
-    let request = Request { subject: subject.as_str(), door, passage, at: at.unwrap_or(wall), now, reader };
+    let request =
+        Request { subject: subject.as_str(), door, passage, at: at.unwrap_or(wall), now, reader, clock_set: true };
     Ok(access.book().explain(&request, &presence))
 }
 

@@ -6,6 +6,7 @@ use facegate_control::{
     access::{FreeAccess, WallWatch},
     door::Interlock,
 };
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::records;
@@ -33,8 +34,14 @@ struct Kept {
 
 impl OfficeHours {
     /// Office hours of no door yet.
-    pub fn new(clock: Arc<dyn Clock>, journal: Arc<Journal>, airlocks: Airlocks) -> Self {
-        Self { clock, journal, airlocks, watch: WallWatch::default(), doors: Vec::new() }
+    /// `floor` is what the wall clock says at least once it is set.
+    pub fn new(clock: Arc<dyn Clock>, journal: Arc<Journal>, airlocks: Airlocks, floor: Timestamp) -> Self {
+        if clock.wall() < floor {
+            tracing::warn!(
+                "the clock is not set: until it is, nobody is let in by a schedule, and no door is in free access"
+            );
+        }
+        Self { clock, journal, airlocks, watch: WallWatch::since(floor), doors: Vec::new() }
     }
 
     /// Another door.

@@ -27,6 +27,7 @@ pub use self::pulse::Pulse;
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
 use facegate_control::door::Interlock;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use self::{
@@ -36,9 +37,10 @@ use self::{
     telling::Teller,
 };
 use crate::{
+    access,
     api::{self, Listener, Socket, Tls},
     camera::Feed,
-    clock::{Beat, Clock},
+    clock::{self, Beat, Clock},
     config::{self, Config},
     door::{Driver, Hardware, Place},
     error::{Context, Error, Kind, Result},
@@ -187,7 +189,9 @@ impl Daemon {
         operator::resume(&self.gallery, &name, &driver)?;
         let reports = driver.reports();
         let passers = Arc::new(Passers::default());
-        let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name)).sending(config.reader());
+        let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name))
+            .sending(config.reader())
+            .since(self.floor());
         let gate = Arc::new(gate);
         let tally = Arc::<tally::Door>::default();
         // From here on the door is ours to stop, whatever fails.
@@ -248,6 +252,13 @@ impl Daemon {
         Ok(())
     }
 
+    /// It is at least this late: what was recorded was, and so was what this program was made of. Some slack for a clock that was
+    /// a little fast then.
+    fn floor(&self) -> Timestamp {
+        let recorded = self.journal.last().and_then(|last| last.checked_sub(access::JUMP).ok());
+        recorded.unwrap_or(clock::WRITTEN).max(clock::WRITTEN)
+    }
+
     /// The process that puts the relays at rest where this one cannot.
     fn start_guard(&mut self) -> Result<()> {
         let relays = |door: &config::Doorway| door.settings().relays().map(|(_, relay)| relay).collect::<Vec<_>>();
@@ -270,8 +281,12 @@ impl Daemon {
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
         let (stop, gallery) = (Arc::clone(&self.stop), Arc::clone(&self.gallery));
-        let mut hours =
-            OfficeHours::new(Arc::clone(clock), Arc::clone(&self.journal), Airlocks::new(&self.config, interlock));
+        let mut hours = OfficeHours::new(
+            Arc::clone(clock),
+            Arc::clone(&self.journal),
+            Airlocks::new(&self.config, interlock),
+            self.floor(),
+        );
         for door in &self.doors {
             hours.add(Arc::clone(&door.name), Arc::clone(&door.gate), Arc::clone(&door.driver));
         }

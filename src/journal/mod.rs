@@ -96,6 +96,8 @@ pub struct Journal {
     ended: Receiver<()>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
+    /// When its newest record was made that was there at the start.
+    last: Option<Timestamp>,
 }
 
 /// A journal that no other process can open meanwhile. See [`Journal::claim`].
@@ -126,7 +128,9 @@ impl Journal {
     pub fn open_claimed(settings: &Settings, claim: Claim, clock: Arc<dyn Clock>) -> Result<Self> {
         let opened = writer::open(&settings.dir, claim.0, settings.limits())?;
         let recovered = opened.set_aside;
-        Self::start(settings.dir.join(FILE), opened.disk, opened.tip, recovered, clock)
+        let mut journal = Self::start(settings.dir.join(FILE), opened.disk, opened.tip, recovered, clock)?;
+        journal.last = opened.last;
+        Ok(journal)
     }
 
     fn start(
@@ -151,11 +155,16 @@ impl Journal {
             .name("journal".into())
             .spawn(body)
             .context(Kind::Io, || "the journal's thread cannot be started")?;
-        let journal = Self { path, jobs: Some(jobs), closing: Some(closing), ended, shared, clock };
+        let journal = Self { path, jobs: Some(jobs), closing: Some(closing), ended, shared, clock, last: None };
         if let Some(bytes) = recovered {
             journal.append(Entry { door: None, event: Event::Recovered { bytes } });
         }
         Ok(journal)
+    }
+
+    /// When its newest record was made, of those that were there when it was opened.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.last
     }
 
     /// Queues an entry. Never waits: where the queue is full the entry is lost, which is counted and told in a later entry.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
+use jiff::Timestamp;
 
 use super::{
     Entry, Event, FILE, Job, Shared,
@@ -35,6 +36,8 @@ pub(super) struct Opened {
     pub(super) tip: Tip,
     /// How many bytes of a torn end were set aside, if any.
     pub(super) set_aside: Option<u64>,
+    /// When the newest record was made.
+    pub(super) last: Option<Timestamp>,
 }
 
 /// The file, claimed for this process. Where it is missing it is made if `make` says so, else there is nothing to claim.
@@ -74,9 +77,10 @@ pub(super) fn open(folder: &Path, claimed: Option<File>, limits: Limits) -> Resu
     if last.is_none() {
         tip.position = after_the_closed(folder)?;
     }
+    let last = last.map(|anchor| anchor.at);
     let disk = |file, tip: &Tip| Disk::new(folder.to_owned(), file, tip, limits).context(Kind::Io, || failed("read"));
     if torn.is_empty() {
-        return Ok(Opened { disk: disk(file, &tip)?, tip, set_aside: None });
+        return Ok(Opened { disk: disk(file, &tip)?, tip, set_aside: None, last });
     }
     // A first write that was torn has no newline yet.
     let foreign = tip.length == 0 && torn.contains(&b'\n');
@@ -87,7 +91,7 @@ pub(super) fn open(folder: &Path, claimed: Option<File>, limits: Limits) -> Resu
     set_aside(folder, &torn, tip.position.next);
     let mut disk = disk(file, &tip)?;
     disk.cut(tip.length).context(Kind::Io, || failed("mended"))?;
-    Ok(Opened { disk, tip, set_aside: Some(torn.len() as u64) })
+    Ok(Opened { disk, tip, set_aside: Some(torn.len() as u64), last })
 }
 
 /// Where the chain of the closed files ends: a file that has no record yet goes on from there.

@@ -132,3 +132,12 @@ fn free_access_is_the_door_s_schedule() {
     access.set_book(Rulebook::none());
     assert!(!gate.free_access_now(monday("09:00:00")));
 }
+
+#[test]
+fn a_clock_that_is_not_set_holds_no_door_open_and_keeps_nobody_out_who_may_pass_at_any_time() {
+    let access = house();
+    let gate = Gate::new(Arc::clone(&access), "front".into()).since(monday("12:00:00"));
+    assert!(!gate.free_access_now(monday("10:00:00")), "it is noon at least");
+    assert!(gate.free_access_now(monday("12:00:00")));
+    assert!(gate.admit(pass("ann", Passage::Entry, 1)).allowed());
+}

@@ -84,3 +84,35 @@ fn a_camera_that_may_not_be_opened_and_a_chip_that_has_another_name_are_told_wit
     board.run(&["run"]).must(69, &["door 'front'", "GPIO", "help:"]);
     board.run(&["check"]).must(1, &["FAIL", "door 'front', lock", "GPIO"]);
 }
+
+#[test]
+fn with_everything_read_only_but_its_data_the_door_opens() {
+    let mut board = Board::with_door(&[photo_path("obama2.jpg")]);
+    board.set("api.socket", "facegate.sock");
+    board.enrol("barack", "obama.jpg");
+    // The board's folder is the partition that can be written to; all else is read-only for this process alone.
+    const READ_ONLY: &str = "
+        mount --bind . . && mount -o remount,bind,ro / || exit 200
+        if [ \"$(stat -c %m /tmp)\" != / ]; then mount -o remount,bind,ro /tmp || exit 200; fi
+        touch /tmp/facegate-may-not 2>/dev/null && exit 201
+        cd \"$PWD\" && exec \"$@\"";
+    let read_only = |command: Command| {
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.current_dir(command.get_current_dir().expect("the board's folder"));
+        shell
+    };
+    let mut probe = Command::new("true");
+    probe.current_dir(board.path(""));
+    let probed = finish(read_only(probe));
+    if probed.code != Some(0) {
+        eprintln!("skipped: this user may not make the root read-only for a process: {}", probed.said());
+        return;
+    }
+    let daemon = board.start_as(read_only(board.command(&["run", "--json"])));
+    board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
+    board.edge("front", 0, |edge| edge.energised);
+    daemon.stop();
+    board.run(&["journal", "verify"]).must(0, &["unbroken"]);
+}

@@ -4,6 +4,7 @@ mod access;
 mod accuracy;
 mod api;
 mod audit;
+mod boards;
 mod cli;
 mod conformance;
 mod controller;

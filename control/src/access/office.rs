@@ -17,21 +17,32 @@ pub const JUMP: Duration = Duration::from_secs(120);
 /// So much a minute is put down to the clock's own gait: 1 s, a hundred times what a poor quartz loses.
 const GAIT: Duration = Duration::from_secs(1);
 
-/// Tells a wall clock that jumps from one that runs.
+/// Tells a wall clock that jumps from one that runs, and one that is set from one that is not yet.
 #[derive(Clone, Debug, Default)]
 pub struct WallWatch {
+    /// It is at least this late: a wall clock before that is not set. None: any is.
+    floor: Option<Timestamp>,
     /// The wall clock when the monotonic one read zero, as it was known at `seen`.
     origin: Option<Timestamp>,
     seen: Moment,
 }
 
 impl WallWatch {
+    /// One that waits for a clock that is not set yet: until it says `floor` at least, it has not run at all, and when it does
+    /// that is no jump.
+    pub fn since(floor: Timestamp) -> Self {
+        Self { floor: Some(floor), ..Self::default() }
+    }
+
     /// Looks at both clocks. Where the wall clock has jumped since the last look, gives by how much: forward is positive.
     pub fn look(&mut self, now: Moment, wall: Timestamp) -> Option<SignedDuration> {
         let zero = SignedDuration::try_from(now.since_start()).unwrap_or(SignedDuration::MAX);
         // A clock beyond the end of time has jumped for certain; saturating keeps it comparable.
         let origin = wall.saturating_sub(zero).unwrap_or(Timestamp::MIN);
         let Some(before) = self.origin else {
+            if self.floor.is_some_and(|floor| wall < floor) {
+                return None;
+            }
             (self.origin, self.seen) = (Some(origin), now);
             return None;
         };
@@ -94,6 +105,15 @@ mod tests {
 
     fn wall(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
+    }
+
+    #[test]
+    fn a_clock_that_is_set_after_the_start_has_not_jumped_and_one_that_is_set_again_has() {
+        let mut watch = WallWatch::since(wall(0));
+        assert_eq!(watch.look(at(1), Timestamp::UNIX_EPOCH), None);
+        assert_eq!(watch.look(at(2), wall(1_000)), None, "it was set");
+        assert_eq!(watch.look(at(3), wall(1_001)), None);
+        assert!(watch.look(at(4), Timestamp::UNIX_EPOCH).is_some_and(|jump| jump.is_negative()));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! cannot be understood.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use facegate_models::convert::Make;
 use facegate_models::error::{Context, Error, Result};
 use facegate_models::fetch::Fetcher;
@@ -34,6 +34,12 @@ enum Subcommands {
         /// The file to write
         to: PathBuf,
     },
+    /// Write man pages for a package
+    #[command(hide = true)]
+    Man {
+        /// The folder to write them to
+        folder: PathBuf,
+    },
 }
 
 /// Files that are there and right are left alone, so a run that was stopped goes on where it was.
@@ -51,8 +57,8 @@ struct Fetch {
     /// A folder whose files are taken before anything is downloaded; may be given several times
     #[arg(long, value_name = "FOLDER")]
     from: Vec<PathBuf>,
-    /// The folder that holds one folder a pack
-    #[arg(long, value_name = "FOLDER", env = "FACEGATE_MODELS_DIR", default_value = "models")]
+    /// The folder that holds one folder a pack: `models` where there is one, else that of the Debian package
+    #[arg(long, value_name = "FOLDER", env = "FACEGATE_MODELS_DIR", default_value_os_t = models_here())]
     models: PathBuf,
     /// Only look whether everything is there and right
     #[arg(long)]
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Subcommands::Fetch(arguments) => fetch(arguments),
         Subcommands::Convert { make, from, to } => convert(make, &from, &to).map(|()| true),
+        Subcommands::Man { folder } => man(&folder).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,6 +79,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn models_here() -> PathBuf {
+    let (here, packaged) = (PathBuf::from("models"), PathBuf::from("/var/lib/facegate/models"));
+    if here.is_dir() || !packaged.is_dir() { here } else { packaged }
+}
+
+fn man(folder: &Path) -> Result<()> {
+    let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
+    written.context(|| format!("the man pages cannot be written to {}", folder.display()))
 }
 
 fn complain(place: &str, error: &Error) {

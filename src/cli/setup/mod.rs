@@ -159,7 +159,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     // As whoever reads it next will: what the environment says counts, too.
     let config = Config::load(&file)?;
     if !args.no_key {
-        make_key(&file, &tenant, &args.data)?;
+        make_key(context, &file, &tenant, &args.data)?;
     }
     if !args.no_service {
         start_service(context)?;
@@ -188,9 +188,12 @@ fn words_of(device: &Path) -> String {
 }
 
 /// By a process of its own, as the user whose data they are: what root makes there the daemon could not open.
-fn make_key(config: &Path, tenant: &TenantId, data: &Path) -> Result<()> {
+fn make_key(context: &Context, config: &Path, tenant: &TenantId, data: &Path) -> Result<()> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["keys", "add", tenant.as_ref(), "--label", "setup", "--config"]).arg(config);
+    if context.out.is_json() {
+        command.arg("--json");
+    }
     let folder = write::make_folder(data)?;
     if rustix::process::geteuid().is_root() && folder.uid() != 0 {
         command.uid(folder.uid()).gid(folder.gid());

@@ -205,3 +205,14 @@ fn a_record_that_cannot_be_opened_does_not_keep_the_others_from_the_index() {
     assert_eq!(gallery.delete_all(&acme).unwrap(), 50, "and it can be deleted");
     assert_sound(&gallery);
 }
+
+#[test]
+fn the_package_knows_the_layout_that_the_program_writes() {
+    let format = super::super::store::FORMAT;
+    let preinst = include_str!("../../../systemd/debian/preinst");
+    assert!(
+        preinst.lines().any(|line| line == format!("format={format}")),
+        "preinst refuses downgrades by another number"
+    );
+    assert_eq!(include_str!("../../../systemd/debian/store-format").trim(), format.to_string());
+}

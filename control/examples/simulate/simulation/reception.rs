@@ -49,7 +49,8 @@ impl Reception {
     pub fn admit(&mut self, who: usize, door: usize, passage: Passage, tag: u64, clocks: Clocks) -> Ruling {
         let Clocks { process: now, wall: at } = clocks;
         let (subject, door) = (&self.people[who], &self.doors[door]);
-        let ruling = self.book.rule(&Request { subject, door, passage, at, now, reader: None }, &self.presence);
+        let ruling =
+            self.book.rule(&Request { subject, door, passage, at, now, reader: None, clock_set: true }, &self.presence);
         if let Ruling::Allowed(Allowed { way: Some(way), .. }) = &ruling {
             let (subject, door) = (Arc::clone(subject), Arc::clone(door));
             let movement = Movement { subject, door, way: way.clone(), tag, at, now };

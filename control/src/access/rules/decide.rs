@@ -104,6 +104,20 @@ impl InForce {
                     return Ok(By { group: Arc::clone(group), schedule: None });
                 };
                 let Some(hours) = self.plan.hours_at(Some(schedule)) else { continue };
+                if !request.clock_set {
+                    trace.step(|| {
+                        Step::new(
+                            "group",
+                            Finding::No,
+                            format!(
+                                "group '{group}' may pass door '{}' by a schedule, but the clock is not set",
+                                door.name
+                            ),
+                        )
+                    });
+                    reason = RuleReason::ClockUnset;
+                    continue;
+                }
                 let reading = hours.read(request.at);
                 trace.step(|| describe(group, door, hours, &reading, request));
                 if reading.open {

@@ -61,6 +61,9 @@ pub struct Request<'a> {
     pub now: Moment,
     /// How the door sends cards to a panel, where it is the reader of one: nobody passes there without a card.
     pub reader: Option<CardFormat>,
+    /// Whether `at` can be relied on. A board without a clock of its own begins in the past: until its clock is set, no schedule
+    /// lets anybody in.
+    pub clock_set: bool,
 }
 
 /// The rules of a tenant, compiled. It never changes while it decides: a change makes another one, which shares with this

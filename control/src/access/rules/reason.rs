@@ -100,6 +100,8 @@ reasons! {
     OutsideHours => "outside_hours", "this person may pass this door at other hours";
     /// Some group may pass, but today is a holiday.
     Holiday => "closed_for_holiday", "this person may pass this door, but not now: it is a holiday";
+    /// Some group may pass by a schedule, but nobody knows what time it is.
+    ClockUnset => "clock_unset", "this person may pass this door at some hours, but the board's clock is not set";
     /// The door is the reader of a panel, and the subject has no card, or none that fits into its bits.
     NoCard => "no_card", "this person has no card number that this door could send to its panel";
     /// Hard or soft anti-passback: inside already.

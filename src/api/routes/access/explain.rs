@@ -80,6 +80,8 @@ pub(in crate::api) async fn explain(
             at,
             now,
             reader,
+            // Of the time that is asked about, or of what the clock says: an operator sees which time that is.
+            clock_set: true,
         }))
     })
     .await?;

@@ -41,6 +41,22 @@ fn a_group_passes_its_doors_in_its_hours() {
 }
 
 #[test]
+fn where_the_clock_is_not_set_no_schedule_lets_anybody_in() {
+    let book = book(&rules(OFFICE));
+    for (subject, door, passage, expected) in [
+        ("ann", "front", Passage::Entry, "clock_unset"),
+        ("bob", "front", Passage::Exit, "allowed"),
+        ("bob", "lab", Passage::Entry, "allowed"),
+        ("ann", "lab", Passage::Entry, "no_group_for_door"),
+    ] {
+        let set = request(subject, door, passage, "2026-11-23T10:00:00Z");
+        let unset = Request { clock_set: false, ..set };
+        assert_eq!(book.rule(&unset, &Presence::default()).code(), expected, "{subject} at {door}");
+        assert_eq!(book.explain(&unset, &Presence::default()).code, expected);
+    }
+}
+
+#[test]
 fn the_ruling_names_class_group_and_schedule() {
     let book = book(&rules(OFFICE));
     let ruling = book.rule(&request("bob", "front", Passage::Entry, "2026-11-23T10:00:00Z"), &Presence::default());
@@ -252,6 +268,7 @@ proptest! {
                 at: time("2026-10-20T00:00:00Z") + jiff::SignedDuration::from_mins(minute),
                 now: moment(0),
                 reader: None,
+                clock_set: true,
             };
             let ruling = whole.rule(&request, &Presence::default());
             prop_assert_eq!(ruling.allowed(), oracle(&rules, &request), "{:?} {:?}", &request, &ruling);

@@ -35,7 +35,7 @@ fn moment(seconds: u64) -> Moment {
 }
 
 fn request<'a>(subject: &'a str, door: &'a str, passage: Passage, at: &str) -> Request<'a> {
-    Request { subject, door, passage, at: time(at), now: moment(0), reader: None }
+    Request { subject, door, passage, at: time(at), now: moment(0), reader: None, clock_set: true }
 }
 
 /// An office in Brussels with a lab, two doors and three people.
