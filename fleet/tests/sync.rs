@@ -44,7 +44,7 @@ fn fill(door: &mut Door, kept: &mut Kept, now: &mut Now) {
 }
 
 fn roots(doors: &[Door]) -> Vec<u128> {
-    doors.iter().map(|door| door.memory.summary().expect("memory").root()).collect()
+    doors.iter().map(|door| door.memory.summary().root()).collect()
 }
 
 fn subjects(door: &Door) -> usize {
@@ -243,7 +243,7 @@ fn a_tenant_that_is_erased_takes_its_people_along_also_those_who_come_late() {
     changed.extend(doors[0].memory.erase_tenant("acme", &stamp));
     let door = &mut doors[0];
     let Ok(actions) = door.replica.changed(&mut door.memory, &changed, now);
-    assert_eq!(published(&actions).len(), 2);
+    assert_eq!(published(&actions).iter().filter(|publish| publish.document.is_some()).count(), 2);
     for publish in published(&actions) {
         doors[1].receive(&publish.topic, &publish.payload, now);
     }
@@ -305,8 +305,8 @@ proptest! {
     ) {
         let site = Site::new();
         let mut kept = Kept::new();
-        let mut times = [NOW, NOW.after(365 * 86_400_000), Now { wall: 0, trusted: false, ..NOW }];
-        times[1].mono = NOW.mono;
+        let ahead = Now { wall: NOW.wall + 365 * 86_400_000, trusted: false, ..NOW };
+        let mut times = [NOW, ahead, Now { wall: 0, trusted: false, ..NOW }];
         let mut doors: Vec<_> = ["a", "b", "c"].map(|device| site.door(device, &Timing::default())).into();
         for (door, now) in doors.iter_mut().zip(&mut times) {
             fill(door, &mut kept, now);

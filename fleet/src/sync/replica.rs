@@ -152,7 +152,7 @@ impl<R: CryptoRng> Replica<R> {
                     }
                 },
                 (Body::Digest(digest), Signer::Device(by, key)) => match self.believes(by, key, now) {
-                    Ok(()) => self.hear(documents, digest, now)?,
+                    Ok(()) => self.hear(documents, digest, now),
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
                         actions.extend(self.refuse(documents, &refusal, now)?);
@@ -223,9 +223,9 @@ impl<R: CryptoRng> Replica<R> {
             let Some(item) = self.queue.pop(now.mono) else { break };
             self.publish(documents, item, now, &mut actions)?;
         }
-        self.look(documents, now, &mut actions)?;
+        self.look(documents, now, &mut actions);
         if self.connection.as_ref().is_some_and(|connection| connection.digest <= now.mono) {
-            self.tell_digest(documents, false, now, &mut actions)?;
+            self.tell_digest(documents, false, now, &mut actions);
         }
         Ok(actions)
     }
@@ -352,7 +352,7 @@ impl<R: CryptoRng> Replica<R> {
             connection.progress.documents += arrived.len() as u64;
         }
         if changed {
-            self.look(documents, now, actions)?;
+            self.look(documents, now, actions);
         }
         Ok(())
     }
@@ -361,7 +361,12 @@ impl<R: CryptoRng> Replica<R> {
     fn follow(&mut self, arrived: &Arrived, outcome: Outcome, now: Now, actions: &mut Vec<Action>) {
         let item = Item::Document(arrived.key);
         if outcome.ahead {
-            self.later(item, self.window(), now);
+            // What was changed here need not wait any longer: this is what it waited for.
+            if self.connection.as_mut().is_some_and(|connection| connection.changed.remove(&arrived.key)) {
+                self.queue.now(item, now.mono);
+            } else {
+                self.later(item, self.window(), now);
+            }
         } else {
             self.queue.cancel(&item);
             self.queue.cancel(&Item::Clear(arrived.document.kind(), arrived.key));
@@ -404,17 +409,15 @@ impl<R: CryptoRng> Replica<R> {
         Ok(())
     }
 
-    fn hear<D: Documents>(&mut self, documents: &D, digest: &Digest, now: Now) -> Result<(), D::Error> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
+    fn hear<D: Documents>(&mut self, documents: &D, digest: &Digest, now: Now) {
+        let Some(connection) = &mut self.connection else { return };
         if digest.by == self.identity.device {
-            return Ok(());
+            return;
         }
         connection.progress.of = connection.progress.of.max(digest.documents);
         if connection.filled {
-            let mine = documents.summary()?;
-            self.suspicion.hear(digest, &mine, now.mono, self.timing.settle, &mut self.rng);
+            self.suspicion.hear(digest, documents.summary(), now.mono, self.timing.settle, &mut self.rng);
         }
-        Ok(())
     }
 
     fn note_receipt(&mut self, topic: &Topic, receipt: &Receipt) {
@@ -472,13 +475,14 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// Looks whether we still differ from others, and does something about it where that has lasted.
-    fn look<D: Documents>(&mut self, documents: &D, now: Now, actions: &mut Vec<Action>) -> Result<(), D::Error> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
+    fn look<D: Documents>(&mut self, documents: &D, now: Now, actions: &mut Vec<Action>) {
+        let Some(connection) = &mut self.connection else { return };
+        self.suspicion.note(documents.summary(), now.mono, self.timing.settle);
         if self.suspicion.is_empty() || connection.look > now.mono {
-            return Ok(());
+            return;
         }
         connection.look = now.mono + LOOK_EVERY;
-        let verdict = self.suspicion.look(&documents.summary()?, now.mono, self.timing.digest);
+        let verdict = self.suspicion.look(documents.summary(), now.mono, self.timing.settle, self.timing.digest);
         if !verdict.again.is_empty() {
             // What comes of it is told, so that others need not wonder any longer.
             connection.digest = connection.digest.min(now.mono + 2 * self.timing.quiet);
@@ -487,33 +491,25 @@ impl<R: CryptoRng> Replica<R> {
             actions.extend(Kind::ALL.map(|kind| Action::Resubscribe(bucket_filter(&self.identity.site, kind, bucket))));
         }
         if verdict.tell {
-            self.tell_digest(documents, true, now, actions)?;
+            self.tell_digest(documents, true, now, actions);
         }
-        Ok(())
     }
 
-    fn tell_digest<D: Documents>(
-        &mut self,
-        documents: &D,
-        buckets: bool,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), D::Error> {
-        let summary = documents.summary()?;
+    fn tell_digest<D: Documents>(&mut self, documents: &D, buckets: bool, now: Now, actions: &mut Vec<Action>) {
+        let summary = documents.summary();
         let digest = Digest {
             v: V1,
             by: self.identity.device.clone(),
             at: now.wall,
             documents: summary.count(),
             root: Root(summary.root().to_le_bytes()),
-            buckets: buckets.then(|| Buckets::of(&summary)),
+            buckets: buckets.then(|| Buckets::of(summary)),
         };
         actions.extend(self.signed(&digest, &Topic::Digest(self.identity.device.clone()), None, None));
         let sooner = self.rng.random_range(0..=self.timing.digest / 10);
         if let Some(connection) = &mut self.connection {
             connection.digest = now.mono + self.timing.digest - sooner;
         }
-        Ok(())
     }
 
     fn publish<D: Documents>(
