@@ -13,7 +13,7 @@
 //! [`guard`] is a second process, which puts the relays at rest where the daemon dies or hangs.
 //!
 //! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
-//! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first. [`daemon`] wires all of
+//! REST API, [`fleet`] shares what is known with other doors over MQTT. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first. [`daemon`] wires all of
 //! it, [`cli`] is the command line.
 
 #![deny(unsafe_code)]
@@ -26,6 +26,7 @@ pub mod config;
 pub mod daemon;
 pub mod door;
 pub mod error;
+pub mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gallery;

@@ -1,6 +1,6 @@
 //! `facegate run`: the daemon, until a signal ends it.
 
-use std::sync::Arc;
+use std::{os::unix::process::CommandExt as _, sync::Arc};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,8 +8,11 @@ use super::{Answer, Context, logging::Log};
 use crate::{
     clock::SystemClock,
     daemon::Daemon,
-    error::{Context as _, Kind, Result},
+    error::{Context as _, Error, Kind, Result},
 };
+
+/// The signal that has the daemon stop and start anew: what the fleet's order to restart sends.
+const AGAIN: &str = "SIGUSR1";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +36,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let mut terminate = caught(SignalKind::terminate())?;
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut hangup = caught(SignalKind::hangup())?;
+    let mut again = caught(SignalKind::user_defined1())?;
 
     let mut daemon = Daemon::start(config, Arc::new(SystemClock::new()))?;
     context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
@@ -46,13 +50,24 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
             tokio::select! {
                 _ = terminate.recv() => return "SIGTERM",
                 _ = interrupt.recv() => return "SIGINT",
+                _ = again.recv() => return AGAIN,
                 _ = hangup.recv() => reload(context, &mut daemon),
             }
         }
     });
     tracing::info!("stopping on {why}");
     daemon.stop();
-    Ok(Answer::Yes)
+    if why == AGAIN { Err(begin_again()) } else { Ok(Answer::Yes) }
+}
+
+/// The program anew in the same process, so that whoever started it, such as systemd, sees nothing of it. Gives why not, where
+/// that fails.
+fn begin_again() -> Error {
+    let program = std::env::current_exe().unwrap_or_else(|_| "facegate".into());
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    Error::new(Kind::Io, "the daemon has stopped and cannot start again")
+        .source(error)
+        .help("start it by hand, and see that its program is there")
 }
 
 /// Takes over what can change while the doors are in use. A configuration that cannot be used changes nothing.
