@@ -13,8 +13,9 @@
 //! [`guard`] is a second process, which puts the relays at rest where the daemon dies or hangs.
 //!
 //! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
-//! REST API. [`config`] is the typed configuration, [`clock`] the time, [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first,
-//! [`service`] what systemd is told and gives, [`storage`] how folders of data are made. [`daemon`] wires all of it, [`cli`] is the command line.
+//! REST API, [`fleet`] shares what is known with other doors over MQTT. [`config`] is the typed configuration, [`clock`] the time,
+//! [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first, [`service`] what systemd is told and
+//! gives, [`storage`] how folders of data are made. [`daemon`] wires all of it, [`cli`] is the command line.
 
 #![deny(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod daemon;
 pub mod door;
 pub mod enrolment;
 pub mod error;
+pub mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gallery;

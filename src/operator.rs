@@ -33,6 +33,8 @@ pub enum Operator {
     Key(Caller),
     /// A user of this machine whom the daemon's socket lets in: root, or the daemon's own. All doors are theirs.
     Local { user: u32 },
+    /// A device of the fleet that the site lets command doors. All doors are theirs.
+    Device { name: String },
 }
 
 impl Operator {
@@ -46,7 +48,7 @@ impl Operator {
                 let message = format!("this key has no right to '{}'; it has: {}", right.name(), caller.rights);
                 Err(Error::new(Kind::Forbidden, message).help("`facegate keys add --right` makes one that has"))
             }
-            Self::Key(_) | Self::Local { .. } => Ok(()),
+            Self::Key(_) | Self::Local { .. } | Self::Device { .. } => Ok(()),
         }
     }
 
@@ -54,7 +56,7 @@ impl Operator {
     pub fn owns(&self, tenant: &TenantId) -> bool {
         match self {
             Self::Key(caller) => caller.tenant == *tenant,
-            Self::Local { .. } => true,
+            Self::Local { .. } | Self::Device { .. } => true,
         }
     }
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Operator {
         match self {
             Self::Key(caller) => write!(f, "key {}", caller.key),
             Self::Local { user } => write!(f, "user {user}"),
+            Self::Device { name } => write!(f, "device {name}"),
         }
     }
 }
@@ -211,6 +214,26 @@ impl Desk {
             .help("see the log for what the lock said last, and check its wiring"));
         }
         Ok(Done { refused: heard.refused, mode: heard.mode })
+    }
+
+    /// The names of all doors of this board.
+    pub fn names(&self) -> Vec<String> {
+        self.posts.iter().map(|post| post.name.to_string()).collect()
+    }
+
+    /// What a door's camera shows; without a name, that of the only door.
+    ///
+    /// # Errors
+    /// `NotFound` where this operator has no such door, or it is not told which of several.
+    pub fn feed(&self, operator: &Operator, door: Option<&str>) -> Result<Arc<Feed>> {
+        let post = match (door, self.posts.as_slice()) {
+            (Some(door), _) => self.post(operator, door)?,
+            (None, [only]) => only,
+            (None, _) => {
+                return Err(Error::new(Kind::NotFound, "it is not told which door").help("name one of its doors"));
+            }
+        };
+        post.feeds.first().cloned().ok_or_else(|| Error::new(Kind::Camera, "this door has no camera"))
     }
 
     /// How a tenant's door sends cards, where it is the reader of a panel.

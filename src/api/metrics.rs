@@ -18,7 +18,7 @@ use prometheus_client::{
 
 use crate::{
     error::{Context as _, Kind, Result},
-    gallery, journal,
+    fleet, gallery, journal,
     operator::{Status, Work},
     tally::Photographs,
 };
@@ -99,6 +99,8 @@ pub(super) struct Snapshot {
     pub(super) waiting: usize,
     /// Forms that are received or worked on.
     pub(super) uploads: usize,
+    /// None where this board is of no fleet.
+    pub(super) fleet: Option<Arc<fleet::Stats>>,
 }
 
 /// All of it in the text format of `OpenMetrics`, which Prometheus reads.
@@ -119,7 +121,7 @@ pub(super) fn render(requests: &Requests, snapshot: Snapshot) -> Result<String> 
 type Number = Gauge<f64, AtomicU64>;
 
 fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
-    let Snapshot { gallery, journal, doors, work, photographs, waiting, uploads } = snapshot;
+    let Snapshot { gallery, journal, doors, work, photographs, waiting, uploads, fleet } = snapshot;
     gauge(registry, "uptime_seconds", "Since the API started", requests.started.elapsed().as_secs_f64());
     gauge(registry, "recognition_waiting", "Photographs that wait for the networks", waiting as f64);
     gauge(registry, "uploads", "Forms that are received or worked on", uploads as f64);
@@ -140,6 +142,23 @@ fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
     if let Some(photographs) = photographs {
         work::describe_photographs(registry, &photographs);
     }
+    if let Some(fleet) = fleet {
+        describe_fleet(registry, &fleet);
+    }
+}
+
+fn describe_fleet(registry: &mut Registry, fleet: &fleet::Stats) {
+    for (name, help, value) in fleet.gauges() {
+        gauge(registry, name, help, value as f64);
+    }
+    for (name, help, value) in fleet.counters() {
+        counter(registry, name, help, value);
+    }
+    let refused = Family::<[(&str, &str); 1], Counter>::default();
+    for (cause, count) in fleet.refused() {
+        refused.get_or_create(&[("cause", cause)]).inc_by(count);
+    }
+    registry.register("fleet_refused", "Messages that were not believed, by cause", refused);
 }
 
 fn describe_doors(registry: &mut Registry, doors: &[Status]) {
@@ -198,6 +217,7 @@ mod tests {
             photographs: None,
             waiting: 3,
             uploads: 0,
+            fleet: None,
         }
     }
 

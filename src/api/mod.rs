@@ -37,7 +37,7 @@ mod settings;
 mod tls;
 mod values;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
 use tokio::sync::Semaphore;
@@ -56,6 +56,7 @@ pub use self::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    fleet,
     gallery::Gallery,
     journal::Journal,
     operator::Desk,
@@ -71,7 +72,7 @@ pub struct State {
     gallery: Arc<Gallery>,
     /// None where photographs are nobody's business: the API is off but for the daemon's socket.
     recognition: Option<Recognition>,
-    desk: Desk,
+    desk: Arc<Desk>,
     journal: Arc<Journal>,
     readiness: Arc<Readiness>,
     uploads: Arc<Semaphore>,
@@ -79,6 +80,7 @@ pub struct State {
     under_way: enrolling::UnderWay,
     limits: limits::Limits,
     requests: Arc<metrics::Requests>,
+    fleet: OnceLock<Arc<fleet::Stats>>,
 }
 
 impl State {
@@ -88,7 +90,7 @@ impl State {
         settings: Settings,
         gallery: Arc<Gallery>,
         recognition: Option<Recognition>,
-        desk: Desk,
+        desk: impl Into<Arc<Desk>>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(settings.max_uploads));
@@ -99,7 +101,7 @@ impl State {
             settings,
             gallery,
             recognition,
-            desk,
+            desk: desk.into(),
             journal,
             readiness: Arc::default(),
             uploads,
@@ -107,7 +109,18 @@ impl State {
             under_way: enrolling::UnderWay::default(),
             limits,
             requests,
+            fleet: OnceLock::new(),
         })
+    }
+
+    /// The same with what the link to the fleet counts, for `/metrics`.
+    #[must_use]
+    pub fn with_fleet(self: Arc<Self>, stats: Option<Arc<fleet::Stats>>) -> Arc<Self> {
+        if let Some(stats) = stats {
+            // Once is enough: there is one link.
+            let _ = self.fleet.set(stats);
+        }
+        self
     }
 
     fn recognition(&self) -> Result<&Recognition> {

@@ -112,6 +112,8 @@ fn describe(record: &Record) -> String {
             }
         }
         Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
+        Event::Order { order, by, outcome } => format!("order of the fleet: {order} ({by}): {outcome}"),
+        Event::Erased { document, by } => format!("erased, as in all of the fleet: document {document} ({by})"),
         Event::Call(Call { call, by, tenant, subject, embedding, key, outcome }) => {
             let style = if outcome == "ok" { GOOD } else { BAD };
             let named = [subject, embedding, key].into_iter().flatten();

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod door;
 mod evaluate;
+mod fleet;
 mod gallery;
 mod generate;
 mod gpio;
@@ -81,6 +82,9 @@ enum Command {
     /// Ask the running daemon how its doors are, and command them: unlock, hold, lock down, release.
     #[command(subcommand)]
     Door(door::Command),
+    /// Run a site of many doors: let new ones join, see how all are, command them, watch what happens.
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     /// Make, list, rotate and revoke keys of the REST API.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -166,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Access(command) => access::run(&context, command),
         Command::Door(command) => door::run(&context, command),
         Command::Keys(command) => keys::run(&context, command),
+        Command::Fleet(command) => fleet::run(&context, command),
         Command::Tenants(command) => tenants::run(&context, command),
         Command::Models(command) => models::run(&context, command),
         Command::Openapi => openapi::run(&context),

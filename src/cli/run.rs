@@ -1,6 +1,6 @@
 //! `facegate run`: the daemon, until a signal ends it.
 
-use std::sync::Arc;
+use std::{os::unix::process::CommandExt as _, sync::Arc};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,9 +9,12 @@ use crate::{
     clock::SystemClock,
     config::Config,
     daemon::Daemon,
-    error::{Context as _, Kind, Result},
+    error::{Context as _, Error, Kind, Result},
     service::{self, Service, Sockets},
 };
+
+/// The signal that has the daemon stop and start anew: what the fleet's order to restart sends.
+const AGAIN: &str = "SIGUSR1";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -41,6 +44,7 @@ fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Res
     let mut terminate = caught(SignalKind::terminate())?;
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut hangup = caught(SignalKind::hangup())?;
+    let mut again = caught(SignalKind::user_defined1())?;
 
     service::status("starting: networks, store and locks");
     let mut daemon = Daemon::start_on(sockets, config, Arc::new(SystemClock::new()))?;
@@ -56,6 +60,7 @@ fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Res
             tokio::select! {
                 _ = terminate.recv() => return "SIGTERM",
                 _ = interrupt.recv() => return "SIGINT",
+                _ = again.recv() => return AGAIN,
                 _ = hangup.recv() => reload(context, &mut daemon),
             }
         }
@@ -64,7 +69,17 @@ fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Res
     drop(service);
     service::stopping(why);
     daemon.stop();
-    Ok(Answer::Yes)
+    if why == AGAIN { Err(begin_again()) } else { Ok(Answer::Yes) }
+}
+
+/// The program anew in the same process, so that whoever started it, such as systemd, sees nothing of it. Gives why not, where
+/// that fails.
+fn begin_again() -> Error {
+    let program = std::env::current_exe().unwrap_or_else(|_| "facegate".into());
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    Error::new(Kind::Io, "the daemon has stopped and cannot start again")
+        .source(error)
+        .help("start it by hand, and see that its program is there")
 }
 
 /// Takes over what can change while the doors are in use. A configuration that cannot be used changes nothing.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access, api, camera, door,
     error::{Error, Kind, Result},
+    fleet,
     gallery::{self, TenantId},
     guard, journal,
     vision::{quality, region::Region},
@@ -39,6 +40,9 @@ pub struct Config {
     pub api: api::Settings,
     #[serde(default)]
     pub guard: guard::Settings,
+    /// The site whose doors know the same people; none: this board shares nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<fleet::Settings>,
     /// The doors of this board, each with its camera and its lock. At least one.
     #[serde(default, rename = "door", skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<Doorway>,
@@ -216,6 +220,7 @@ impl Config {
         self.api.validate()?;
         self.guard.validate()?;
         self.journal.validate()?;
+        self.fleet.as_ref().map_or(Ok(()), fleet::Settings::validate)?;
         let mut names = HashSet::new();
         let mut lines = HashMap::new();
         for door in &self.doors {

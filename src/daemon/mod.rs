@@ -44,6 +44,7 @@ use crate::{
     config::{self, Config},
     door::{Driver, Hardware, Place},
     error::{Context, Error, Kind, Result},
+    fleet,
     gallery::Gallery,
     guard::Watch,
     journal::Journal,
@@ -83,6 +84,8 @@ pub struct Daemon {
     halted: bool,
     guard: Option<Watch>,
     api: Option<ApiServer>,
+    desk: Arc<Desk>,
+    fleet: Option<fleet::Link>,
     journal: Arc<Journal>,
     gallery: Arc<Gallery>,
     engine: Arc<Engine>,
@@ -157,6 +160,8 @@ impl Daemon {
             halted: false,
             guard: None,
             api: None,
+            desk: Arc::default(),
+            fleet: None,
             journal,
             gallery,
             engine,
@@ -171,6 +176,8 @@ impl Daemon {
                 .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
         daemon.start_guard()?;
+        daemon.desk = Arc::new(daemon.desk());
+        daemon.start_fleet(&clock)?;
         let readiness = daemon.start_api(sockets)?;
         daemon.start_keeper(readiness, interlock, &clock)?;
         daemon.start_noting()?;
@@ -374,8 +381,14 @@ impl Daemon {
         if listeners.is_empty() {
             return Ok(None);
         }
-        let state =
-            api::State::new(settings, Arc::clone(&self.gallery), recognition, self.desk(), Arc::clone(&self.journal));
+        let state = api::State::new(
+            settings,
+            Arc::clone(&self.gallery),
+            recognition,
+            Arc::clone(&self.desk),
+            Arc::clone(&self.journal),
+        )
+        .with_fleet(self.fleet.as_ref().map(|fleet| Arc::clone(fleet.stats())));
         let readiness = Arc::clone(state.readiness());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -398,6 +411,27 @@ impl Daemon {
         })?;
         self.api = Some(ApiServer { address, stop, thread });
         Ok(Some(readiness))
+    }
+
+    /// The link to the other doors of the site, where this board is of one.
+    fn start_fleet(&mut self, clock: &Arc<dyn Clock>) -> Result<()> {
+        let Some(settings) = self.config.fleet.clone() else { return Ok(()) };
+        let hands = fleet::Hands {
+            desk: Arc::clone(&self.desk),
+            gallery: Arc::clone(&self.gallery),
+            engine: Arc::clone(&self.engine),
+            recognition: self.config.api.recognition.clone(),
+            leds: "/sys/class/leds".into(),
+        };
+        let parts = fleet::Parts {
+            hands: Arc::new(hands),
+            journal: Arc::clone(&self.journal),
+            clock: Arc::clone(clock),
+            events: self.listeners.listen(),
+            model: self.engine.model_id().to_owned(),
+        };
+        self.fleet = Some(fleet::Link::start(settings, parts)?);
+        Ok(())
     }
 
     /// Where operators find the doors.
@@ -491,6 +525,8 @@ impl Daemon {
         if let Some(guard) = self.guard.take().filter(|_| at_rest) {
             guard.dismiss();
         }
+        // It takes leave while the others end.
+        let linking = self.fleet.take().map(fleet::Link::stop).unwrap_or_default();
         if let Some(api) = self.api.take() {
             // It has ended already where nobody receives.
             let _ = api.stop.send(());
@@ -502,6 +538,9 @@ impl Daemon {
             for thread in door.threads {
                 join_until(thread, begun + STOP_PATIENCE);
             }
+        }
+        for thread in linking {
+            join_until(thread, begun + STOP_PATIENCE);
         }
         // The doors note nothing any more.
         if let Some((noting, stop)) = self.noting.take() {

@@ -56,6 +56,7 @@ pub enum Happened {
 }
 
 /// Who publishes and subscribes.
+#[derive(Clone)]
 pub enum Client {
     V5(v5::AsyncClient),
     V311(AsyncClient),
@@ -95,9 +96,7 @@ impl Client {
             Self::V5(client) => {
                 client.subscribe(filter, v5::mqttbytes::QoS::AtLeastOnce).await.map_err(|error| error.to_string())
             }
-            Self::V311(client) => {
-                client.subscribe(filter, QoS::AtLeastOnce).await.map_err(|error| error.to_string())
-            }
+            Self::V311(client) => client.subscribe(filter, QoS::AtLeastOnce).await.map_err(|error| error.to_string()),
         }
     }
 
@@ -116,6 +115,18 @@ impl Client {
 /// # Errors
 /// `Config` where a file of [`Settings`] cannot be read or is not what it should be.
 pub fn connect(settings: &Settings, id: &str, will: Outgoing) -> Result<(Client, mpsc::Receiver<Happened>)> {
+    begin(settings, id, Some(will))
+}
+
+/// The same for whoever has nothing to leave behind.
+///
+/// # Errors
+/// The same.
+pub fn connect_without_will(settings: &Settings, id: &str) -> Result<(Client, mpsc::Receiver<Happened>)> {
+    begin(settings, id, None)
+}
+
+fn begin(settings: &Settings, id: &str, will: Option<Outgoing>) -> Result<(Client, mpsc::Receiver<Happened>)> {
     let tls = TlsConfiguration::Rustls(tls(settings)?);
     let (host, port) = settings.host_and_port()?;
     let login = settings.user.as_ref().map(|user| Ok::<_, Error>((user.clone(), password(settings)?))).transpose()?;
@@ -130,13 +141,10 @@ pub fn connect(settings: &Settings, id: &str, will: Outgoing) -> Result<(Client,
             options.set_max_packet_size(Some(MAX_PACKET as u32));
             options.set_outgoing_inflight_upper_limit(INFLIGHT);
             options.set_connection_timeout(CONNECT_SECONDS);
-            options.set_last_will(v5::mqttbytes::v5::LastWill::new(
-                will.topic,
-                will.payload,
-                v5::mqttbytes::QoS::AtLeastOnce,
-                will.retain,
-                None,
-            ));
+            if let Some(Outgoing { topic, payload, retain, .. }) = will {
+                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                options.set_last_will(v5::mqttbytes::v5::LastWill::new(topic, payload, qos, retain, None));
+            }
             if let Some((user, password)) = login {
                 options.set_credentials(user, password);
             }
@@ -151,7 +159,9 @@ pub fn connect(settings: &Settings, id: &str, will: Outgoing) -> Result<(Client,
             options.set_clean_session(true);
             options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
             options.set_inflight(INFLIGHT);
-            options.set_last_will(rumqttc::LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain));
+            if let Some(Outgoing { topic, payload, retain, .. }) = will {
+                options.set_last_will(rumqttc::LastWill::new(topic, payload, QoS::AtLeastOnce, retain));
+            }
             if let Some((user, password)) = login {
                 options.set_credentials(user, password);
             }
@@ -178,7 +188,9 @@ async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
                 retained: publish.retain,
             }),
             Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
-            Ok(Event::Incoming(Packet::Disconnect(told))) => Happened::Ended(format!("the broker: {:?}", told.reason_code)),
+            Ok(Event::Incoming(Packet::Disconnect(told))) => {
+                Happened::Ended(format!("the broker: {:?}", told.reason_code))
+            }
             Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
             Ok(_) => continue,
@@ -231,23 +243,24 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Read anew for every connection: certificates are renewed while the daemon runs.
 pub fn tls(settings: &Settings) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&settings.ca, "fleet.ca")? {
-        roots.add(certificate).map_err(|error| broken("fleet.ca", &settings.ca).source(error))?;
+    let ca = settings.ca();
+    for certificate in certificates(&ca, "fleet.ca")? {
+        roots.add(certificate).map_err(|error| broken("fleet.ca", &ca).source(error))?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .context(Kind::Internal, || "TLS has no version")?
         .with_root_certificates(roots);
-    let config = match (&settings.certificate, &settings.key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate, "fleet.certificate")?;
-            let pem = zeroize::Zeroizing::new(read(key, "fleet.key")?);
-            let pair = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| broken("fleet.key", key).source(error))?;
+    let config = match settings.pair() {
+        Some((certificate, key)) => {
+            let chain = certificates(&certificate, "fleet.certificate")?;
+            let pem = zeroize::Zeroizing::new(read(&key, "fleet.key")?);
+            let pair = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| broken("fleet.key", &key).source(error))?;
             builder.with_client_auth_cert(chain, pair).map_err(|error| {
                 Error::new(Kind::Config, "fleet.key is not the key of fleet.certificate").source(error)
             })?
         }
-        _ => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
 }

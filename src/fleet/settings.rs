@@ -22,15 +22,15 @@ pub struct Settings {
     /// What `facegate fleet join` installed: keys, vouchers, certificates; for the owner only. Also what waits for the broker.
     #[serde(default = "default_dir")]
     pub dir: PathBuf,
-    /// The authorities that may have signed the broker's certificate, PEM.
-    #[serde(default = "default_ca")]
-    pub ca: PathBuf,
-    /// This device's certificate for the broker and those between it and the root, PEM; `None`: it shows none, and has a
-    /// [`user`](Self::user).
-    #[serde(default = "default_certificate", skip_serializing_if = "Option::is_none")]
+    /// The authorities that may have signed the broker's certificate, PEM; `None`: `ca.pem` in [`dir`](Self::dir).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// This device's certificate for the broker and those between it and the root, PEM; `None`: `tls.pem` in
+    /// [`dir`](Self::dir), or none where there is a [`user`](Self::user).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
-    /// Its private key: PKCS #8, PKCS #1 or SEC 1.
-    #[serde(default = "default_key", skip_serializing_if = "Option::is_none")]
+    /// Its private key: PKCS #8, PKCS #1 or SEC 1; `None`: `tls.key` there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// The user's name for brokers that ask for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,20 +96,6 @@ fn default_dir() -> PathBuf {
     "data/fleet".into()
 }
 
-fn default_ca() -> PathBuf {
-    "data/fleet/ca.pem".into()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn default_certificate() -> Option<PathBuf> {
-    Some("data/fleet/tls.pem".into())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn default_key() -> Option<PathBuf> {
-    Some("data/fleet/tls.key".into())
-}
-
 const fn default_keep_alive() -> u16 {
     30
 }
@@ -131,7 +117,10 @@ impl Settings {
         let refused = |message: String, help: &str| Err(Error::new(Kind::Config, message).help(help));
         self.host_and_port()?;
         if !(5..=600).contains(&self.keep_alive_s) {
-            return refused(format!("fleet.keep_alive_s is {}; it takes 5 to 600", self.keep_alive_s), "30 is a good one");
+            return refused(
+                format!("fleet.keep_alive_s is {}; it takes 5 to 600", self.keep_alive_s),
+                "30 is a good one",
+            );
         }
         if self.telemetry_s != 0 && !(60..=86_400).contains(&self.telemetry_s) {
             let message = format!("fleet.telemetry_s is {}; it takes 0, or 60 to 86400", self.telemetry_s);
@@ -157,6 +146,20 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Where the authorities' certificates are.
+    pub fn ca(&self) -> PathBuf {
+        self.ca.clone().unwrap_or_else(|| self.dir.join("ca.pem"))
+    }
+
+    /// Where this device's certificate and its key are, where it shows one.
+    pub fn pair(&self) -> Option<(PathBuf, PathBuf)> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            _ if self.user.is_some() => None,
+            _ => Some((self.dir.join("tls.pem"), self.dir.join("tls.key"))),
+        }
     }
 
     /// The broker's host and port.

@@ -106,6 +106,11 @@ pub enum Event {
         /// Who gave it: `key 1a2b3c4d`, `user 0` of this machine.
         by: String,
     },
+    /// A device of the fleet ordered something, by its name on the wire, and what came of it: `done`, `begun`, `failed`, or the code
+    /// of why it was refused. Commands to doors are told apart from this, too.
+    Order { order: String, by: String, outcome: String },
+    /// What another device of the fleet erased, told by its document's key, is gone here, too.
+    Erased { document: String, by: String },
     /// A call of the API that used or changed a template or a rule.
     Call(Call),
     /// A door that is set by the chance of a false accept goes by this threshold from now on.

@@ -59,6 +59,7 @@ pub(in crate::api) async fn metrics(
             work: state.desk.work(operator),
             photographs: state.recognition.as_ref().map(|recognition| Arc::clone(recognition.tally())),
             waiting: state.recognition.as_ref().map_or(0, Recognition::waiting),
+            fleet: state.fleet.get().cloned(),
             uploads: state.settings.max_uploads.saturating_sub(state.uploads.available_permits()),
         };
         metrics::render(&state.requests, snapshot)

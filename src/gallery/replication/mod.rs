@@ -139,6 +139,15 @@ impl Gallery {
         Ok(Some((self.compose(&txn, &row.state)?, row.hash)))
     }
 
+    /// The hash of what lives in a document; none where there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn document_hash(&self, key: &DocumentKey) -> Result<Option<Hash>> {
+        let txn = self.store.read()?;
+        self.store.documents.get(&txn, key.as_bytes())?.map(Row::hash_of).transpose()
+    }
+
     /// Some documents that were changed and are not known to be at the broker, at most `limit`.
     ///
     /// # Errors
@@ -185,6 +194,11 @@ impl Gallery {
     /// access.
     pub fn newest_transaction(&self) -> usize {
         self.store.newest_transaction()
+    }
+
+    /// Whether the store belongs to a site.
+    pub(super) fn is_shared(&self, txn: &View<'_>) -> Result<bool> {
+        Ok(self.store.meta.get(txn, SITE.as_bytes())?.is_some())
     }
 
     /// The site that the store belongs to; `None` where it was never joined.

@@ -89,6 +89,10 @@ fn outgoing(gallery: &Gallery) -> BTreeSet<DocumentKey> {
     gallery.outgoing(1000).unwrap().into_iter().map(|outgoing| outgoing.key).collect()
 }
 
+fn own_rules(subject: &str) -> SubjectRules {
+    serde_json::from_value(serde_json::json!({"id": subject})).unwrap()
+}
+
 fn map(value: Value) -> Map<String, Value> {
     let Value::Object(map) = value else { unreachable!("an object") };
     map
@@ -171,10 +175,7 @@ fn what_was_there_before_joining_is_shared_and_joining_again_changes_nothing() {
         a.enroll(&acme, new("anna", n)).unwrap();
     }
     a.enroll(&acme, new("bert", 9)).unwrap();
-    a.change_subject(&acme, &subject("bert"), |_| {
-        Ok(Some(SubjectRules { id: "bert".into(), ..SubjectRules::default() }))
-    })
-    .unwrap();
+    a.change_subject(&acme, &subject("bert"), |_| Ok(Some(own_rules("bert")))).unwrap();
     assert!(a.outgoing(10).unwrap().is_empty(), "a gallery of no site keeps no books");
     let before = visible(&a);
     a.join_site(&name("hq"), &name("a"), &key()).unwrap();
@@ -272,6 +273,7 @@ fn child_of_a_site_that_is_killed() {
 fn kill_9_leaves_no_change_without_its_stamp() {
     let dirs = [folder(), folder()];
     let b = joined(dirs[1].path(), "b");
+    let mut worked = 0;
     for round in 0..8u64 {
         let mut process = child("gallery::tests::fleet::child_of_a_site_that_is_killed", dirs[0].path())
             .stdout(Stdio::piped())
@@ -279,13 +281,12 @@ fn kill_9_leaves_no_change_without_its_stamp() {
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(60 + round * 37 % 90));
+            std::thread::sleep(Duration::from_millis(100 + round * 37 % 90));
             process.kill().unwrap();
             process.wait().unwrap();
         });
-        let worked = lines.map_while(Result::ok).filter(|line| line.starts_with('>')).count();
+        worked += lines.map_while(Result::ok).filter(|line| line.starts_with('>')).count();
         killer.join().unwrap();
-        assert!(worked > 0 || round > 0, "the child got going");
         let a = open(dirs[0].path());
         assert_sound(&a);
         let (hashes, dirty) = (a.document_hashes().unwrap(), a.outgoing_count().unwrap());
@@ -301,6 +302,7 @@ fn kill_9_leaves_no_change_without_its_stamp() {
         assert_eq!(b.document_hashes().unwrap(), a.document_hashes().unwrap());
         a.documents_sent(&a.outgoing(1000).unwrap()).unwrap();
     }
+    assert!(worked > 20, "the child got going: {worked}");
 }
 
 #[derive(Clone, Debug)]
@@ -370,7 +372,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 drop(galleries[g].change(&acme, &subject(SUBJECTS[s]), &change));
             }
             Step::SubjectRules(g, s, yes) => {
-                let rules = yes.then(|| SubjectRules { id: SUBJECTS[s].into(), ..SubjectRules::default() });
+                let rules = yes.then(|| own_rules(SUBJECTS[s]));
                 drop(galleries[g].change_subject(&acme, &subject(SUBJECTS[s]), |_| Ok(rules)));
             }
             Step::Plan(g, true) => drop(galleries[g].replace_rules(&acme, &Rules::default(), Expected::Any)),

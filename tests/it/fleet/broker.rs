@@ -1,7 +1,6 @@
 //! A real mosquitto: TLS with client certificates and an ACL, on a free port, in a folder of its own.
 
 use std::{
-    io::Read,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,10 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{
-    certificates::{Authority, Identity},
-    daemon::eventually,
-};
+use crate::support::daemon::eventually;
 
 /// What a device may publish and read, as docs/fleet.md has it: `%u` is the common name of its certificate.
 pub const ACL: &str = include_str!("../../../docs/fleet/mosquitto.acl");
@@ -21,34 +17,29 @@ pub const ACL: &str = include_str!("../../../docs/fleet/mosquitto.acl");
 /// The broker of one test.
 pub struct Broker {
     folder: TempDir,
-    authority: Authority,
     pub port: u16,
     process: Option<Child>,
 }
 
 impl Broker {
-    /// Starts one that keeps everything on its disk as it comes.
-    pub fn start() -> Self {
+    /// Starts one with the certificates that `facegate fleet init` made in a folder. It keeps everything on its disk as it
+    /// comes, and messages for those who are away and asked for that.
+    pub fn start(site: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new();
-        let server = authority.sign(&["localhost"]);
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
-        write("ca.pem", &authority.pem);
-        write("server.pem", &server.certificate);
-        write("server.key", &server.key);
-        write("acl", &ACL.replace("SITE", SITE));
+        std::fs::write(folder.path().join("acl"), ACL.replace("SITE", SITE)).expect("a file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let dir = folder.path().display();
-        let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
+        let (dir, site) = (folder.path().display(), site.display());
+        let user = String::from_utf8(Command::new("id").arg("-un").output().expect("id").stdout).expect("a name");
+        let user = user.trim();
         // Every change is written at once: `kill -9` then loses what a power cut would.
         let config = format!(
-            "user {user}\nlistener {port} 127.0.0.1\ncafile {dir}/ca.pem\ncertfile {dir}/server.pem\nkeyfile {dir}/server.key\n\
+            "user {user}\nlistener {port} 127.0.0.1\ncafile {site}/ca.pem\ncertfile {site}/broker.pem\nkeyfile {site}/broker.key\n\
              require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {dir}/acl\n\
              persistence true\npersistence_location {dir}/\nautosave_on_changes true\nautosave_interval 1\n\
-             max_queued_messages 0\nmax_inflight_messages 100\nmemory_limit 0\n"
+             max_queued_messages 0\nmax_inflight_messages 100\n"
         );
-        write("mosquitto.conf", &config);
-        let mut broker = Self { folder, authority, port, process: None };
+        std::fs::write(folder.path().join("mosquitto.conf"), config).expect("a file");
+        let mut broker = Self { folder, port, process: None };
         broker.resume();
         broker
     }
@@ -70,9 +61,10 @@ impl Broker {
             .spawn()
             .expect("mosquitto starts");
         self.process = Some(child);
+        let log = self.path("log");
         eventually("mosquitto listens", || {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
-            assert!(ended.is_none(), "mosquitto ended: {}", self.log());
+            assert!(ended.is_none(), "mosquitto ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
             TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
     }
@@ -96,26 +88,6 @@ impl Broker {
     /// Forgets all that it kept; while it is stopped.
     pub fn forget(&self) {
         let _ = std::fs::remove_file(self.path("mosquitto.db"));
-    }
-
-    /// A certificate for a device.
-    pub fn identity(&self, device: &str) -> Identity {
-        self.authority.sign(&[device])
-    }
-
-    /// The authority's certificate, as PEM.
-    pub fn ca(&self) -> &str {
-        &self.authority.pem
-    }
-
-    pub fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
-    pub fn log(&self) -> String {
-        let mut text = String::new();
-        let _ = std::fs::File::open(self.path("log")).and_then(|mut file| file.read_to_string(&mut text));
-        text
     }
 }
 

@@ -170,7 +170,9 @@ fn tenant(operator: &Operator, wanted: Option<&str>) -> Result<TenantId> {
     let wanted = wanted.map(str::parse::<TenantId>).transpose()?;
     match (operator, wanted) {
         (Operator::Key(caller), None) => Ok(caller.tenant.clone()),
-        (Operator::Local { .. }, None) => Err(Error::new(Kind::MissingField, "tenant is missing: whose key is it?")),
+        (Operator::Local { .. } | Operator::Device { .. }, None) => {
+            Err(Error::new(Kind::MissingField, "tenant is missing: whose key is it?"))
+        }
         (_, Some(tenant)) if operator.owns(&tenant) => Ok(tenant),
         (_, Some(_)) => Err(Error::new(Kind::Forbidden, "a key makes keys of its own tenant alone: leave out tenant")),
     }
@@ -194,7 +196,7 @@ fn terms(operator: &Operator, wanted: Wanted, now: Timestamp) -> Result<KeyTerms
     };
     let maker = match operator {
         Operator::Key(caller) => Some(caller.key.clone()),
-        Operator::Local { .. } => None,
+        Operator::Local { .. } | Operator::Device { .. } => None,
     };
     Ok(KeyTerms { label: wanted.label.filter(|label| !label.is_empty()), rights, expires, maker })
 }
@@ -212,6 +214,6 @@ fn may_give(operator: &Operator, rights: Rights) -> Result<()> {
 fn latest_end(operator: &Operator) -> Option<Timestamp> {
     match operator {
         Operator::Key(caller) => caller.expires_at,
-        Operator::Local { .. } => None,
+        Operator::Local { .. } | Operator::Device { .. } => None,
     }
 }

@@ -136,7 +136,9 @@ pub(super) async fn delete(
 fn local(operator: &Operator) -> Result<()> {
     match operator {
         Operator::Local { .. } => Ok(()),
-        Operator::Key(_) => Err(Error::new(Kind::Forbidden, "no key manages tenants: do it on the machine itself")
-            .help("facegate tenants, or the daemon's socket")),
+        Operator::Key(_) | Operator::Device { .. } => {
+            Err(Error::new(Kind::Forbidden, "no key manages tenants: do it on the machine itself")
+                .help("facegate tenants, or the daemon's socket"))
+        }
     }
 }

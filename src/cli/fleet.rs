@@ -1,0 +1,337 @@
+//! `facegate fleet`: a site of many doors, from one terminal.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use facegate_fleet::{
+    Name,
+    open::Body,
+    topic::Topic,
+    voucher::Role,
+    wire::{Answer as Told, Order, Outcome, Status},
+};
+use serde_json::json;
+
+use super::{Answer, Context};
+use crate::{
+    error::{Context as _, Error, Kind, Result},
+    fleet::{
+        Settings,
+        console::Console,
+        identity::{self, write_private},
+        provisioning::{self, Approval, Request},
+    },
+    gallery::Within,
+};
+
+/// How long a device may take to answer, beyond what it was ordered to do.
+const ANSWER: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make a new site's keys in a folder that stays with you.
+    Init {
+        /// The folder, which must have none yet.
+        #[arg(long, value_name = "DIR", default_value = "site")]
+        site_dir: PathBuf,
+        /// The broker's host name: with it, a certificate for the broker is made.
+        #[arg(long, value_name = "HOST")]
+        broker: Option<String>,
+    },
+    /// On a new device: make its keys, and a request to be carried to whoever holds the site's keys.
+    JoinRequest {
+        /// Where to write it; without, it is printed.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Where the site's keys are: approve a device's request.
+    Approve {
+        /// The request.
+        request: PathBuf,
+        /// The folder with the site's keys.
+        #[arg(long, value_name = "DIR", default_value = "site")]
+        site_dir: PathBuf,
+        /// What the device may do: door, operator (enrols, opens and locks), admin (also restarts and configures), observer.
+        #[arg(long, default_value = "door", value_parser = role)]
+        role: Role,
+        /// How long it is valid, such as 365d; without, until it is revoked.
+        #[arg(long)]
+        expires: Option<Within>,
+        /// Where to write the approval; without, it is printed.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// On the new device: take the approval in.
+    Join {
+        /// The approval.
+        approval: PathBuf,
+    },
+    /// On a device: leave the site. What is enrolled here stays.
+    Leave,
+    /// Tell all doors that a device's key is not trusted any more. That cannot be taken back; the device can join with a new key.
+    Revoke {
+        device: Name,
+        #[arg(long, value_name = "DIR", default_value = "site")]
+        site_dir: PathBuf,
+    },
+    /// How all devices of the site are.
+    Status,
+    /// What happens at all doors, until it is interrupted.
+    Watch {
+        /// End after so many events.
+        #[arg(long)]
+        count: Option<usize>,
+    },
+    /// Which doors have erased what was erased, and who is missing.
+    Receipts,
+    /// Unlock a door for one pulse.
+    Unlock {
+        #[command(flatten)]
+        at: At,
+        /// On a turnstile, the other way.
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Lock, and stay locked for everybody until it is released.
+    Lockdown(At),
+    /// Back to what schedules and people say.
+    Release(At),
+    /// Stand open for everybody.
+    FreeAccess(At),
+    /// End free access that was ordered.
+    EndFreeAccess(At),
+    /// Enrol whoever stands before a door's camera: from then on all doors know them.
+    Enrol {
+        #[command(flatten)]
+        at: At,
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
+        /// The subject's id.
+        #[arg(long)]
+        subject: String,
+        /// How long to wait for a face that is good enough.
+        #[arg(long, default_value_t = 30)]
+        seconds: u16,
+    },
+    /// Blink, so that somebody finds the device.
+    Identify {
+        device: Name,
+        #[arg(long, default_value_t = 30)]
+        seconds: u16,
+    },
+    /// Read the configuration file again.
+    Reload { device: Name },
+    /// Restart the daemon.
+    Restart { device: Name },
+}
+
+/// Which door.
+#[derive(Debug, clap::Args)]
+pub struct At {
+    /// The device.
+    device: Name,
+    /// One of its doors; without, all of them.
+    #[arg(long)]
+    door: Option<String>,
+}
+
+fn role(text: &str) -> std::result::Result<Role, String> {
+    serde_json::from_value(text.into()).map_err(|_| "it is door, operator, admin or observer".into())
+}
+
+pub fn run(context: &Context, command: Command) -> Result<Answer> {
+    match command {
+        Command::Init { site_dir, broker } => {
+            let key = provisioning::make_site(&site_dir, broker.as_deref())?;
+            context.out.result(&json!({ "site_key": key, "dir": site_dir }), |_| {
+                format!("a new site's keys are in {}: keep them safe, and on no door", site_dir.display())
+            });
+            Ok(Answer::Yes)
+        }
+        Command::JoinRequest { out } => {
+            let request = provisioning::request(&settings(context)?)?;
+            hand_out(
+                context,
+                &request,
+                out.as_deref(),
+                "carry it to whoever holds the site's keys: facegate fleet approve",
+            )
+        }
+        Command::Approve { request, site_dir, role, expires, out } => {
+            let request: Request = identity::json(&request)?;
+            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+            let lasts = expires.map(|Within(lasts)| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
+            let approval = provisioning::approve(&site_dir, &request, role, now, lasts)?;
+            hand_out(context, &approval, out.as_deref(), "carry it to the device: facegate fleet join")
+        }
+        Command::Join { approval } => {
+            let (settings, approval): (_, Approval) = (settings(context)?, identity::json(&approval)?);
+            provisioning::join(&settings, &approval)?;
+            context.out.result(&json!({ "joined": approval.site, "device": approval.device }), |_| {
+                format!("{} is of the site {}; restart its daemon", approval.device, approval.site)
+            });
+            Ok(Answer::Yes)
+        }
+        Command::Leave => {
+            let gallery = super::gallery::open(&context.load()?)?;
+            gallery.leave_site()?;
+            context.out.result(&json!({ "left": true }), |_| "left; take [fleet] out of the configuration".to_owned());
+            Ok(Answer::Yes)
+        }
+        Command::Revoke { device, site_dir } => revoke(context, &device, &site_dir),
+        Command::Status => status(context),
+        Command::Watch { count } => watch(context, count),
+        Command::Receipts => receipts(context),
+        Command::Unlock { at, exit } => order(context, &at.device, Order::Unlock { door: at.door, exit }, 0),
+        Command::Lockdown(at) => order(context, &at.device, Order::Lockdown { door: at.door }, 0),
+        Command::Release(at) => order(context, &at.device, Order::Release { door: at.door }, 0),
+        Command::FreeAccess(at) => order(context, &at.device, Order::FreeAccess { door: at.door }, 0),
+        Command::EndFreeAccess(at) => order(context, &at.device, Order::EndFreeAccess { door: at.door }, 0),
+        Command::Enrol { at, tenant, subject, seconds } => {
+            let wanted = Order::Enrol { door: at.door, tenant, subject, seconds };
+            order(context, &at.device, wanted, seconds)
+        }
+        Command::Identify { device, seconds } => order(context, &device, Order::Identify { seconds }, seconds),
+        Command::Reload { device } => order(context, &device, Order::Reload {}, 0),
+        Command::Restart { device } => order(context, &device, Order::Restart {}, 0),
+    }
+}
+
+fn settings(context: &Context) -> Result<Settings> {
+    context.load()?.fleet.ok_or_else(|| {
+        Error::new(Kind::Config, "the configuration has no [fleet]")
+            .help("add it: facegate config example shows every key")
+    })
+}
+
+fn hand_out(context: &Context, what: &impl serde::Serialize, out: Option<&Path>, then: &str) -> Result<Answer> {
+    let text = serde_json::to_string_pretty(what).context(Kind::Internal, || "it has no form in JSON")?;
+    match out {
+        Some(path) => {
+            write_private(path, text.as_bytes())?;
+            context.out.result(&json!({ "written": path }), |_| format!("{}: {then}", path.display()));
+        }
+        None => context.out.result(what, |_| text.clone()),
+    }
+    Ok(Answer::Yes)
+}
+
+fn order(context: &Context, device: &Name, order: Order, seconds: u16) -> Result<Answer> {
+    let patience = ANSWER + Duration::from_secs(seconds.into());
+    let told: Told = Console::connect(&settings(context)?)?.order(device, order, patience)?;
+    let done = matches!(told.outcome, Outcome::Done | Outcome::Begun);
+    context.out.result(&told, |told| {
+        let words = told.message.as_deref().or(told.code.as_deref()).unwrap_or_default();
+        let outcome = serde_json::to_value(told.outcome).ok();
+        format!("{device}: {}: {words}", outcome.as_ref().and_then(|word| word.as_str()).unwrap_or_default())
+    });
+    Ok(if done { Answer::Yes } else { Answer::No })
+}
+
+fn revoke(context: &Context, device: &Name, site_dir: &Path) -> Result<Answer> {
+    let mut console = Console::connect(&settings(context)?)?;
+    let known = console.registry().vouchers().find(|vouched| vouched.voucher.device == *device).cloned();
+    let known = known.ok_or_else(|| Error::new(Kind::NotFound, format!("the fleet knows no device {device}")))?;
+    let message = provisioning::revoke(site_dir, console.site(), &known.voucher, console.now().wall)?;
+    console.publish(&Topic::Device(device.clone()), message, true, None)?;
+    context.out.result(&json!({ "revoked": device }), |_| {
+        format!("{device} is revoked: doors refuse it from now on, and those that are away when they are back")
+    });
+    Ok(Answer::Yes)
+}
+
+fn status(context: &Context) -> Result<Answer> {
+    let mut console = Console::connect(&settings(context)?)?;
+    let mut statuses: BTreeMap<Name, Status> = BTreeMap::new();
+    let mut documents: BTreeMap<Name, u64> = BTreeMap::new();
+    for opened in console.gather(&["status/+", "digests/+"])? {
+        match opened.body {
+            Body::Status(status) => drop(statuses.insert(status.by.clone(), *status)),
+            Body::Digest(digest) => drop(documents.insert(digest.by.clone(), digest.documents)),
+            _ => {}
+        }
+    }
+    let mut all_well = true;
+    for vouched in console.registry().vouchers() {
+        let voucher = &vouched.voucher;
+        let status = statuses.get(&voucher.device);
+        let online = status.is_some_and(|status| status.online) && !voucher.revoked;
+        all_well &= online || voucher.revoked || voucher.role != Role::Door;
+        let line = json!({
+            "device": voucher.device, "role": voucher.role, "revoked": voucher.revoked, "online": online,
+            "documents": documents.get(&voucher.device), "status": status,
+        });
+        context.out.result(&line, |_| {
+            let state = match (voucher.revoked, online) {
+                (true, _) => "revoked",
+                (false, true) => "online",
+                (false, false) => "offline",
+            };
+            let mut text = format!("{:<32} {state}", voucher.device.as_str());
+            if let Some(status) = status {
+                for door in &status.doors {
+                    let camera = if door.camera { "" } else { ", its camera does not work" };
+                    text.push_str(&format!("; {}: {}{camera}", door.name, door.mode));
+                }
+                if let Some(filling) = status.filling {
+                    text.push_str(&format!("; filling: {} of {} documents", filling.documents, filling.of));
+                }
+            }
+            text
+        });
+    }
+    Ok(if all_well { Answer::Yes } else { Answer::No })
+}
+
+fn watch(context: &Context, count: Option<usize>) -> Result<Answer> {
+    let mut console = Console::connect(&settings(context)?)?;
+    console.gather(&["events/+"])?;
+    let mut seen = 0;
+    while count.is_none_or(|count| seen < count) {
+        let Some(opened) = console.next(Duration::from_secs(3600))? else { continue };
+        let Body::Event(event) = opened.body else { continue };
+        seen += 1;
+        context.out.result(&event, |event| {
+            let at = i64::try_from(event.at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+            let at = at.unwrap_or_default();
+            let details: Vec<_> = event.details.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            let door = event.door.as_deref().unwrap_or("-");
+            format!("{at}  {}  {door}  {}  {}", event.by, event.kind, details.join(", "))
+        });
+    }
+    Ok(Answer::Yes)
+}
+
+fn receipts(context: &Context) -> Result<Answer> {
+    let mut console = Console::connect(&settings(context)?)?;
+    let mut by_document: BTreeMap<String, BTreeSet<Name>> = BTreeMap::new();
+    for opened in console.gather(&["receipts/+/+"])? {
+        if let (Topic::Receipt(device, key), Body::Receipt(_)) = (&opened.topic, &opened.body) {
+            by_document.entry(key.to_string()).or_default().insert(device.clone());
+        }
+    }
+    let doors: BTreeSet<Name> = console
+        .registry()
+        .vouchers()
+        .map(|vouched| &vouched.voucher)
+        .filter(|voucher| voucher.role == Role::Door && !voucher.revoked)
+        .map(|voucher| voucher.device.clone())
+        .collect();
+    let mut complete = true;
+    for (document, done) in by_document {
+        let missing: Vec<_> = doors.difference(&done).collect();
+        complete &= missing.is_empty();
+        context.out.result(&json!({ "document": document, "erased_at": done, "missing": missing }), |_| {
+            if missing.is_empty() {
+                return format!("{document}  erased at all {} doors", done.len());
+            }
+            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            format!("{document}  erased at {} doors; missing: {}", done.len(), names.join(", "))
+        });
+    }
+    Ok(if complete { Answer::Yes } else { Answer::No })
+}

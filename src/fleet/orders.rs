@@ -1,0 +1,205 @@
+//! What a device of the fleet may order, done: by the operator's desk, or by the daemon itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use facegate_control::{Passage, door::Command as DoorCommand};
+use facegate_fleet::wire::{Order, Outcome};
+use rustix::process::{Signal, getpid, kill_process};
+
+use crate::{
+    camera::Feed,
+    error::{Error, Kind, Result},
+    gallery::{Gallery, NewEnrolment, SubjectId, TenantId},
+    operator::{Desk, Operator},
+    recognition::{Recogniser, Settings as RecognitionSettings},
+    vision::engine::Engine,
+};
+
+/// Longest that is looked for a face, in seconds.
+const LONGEST_LOOK: u16 = 120;
+
+/// Longest that a lamp blinks, in seconds.
+const LONGEST_BLINK: u16 = 3600;
+
+/// How long a frame is waited for before it is looked whether the time is over.
+const FRAME: Duration = Duration::from_millis(500);
+
+/// Who does it.
+pub struct Hands {
+    pub desk: Arc<Desk>,
+    pub gallery: Arc<Gallery>,
+    pub engine: Arc<Engine>,
+    pub recognition: RecognitionSettings,
+    /// The lamps of the board, as the kernel knows them.
+    pub leds: std::path::PathBuf,
+}
+
+/// What came of it.
+pub struct Told {
+    pub outcome: Outcome,
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Told {
+    fn done(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Done, code: None, message: Some(message.into()) }
+    }
+
+    /// A refusal of the door itself, or by its code.
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Refused, code: Some(code.into()), message: Some(message.into()) }
+    }
+
+    /// An error, without what lies below it: that is for the log.
+    pub fn failed(error: &Error) -> Self {
+        let mut message = error.message().to_owned();
+        if let Some(help) = error.advice() {
+            message = format!("{message}; {help}");
+        }
+        message.truncate(message.floor_char_boundary(1000));
+        Self { outcome: Outcome::Failed, code: Some(error.kind().code().into()), message: Some(message) }
+    }
+}
+
+impl Hands {
+    /// Does what was ordered. Takes as long as it takes: call it where that holds nobody up.
+    pub fn obey(&self, order: &Order, by: &str) -> Told {
+        let operator = Operator::Device { name: by.to_owned() };
+        let told = match order {
+            Order::Unlock { door, exit } => {
+                let passage = if *exit { Passage::Exit } else { Passage::Entry };
+                self.command(&operator, door.as_deref(), DoorCommand::Unlock { passage })
+            }
+            Order::Lockdown { door } => self.command(&operator, door.as_deref(), DoorCommand::Lockdown),
+            Order::Release { door } => self.command(&operator, door.as_deref(), DoorCommand::Release),
+            Order::FreeAccess { door } => {
+                self.command(&operator, door.as_deref(), DoorCommand::FreeAccess { on: true })
+            }
+            Order::EndFreeAccess { door } => {
+                self.command(&operator, door.as_deref(), DoorCommand::FreeAccess { on: false })
+            }
+            Order::Enrol { door, tenant, subject, seconds } => {
+                self.enrol(&operator, door.as_deref(), tenant, subject, *seconds)
+            }
+            Order::Identify { seconds } => self.blink(*seconds),
+            Order::Reload {} => signal(Signal::HUP).map(|()| Told::done("reads its configuration again")),
+            Order::Restart {} => signal(Signal::USR1).map(|()| Told {
+                outcome: Outcome::Begun,
+                code: None,
+                message: Some("restarts".into()),
+            }),
+            Order::SetConfig { .. } => {
+                Err(Error::new(Kind::Config, "this version does not take its configuration from the fleet"))
+            }
+        };
+        told.unwrap_or_else(|error| Told::failed(&error))
+    }
+
+    /// One door, or all of them: the first that fails is told, the others are commanded all the same.
+    fn command(&self, operator: &Operator, door: Option<&str>, command: DoorCommand) -> Result<Told> {
+        let doors = match door {
+            Some(door) => vec![door.to_owned()],
+            None => self.desk.names(),
+        };
+        if doors.is_empty() {
+            return Err(Error::new(Kind::NotFound, "this device has no door"));
+        }
+        let (mut failed, mut refused) = (None, None);
+        for door in &doors {
+            match self.desk.command(operator, door, command) {
+                Ok(done) => {
+                    if let Some(why) = done.refused {
+                        refused = refused.or(Some((door.clone(), why)));
+                    }
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(match refused {
+            Some((door, why)) => Told::refused("door_refused", format!("door '{door}' refuses: {}", why.sentence())),
+            None => Told::done(command.describe()),
+        })
+    }
+
+    /// Enrols whoever stands before a door's camera, as soon as a face is good enough.
+    fn enrol(
+        &self,
+        operator: &Operator,
+        door: Option<&str>,
+        tenant: &str,
+        subject: &str,
+        seconds: u16,
+    ) -> Result<Told> {
+        let (tenant, subject): (TenantId, SubjectId) = (tenant.parse()?, subject.parse()?);
+        if !(1..=LONGEST_LOOK).contains(&seconds) {
+            return Err(Error::new(Kind::InvalidField, format!("seconds must be 1 to {LONGEST_LOOK}")));
+        }
+        let feed: Arc<Feed> = self.desk.feed(operator, door)?;
+        let mut recogniser = Recogniser::new(&self.engine, &self.recognition)?;
+        let deadline = Instant::now() + Duration::from_secs(seconds.into());
+        let (mut after, mut last) = (0, Error::new(Kind::NoFaceDetected, "no frame came from the camera in time"));
+        while Instant::now() < deadline {
+            let Some(frame) = feed.latest(after, FRAME) else { continue };
+            after = frame.sequence;
+            match recogniser.enrolment_image(&frame.image) {
+                Ok(probe) => {
+                    let new = NewEnrolment {
+                        subject,
+                        quality_score: probe.quality_score(),
+                        liveness_score: probe.liveness,
+                        embedding: probe.embedding,
+                        source: Some("fleet".into()),
+                        metadata: None,
+                        photograph: None,
+                    };
+                    let made = self.gallery.enroll_in(&tenant, new, None)?.enrolment();
+                    return Ok(Told::done(format!("enrolled as embedding {}", made.id)));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Blinks a lamp of the board; ends with it lit as it was.
+    fn blink(&self, seconds: u16) -> Result<Told> {
+        if !(1..=LONGEST_BLINK).contains(&seconds) {
+            return Err(Error::new(Kind::InvalidField, format!("seconds must be 1 to {LONGEST_BLINK}")));
+        }
+        let lamp = std::fs::read_dir(&self.leds)
+            .ok()
+            .and_then(|lamps| lamps.flatten().map(|lamp| lamp.path().join("brightness")).find(|lamp| writable(lamp)));
+        let lamp = lamp.ok_or_else(|| {
+            Error::new(Kind::NotFound, "the board has no lamp that may be used")
+                .help("give the daemon's user the right to write /sys/class/leds/*/brightness")
+        })?;
+        let before = std::fs::read_to_string(&lamp).unwrap_or_else(|_| "0".into());
+        let deadline = Instant::now() + Duration::from_secs(seconds.into());
+        for lit in [true, false].into_iter().cycle() {
+            if Instant::now() >= deadline {
+                break;
+            }
+            let _ = std::fs::write(&lamp, if lit { "1" } else { "0" });
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        let _ = std::fs::write(&lamp, before.trim());
+        Ok(Told::done("blinked"))
+    }
+}
+
+fn writable(path: &std::path::Path) -> bool {
+    std::fs::OpenOptions::new().write(true).open(path).is_ok()
+}
+
+/// What the daemon hears from a terminal or from systemd, too.
+fn signal(signal: Signal) -> Result<()> {
+    kill_process(getpid(), signal)
+        .map_err(|error| Error::new(Kind::Io, "the daemon cannot signal itself").source(error))
+}

@@ -1,0 +1,566 @@
+//! One connection to the broker, from its birth to its end.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use facegate_fleet::{
+    Now,
+    command::Inbox,
+    document::DocumentKey,
+    keys,
+    open::{Body, Opened, Opener, Signer},
+    refusal::Refusal,
+    sync::{Action, Replica},
+    topic::{self, Topic},
+    wire::{self, Answer, Command, DoorStatus, Status, Telemetry, V1},
+};
+use rand::rngs::ThreadRng;
+use tokio::sync::mpsc;
+
+use super::{
+    client::{self, Client, Happened, Message, Outgoing},
+    documents::Documents,
+    identity,
+    link::Keeper,
+    orders::Told,
+};
+use crate::{
+    error::Result,
+    gallery,
+    journal::{Entry, Event},
+};
+
+/// How often it is looked for changes of the store and for what is due.
+const LOOK: Duration = Duration::from_millis(40);
+
+/// How often it is looked how the doors are.
+const STATUS_LOOK: u64 = 500;
+
+/// Messages of one kind of work that wait here at most, before more is asked for.
+const QUEUE: usize = 512;
+
+/// Messages that are taken in together, at most: one transaction of the store.
+const BATCH: usize = 256;
+
+/// Events that are sent and not acknowledged, at most.
+const EVENTS_INFLIGHT: usize = 64;
+
+/// How long it is waited for the leave to be taken.
+const LEAVE: Duration = Duration::from_millis(120);
+
+/// How a connection ended.
+pub enum End {
+    /// The daemon stops.
+    Stopped,
+    /// It was never there.
+    Lost(String),
+    /// It was there.
+    Worked(String),
+}
+
+/// What the broker's acknowledgement of a message means.
+enum Tag {
+    Nothing,
+    Document(DocumentKey, u64),
+    Event(u64),
+}
+
+/// A connection.
+pub struct Session<'k> {
+    keeper: &'k Keeper,
+    replica: &'k mut Replica<ThreadRng>,
+    documents: &'k mut Documents,
+    inbox: &'k mut Inbox,
+    opener: Opener,
+    client: Client,
+    id: keys::Session,
+    /// What is to be handed to the client, first that which cannot wait.
+    urgent: VecDeque<(Outgoing, Tag)>,
+    queue: VecDeque<(Outgoing, Tag)>,
+    /// What was handed over and has no number yet, in order.
+    unnumbered: VecDeque<Tag>,
+    inflight: HashMap<u16, Tag>,
+    /// Changed documents that were handed to the engine, with the version that they had.
+    handed: HashMap<DocumentKey, u64>,
+    acknowledged: Vec<gallery::Outgoing>,
+    events_inflight: usize,
+    events_done: Vec<u64>,
+    transaction: usize,
+    status: Option<Status>,
+    status_due: u64,
+    telemetry_due: u64,
+    answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+}
+
+impl<'k> Session<'k> {
+    /// Connects, and works until the connection ends.
+    pub async fn run(
+        keeper: &'k Keeper,
+        replica: &'k mut Replica<ThreadRng>,
+        documents: &'k mut Documents,
+        inbox: &'k mut Inbox,
+    ) -> End {
+        let identity = keeper.installed.identity.clone();
+        let id = keys::Session::random(&mut rand::rng());
+        let topic = Topic::Status(identity.device.clone());
+        let offline = Status { online: false, doors: Vec::new(), ..status(keeper, id, replica) };
+        let will = match wire::write(&offline, &identity.site, &topic, &identity.key) {
+            Ok(payload) => Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None },
+            Err(error) => return End::Lost(error.to_string()),
+        };
+        let (client, mut heard) = match client::connect(&keeper.settings, identity.device.as_str(), will.clone()) {
+            Ok(connection) => connection,
+            Err(error) => return End::Lost(error.to_string()),
+        };
+        let mut stopped = keeper.stopped.clone();
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return End::Stopped,
+                happened = heard.recv() => match happened {
+                    Some(Happened::Connected) => break,
+                    Some(Happened::Ended(why)) => return End::Lost(why),
+                    None => return End::Lost("the connection ended".into()),
+                    Some(_) => {}
+                },
+            }
+        }
+        let opener = Opener {
+            site: identity.site.clone(),
+            sealing: Some(identity.sealing.clone()),
+            registry: Arc::new(replica.registry().clone()),
+        };
+        let mut session = Session {
+            keeper,
+            replica,
+            documents,
+            inbox,
+            opener,
+            client,
+            id,
+            urgent: VecDeque::new(),
+            queue: VecDeque::new(),
+            unnumbered: VecDeque::new(),
+            inflight: HashMap::new(),
+            handed: HashMap::new(),
+            acknowledged: Vec::new(),
+            events_inflight: 0,
+            events_done: Vec::new(),
+            transaction: usize::MAX,
+            status: None,
+            status_due: 0,
+            telemetry_due: 0,
+            answers: mpsc::unbounded_channel(),
+        };
+        session.work(&mut heard, will).await
+    }
+
+    async fn work(&mut self, heard: &mut mpsc::Receiver<Happened>, will: Outgoing) -> End {
+        if let Err(why) = self.begin().await {
+            return End::Worked(why);
+        }
+        let mut stopped = self.keeper.stopped.clone();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let mut ended = None;
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => {
+                    self.leave(heard, will).await;
+                    return End::Stopped;
+                }
+                first = heard.recv() => {
+                    let mut messages = Vec::new();
+                    let mut next = first;
+                    loop {
+                        match next {
+                            Some(Happened::Message(message)) => messages.push(message),
+                            Some(Happened::Ended(why)) => ended = Some(why),
+                            Some(other) => self.note(other),
+                            None => ended = Some("the connection ended".into()),
+                        }
+                        if ended.is_some() || messages.len() >= BATCH {
+                            break;
+                        }
+                        match heard.try_recv() {
+                            Ok(happened) => next = Some(happened),
+                            Err(_) => break,
+                        }
+                    }
+                    if let Err(error) = self.receive(messages) {
+                        // It comes again: the broker keeps it, and digests tell.
+                        tracing::error!(%error, help = error.advice(), "what the fleet sent could not be stored");
+                    }
+                }
+                Some(answer) = self.answers.1.recv() => self.answer(&answer),
+                _ = look.tick() => {}
+            }
+            if let Err(error) = self.look() {
+                tracing::error!(%error, help = error.advice(), "the fleet's changes could not be read or stored");
+            }
+            self.pump();
+            if let Some(why) = ended {
+                return End::Worked(why);
+            }
+        }
+    }
+
+    /// Birth: subscriptions, the site's word for this device, its status, and what changed while nobody was connected.
+    async fn begin(&mut self) -> std::result::Result<(), String> {
+        let now = self.keeper.now();
+        let identity = self.keeper.installed.identity.clone();
+        self.inbox.begin(self.id, now);
+        for filter in topic::door_filters(&identity.site, &identity.device) {
+            self.client.subscribe(filter).await?;
+        }
+        self.keeper.stats.connected.store(true, Ordering::Relaxed);
+        self.keeper.stats.connections.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(broker = self.keeper.settings.broker, site = %identity.site, device = %identity.device, "connected to the fleet");
+        let voucher = self.keeper.installed.voucher.message.to_vec();
+        let topic = Topic::Device(identity.device).of(&identity.site);
+        // Where the site has revoked it meanwhile, that is what the broker has, and what counts.
+        if self.replica.registry().revoked().all(|key| *key != identity.key.public()) {
+            self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
+        }
+        self.replica.connected(self.documents, now);
+        self.telemetry_due = now.mono + 10_000;
+        Ok(())
+    }
+
+    async fn leave(&mut self, heard: &mut mpsc::Receiver<Happened>, will: Outgoing) {
+        if self.client.publish(will).is_ok() {
+            let gone = async {
+                while let Some(happened) = heard.recv().await {
+                    if matches!(happened, Happened::Sent(_)) && self.unnumbered.pop_front().is_none() {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(LEAVE, gone).await;
+        }
+        let _ = tokio::time::timeout(LEAVE, self.client.disconnect()).await;
+    }
+
+    fn note(&mut self, happened: Happened) {
+        match happened {
+            Happened::Sent(number) => {
+                if let Some(tag) = self.unnumbered.pop_front() {
+                    self.inflight.insert(number, tag);
+                }
+            }
+            Happened::Acknowledged(number) => match self.inflight.remove(&number) {
+                Some(Tag::Document(key, version)) => self.acknowledged.push(gallery::Outgoing { key, version }),
+                Some(Tag::Event(seq)) => {
+                    self.events_inflight -= 1;
+                    self.events_done.push(seq);
+                }
+                Some(Tag::Nothing) | None => {}
+            },
+            Happened::Connected | Happened::Message(_) | Happened::Ended(_) => {}
+        }
+    }
+
+    /// Takes in messages. A voucher counts from the next message on.
+    fn receive(&mut self, messages: Vec<Message>) -> Result<()> {
+        let mut opened = Vec::with_capacity(messages.len());
+        for message in messages {
+            let stats = &self.keeper.stats;
+            stats.received.fetch_add(1, Ordering::Relaxed);
+            stats.received_bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
+            let now = self.keeper.now();
+            match self.opener.open(&message.topic, &message.payload, now) {
+                Err(refusal) => self.refuse(&refusal, now)?,
+                Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
+                    self.command(&command, &key, message.retained, now)?;
+                }
+                Ok(message) => {
+                    let voucher = matches!(message.body, Body::Voucher(_));
+                    opened.push(message);
+                    if voucher {
+                        self.take_in(&std::mem::take(&mut opened), now)?;
+                    }
+                }
+            }
+        }
+        self.take_in(&opened, self.keeper.now())
+    }
+
+    fn take_in(&mut self, opened: &[Opened], now: Now) -> Result<()> {
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let actions = self.replica.receive(self.documents, opened, now)?;
+        self.act(actions);
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, now: Now) -> Result<()> {
+        let action = self.replica.refuse(self.documents, refusal, now)?;
+        self.act(action);
+        self.keeper.stats.note_refusals(self.replica.refusals());
+        Ok(())
+    }
+
+    /// Obeys a command, or says why not. It is done elsewhere: a door may take a second to answer.
+    fn command(&mut self, command: &Command, key: &keys::PublicKey, retained: bool, now: Now) -> Result<()> {
+        let by = format!("device {}", command.by);
+        let order = command.order.name();
+        // Kept by the broker, against all that a sender is told: whoever connects next would be told it again.
+        let accepted = match retained {
+            true => Err(facegate_fleet::refusal::Cause::Session),
+            false => self.inbox.accept(command, key, self.replica.registry(), now),
+        };
+        if let Err(cause) = accepted {
+            self.refuse(&Refusal::new(cause, &command.by, None), now)?;
+            self.journal(order, &by, cause.code());
+            let told = Told::refused(cause.code(), cause.words());
+            let answer = self.told(command, told, now.wall);
+            self.answer(&answer);
+            return Ok(());
+        }
+        self.keeper.stats.commands.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(order, %by, "ordered by the fleet");
+        let (hands, journal) = (Arc::clone(&self.keeper.hands), Arc::clone(&self.keeper.journal));
+        let (say, answer) = (self.answers.0.clone(), self.told(command, Told::refused("", ""), now.wall));
+        let (command, clock) = (command.clone(), Arc::clone(&self.keeper.clock));
+        tokio::task::spawn_blocking(move || {
+            let told = hands.obey(&command.order, command.by.as_str());
+            let outcome = match told.outcome {
+                wire::Outcome::Done => "done",
+                wire::Outcome::Begun => "begun",
+                wire::Outcome::Refused => told.code.as_deref().unwrap_or("refused"),
+                wire::Outcome::Failed => "failed",
+            };
+            let event = Event::Order { order: order.into(), by, outcome: outcome.into() };
+            journal.append(Entry { door: None, event });
+            let at = super::link::wall_ms(&*clock);
+            // Nobody listens where the connection has ended meanwhile.
+            let _ = say.send(Answer { at, outcome: told.outcome, code: told.code, message: told.message, ..answer });
+        });
+        Ok(())
+    }
+
+    fn told(&self, command: &Command, told: Told, at: u64) -> Answer {
+        Answer {
+            v: V1,
+            by: self.keeper.settings.device.clone(),
+            to: command.by.clone(),
+            id: command.id.clone(),
+            at,
+            outcome: told.outcome,
+            code: told.code,
+            message: told.message,
+        }
+    }
+
+    fn journal(&self, order: &str, by: &str, outcome: &str) {
+        let event = Event::Order { order: order.into(), by: by.into(), outcome: outcome.into() };
+        self.keeper.journal.append(Entry { door: None, event });
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        self.urge(answer, &Topic::Answer(answer.by.clone()), false);
+    }
+
+    /// Signs a message and puts it before those that can wait.
+    fn urge<M: wire::Message>(&mut self, message: &M, topic: &Topic, retain: bool) {
+        let identity = &self.keeper.installed.identity;
+        match wire::write(message, &identity.site, topic, &identity.key) {
+            Ok(payload) => {
+                let message = Outgoing { topic: topic.of(&identity.site), payload, retain, expiry: None };
+                self.urgent.push_back((message, Tag::Nothing));
+            }
+            Err(error) => tracing::error!(%error, "a message to the fleet is not sent"),
+        }
+    }
+
+    fn act(&mut self, actions: impl IntoIterator<Item = Action>) {
+        for action in actions {
+            match action {
+                Action::Publish(publish) => {
+                    let tag = match publish.document {
+                        Some(key) => self.handed.get(&key).map_or(Tag::Nothing, |version| Tag::Document(key, *version)),
+                        None => Tag::Nothing,
+                    };
+                    let (topic, payload) = (publish.topic, publish.payload);
+                    let message = Outgoing { topic, payload, retain: publish.retain, expiry: publish.expiry };
+                    self.queue.push_back((message, tag));
+                }
+                Action::Resubscribe(filter) => {
+                    let client = self.client.clone();
+                    tokio::spawn(async move { client.subscribe(filter).await });
+                }
+                Action::Tell(refusal) => {
+                    tracing::warn!(source = %refusal.source.escape_debug(), cause = refusal.cause.code(), "{refusal}")
+                }
+                Action::Registry => {
+                    self.opener.registry = Arc::new(self.replica.registry().clone());
+                    if let Err(error) = identity::store_registry(&self.keeper.settings, self.replica.registry()) {
+                        tracing::error!(%error, "who is of the fleet could not be stored");
+                    }
+                }
+                Action::TooLarge(key) => {
+                    tracing::error!(document = %key, "a document is too large for the fleet and stays at this door");
+                }
+            }
+        }
+    }
+
+    /// Does what is due: what changed in the store, what the engine waits for, how the doors are, events.
+    fn look(&mut self) -> Result<()> {
+        let now = self.keeper.now();
+        self.store_acknowledged()?;
+        self.changes(now)?;
+        if self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
+            let actions = self.replica.tick(self.documents, now)?;
+            self.act(actions);
+        }
+        if self.inbox.is_worn(now) {
+            self.id = keys::Session::random(&mut rand::rng());
+            self.inbox.begin(self.id, now);
+            self.status_due = 0;
+        }
+        if self.status_due <= now.mono {
+            self.tell_status(now);
+        }
+        if self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
+            self.tell_figures(now);
+        }
+        self.events()
+    }
+
+    fn changes(&mut self, now: Now) -> Result<()> {
+        let gallery = &self.keeper.hands.gallery;
+        let newest = gallery.newest_transaction();
+        if self.transaction == newest || self.queue.len() >= QUEUE {
+            return Ok(());
+        }
+        // Looked at before: a change that comes meanwhile is seen the next time.
+        let outgoing = gallery.outgoing(usize::MAX)?;
+        self.keeper.stats.outgoing.store(outgoing.len() as u64, Ordering::Relaxed);
+        self.transaction = newest;
+        let mut fresh = Vec::new();
+        for gallery::Outgoing { key, version } in outgoing {
+            if self.handed.get(&key) != Some(&version) {
+                self.handed.insert(key, version);
+                fresh.push(key);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.documents.changed(&fresh)?;
+        let actions = self.replica.changed(self.documents, &fresh, now)?;
+        self.act(actions);
+        Ok(())
+    }
+
+    fn store_acknowledged(&mut self) -> Result<()> {
+        if !self.acknowledged.is_empty() {
+            let sent = std::mem::take(&mut self.acknowledged);
+            self.keeper.hands.gallery.documents_sent(&sent)?;
+            for gallery::Outgoing { key, version } in sent {
+                if self.handed.get(&key) == Some(&version) {
+                    self.handed.remove(&key);
+                }
+            }
+        }
+        if !self.events_done.is_empty() {
+            self.keeper.queue.acknowledged(&std::mem::take(&mut self.events_done))?;
+            let (waiting, _) = self.keeper.queue.counts();
+            self.keeper.stats.events_waiting.store(waiting, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn tell_status(&mut self, now: Now) {
+        self.status_due = now.mono + STATUS_LOOK;
+        let status = status(self.keeper, self.id, self.replica);
+        // Its time alone is no news.
+        if self.status.as_ref().is_some_and(|told| Status { at: told.at, ..status.clone() } == *told) {
+            return;
+        }
+        self.urge(&status, &Topic::Status(status.by.clone()), true);
+        self.status = Some(status);
+    }
+
+    fn tell_figures(&mut self, now: Now) {
+        self.telemetry_due = now.mono + u64::from(self.keeper.settings.telemetry_s) * 1000;
+        let stats = &self.keeper.stats;
+        let mut figures: std::collections::BTreeMap<_, _> =
+            stats.counters().into_iter().map(|(name, _, value)| (format!("{name}_total"), value as f64)).collect();
+        figures.extend(stats.gauges().into_iter().map(|(name, _, value)| (name.to_owned(), value as f64)));
+        figures.insert("uptime_seconds".into(), (now.mono / 1000) as f64);
+        let by = self.keeper.settings.device.clone();
+        let telemetry = Telemetry { v: V1, by: by.clone(), at: now.wall, figures };
+        self.urge(&telemetry, &Topic::Telemetry(by), false);
+    }
+
+    fn events(&mut self) -> Result<()> {
+        while self.events_inflight < EVENTS_INFLIGHT {
+            let Some(event) = self.keeper.queue.next()? else { break };
+            let identity = &self.keeper.installed.identity;
+            let topic = Topic::Event(identity.device.clone());
+            match wire::write(&event, &identity.site, &topic, &identity.key) {
+                Ok(payload) => {
+                    let message = Outgoing { topic: topic.of(&identity.site), payload, retain: false, expiry: None };
+                    self.events_inflight += 1;
+                    self.queue.push_back((message, Tag::Event(event.seq)));
+                }
+                Err(error) => {
+                    tracing::error!(%error, kind = event.kind, "an event is too long to be sent");
+                    self.events_done.push(event.seq);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what waits, as far as there is room.
+    fn pump(&mut self) {
+        loop {
+            let urgent = !self.urgent.is_empty();
+            let Some((message, tag)) = self.urgent.pop_front().or_else(|| self.queue.pop_front()) else { return };
+            let bytes = message.payload.len() as u64;
+            if let Err(back) = self.client.publish(message) {
+                let queue = if urgent { &mut self.urgent } else { &mut self.queue };
+                queue.push_front((back, tag));
+                return;
+            }
+            self.keeper.stats.sent.fetch_add(1, Ordering::Relaxed);
+            self.keeper.stats.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.unnumbered.push_back(tag);
+        }
+    }
+}
+
+/// How the device is.
+fn status(keeper: &Keeper, session: keys::Session, replica: &Replica<ThreadRng>) -> Status {
+    let doors = keeper.hands.desk.every_door().unwrap_or_default();
+    let doors = doors.into_iter().take(64).map(|door| {
+        let mode = serde_json::to_value(door.mode).ok();
+        DoorStatus {
+            name: door.door,
+            mode: mode.and_then(|mode| mode.as_str().map(str::to_owned)).unwrap_or_default(),
+            locked: !door.unlocked,
+            open: None,
+            camera: door.cameras_work,
+            alarms: Vec::new(),
+        }
+    });
+    Status {
+        v: V1,
+        by: keeper.settings.device.clone(),
+        online: true,
+        at: keeper.now().wall,
+        session,
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: Some(keeper.model.clone()),
+        doors: doors.collect(),
+        needs_enrolling_again: 0,
+        filling: replica.filling(),
+    }
+}

@@ -1,0 +1,100 @@
+//! A broker that cannot be trusted, and devices that cannot be any more.
+
+use facegate::fleet::identity::Installed;
+use facegate_fleet::{sign, topic::Topic};
+
+use super::{
+    broker::SITE,
+    site::{Site, enrol, key, metric, settings, shows, who},
+    stranger::Stranger,
+};
+use crate::support::daemon::{Board, eventually};
+
+#[test]
+fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
+    let site = Site::new();
+    let boards = [site.board("front"), site.board("back")];
+    let keys = boards.each_ref().map(key);
+    let [front, back] = boards.each_ref().map(|board| board.start());
+    enrol(&front, &keys[0], "obama", "obama.jpg");
+    shows(&back, &keys[1], "obama.jpg", Some("obama"));
+    let before = metric(&back, "facegate_fleet_documents ");
+    // The topics of one subject, and a certificate of the fleet's that was stolen from the office.
+    let mut console = site.console();
+    let documents: Vec<String> = console
+        .gather(&["subjects/+/+"])
+        .expect("the broker answers")
+        .iter()
+        .map(|opened| opened.topic.of(&SITE.parse().expect("a name")))
+        .collect();
+    // The console has no sealing key: documents stay sealed, and where they lie is told by nobody. So: any key's place.
+    let place = documents.first().cloned().unwrap_or(format!("facegate/v1/{SITE}/subjects/ab/ab{}", "0".repeat(30)));
+    let office = settings(&site.office, "office", site.broker.port);
+    let stranger = Stranger::new(&office);
+    let theirs = Installed::read(&office).expect("it has joined").identity.key;
+    let other = facegate_fleet::keys::SecretKey::from_seed(&[9; 32]);
+    let topic = |text: &str| format!("facegate/v1/{SITE}/{text}");
+    let object = br#"{"v":1,"by":"office","seal":"AAAA"}"#;
+    let nobody = br#"{"v":1,"by":"nobody","seal":"AAAA"}"#;
+    let hostile: Vec<(String, Vec<u8>, bool)> = vec![
+        (place.clone(), b"garbage".to_vec(), true),
+        (place.clone(), vec![b'x'; 200 << 10], true),
+        (place.clone(), sign::sign(&theirs, &place, object), true),
+        (place.clone(), sign::sign(&other, &place, object), true),
+        (place.clone(), sign::sign(&other, &place, nobody), true),
+        (topic("subjects/zz/nonsense"), b"{}".to_vec(), true),
+        (topic("rules/00/00"), b"{}".to_vec(), true),
+        (topic("tenants/ab/abab"), vec![0xff; 40], true),
+        (topic("devices/front"), sign::sign(&theirs, &topic("devices/front"), br#"{"v":1,"revoked":true}"#), true),
+        (topic("commands/back"), b"{\"name\":\"unlock\"}".to_vec(), true),
+        (topic("commands/back"), sign::sign(&other, &topic("commands/back"), object), false),
+        (topic("commands/back"), sign::sign(&theirs, &topic("commands/back"), object), false),
+    ];
+    for _ in 0..3 {
+        stranger.publish("somebody", &hostile);
+    }
+    for cause in ["unsigned", "oversized", "seal", "forged", "unknown_device", "topic", "schema"] {
+        eventually(cause, || {
+            (metric(&back, &format!("facegate_fleet_refused_total{{cause=\"{cause}\"}} ")) >= 3.0).then_some(())
+        });
+    }
+    let told = back.log().iter().filter(|line| line.contains("was refused")).count();
+    assert!((7..=20).contains(&told), "{told} lines for {} messages", 3 * hostile.len());
+    assert_eq!(who(&back, &keys[1], "obama.jpg").as_deref(), Some("obama"));
+    assert_eq!(metric(&back, "facegate_fleet_documents "), before);
+    // It goes on working.
+    enrol(&back, &keys[1], "biden", "biden.jpg");
+    shows(&front, &keys[0], "biden.jpg", Some("biden"));
+}
+
+#[test]
+fn a_device_that_is_revoked_while_it_is_connected_changes_nothing_any_more() {
+    let site = Site::new();
+    let boards = [site.board("front"), site.board("stolen")];
+    let keys = boards.each_ref().map(key);
+    let [front, stolen] = boards.each_ref().map(|board| board.start());
+    enrol(&stolen, &keys[1], "obama", "obama.jpg");
+    shows(&front, &keys[0], "obama.jpg", Some("obama"));
+    site.office.run(&["fleet", "revoke", "stolen"]).must(0, &["revoked"]);
+    eventually("it is revoked", || {
+        let said = site.office.run(&["fleet", "status", "--json"]).json();
+        said.iter().any(|line| line["device"] == "stolen" && line["revoked"] == true).then_some(())
+    });
+    enrol(&stolen, &keys[1], "biden", "biden.jpg");
+    eventually("what it says is refused", || {
+        (metric(&front, "facegate_fleet_refused_total{cause=\"revoked\"} ") >= 1.0).then_some(())
+    });
+    assert_eq!(who(&front, &keys[0], "biden.jpg"), None);
+    // What it said before stays, and a new door learns it from somebody who is trusted.
+    drop(stolen);
+    let board: Board = site.board("new");
+    let api = key(&board);
+    let new = board.start();
+    shows(&new, &api, "obama2.jpg", Some("obama"));
+    assert_eq!(who(&new, &api, "biden.jpg"), None);
+    // After a restart it is still not trusted, although the broker forgets.
+    front.stop();
+    let _ = Topic::Device("stolen".parse().expect("a name"));
+    let front = boards[0].start();
+    shows(&front, &keys[0], "obama.jpg", Some("obama"));
+}

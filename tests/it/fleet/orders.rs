@@ -1,0 +1,153 @@
+//! Commands over the fleet, and commands that come too late.
+
+use std::time::Duration;
+
+use facegate::fleet::{console::Console, identity::Installed};
+use facegate_fleet::{
+    Name,
+    keys::SecretKey,
+    topic::Topic,
+    wire::{self, Answer, Command, Order, Outcome},
+};
+
+use super::{
+    broker::SITE,
+    site::{Site, metric, settings},
+    stranger::Stranger,
+};
+use crate::support::{
+    daemon::{Board, eventually},
+    photo_path,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A board with a door before which nobody who is enrolled stands.
+fn door(site: &Site) -> Board {
+    let mut board = Board::with_door(&[photo_path("biden.jpg")]);
+    site.join(&mut board, "front", "door");
+    board
+}
+
+fn front() -> Name {
+    "front".parse().expect("a name")
+}
+
+fn unlock() -> Order {
+    Order::Unlock { door: None, exit: false }
+}
+
+fn opened(board: &Board) -> usize {
+    board.edges("front").iter().filter(|edge| edge.energised).count()
+}
+
+fn signed(command: &Command, key: &SecretKey) -> Vec<u8> {
+    let site: Name = SITE.parse().expect("a name");
+    wire::write(command, &site, &Topic::Command(command.to.clone()), key).expect("it is not too large")
+}
+
+fn order(console: &mut Console, order: Order) -> Answer {
+    console.order(&front(), order, PATIENCE).expect("the door answers")
+}
+
+#[test]
+fn doors_obey_whom_the_site_lets_command_them_and_the_journal_says_who_it_was() {
+    let site = Site::new();
+    let board = door(&site);
+    let daemon = board.start();
+    daemon.ready();
+    eventually("the door is online", || {
+        site.console().status(&front()).is_ok_and(|status| status.online).then_some(())
+    });
+    site.office.run(&["fleet", "unlock", "front"]).must(0, &["done"]);
+    board.edge("front", 0, |edge| edge.energised);
+    let mut console = site.console();
+    assert_eq!(order(&mut console, Order::Lockdown { door: Some("front".into()) }).outcome, Outcome::Done);
+    let refused = order(&mut console, unlock());
+    assert_eq!((refused.outcome, refused.code.as_deref()), (Outcome::Refused, Some("door_refused")));
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
+    let unknown = order(&mut console, Order::Unlock { door: Some("attic".into()), exit: false });
+    assert_eq!((unknown.outcome, unknown.code.as_deref()), (Outcome::Failed, Some("not_found")));
+    assert_eq!(order(&mut console, Order::Reload {}).outcome, Outcome::Done);
+    let by_office = |event: &str| {
+        board.journal().iter().filter(|entry| entry["event"] == event && entry["by"] == "device office").count()
+    };
+    eventually("commands and orders in the journal", || {
+        (by_office("command") >= 4 && by_office("order") >= 6).then_some(())
+    });
+    // Somebody who may watch may not command.
+    let mut watcher = Board::new();
+    site.join(&mut watcher, "watcher", "observer");
+    let settings = settings(&watcher, "watcher", site.broker.port);
+    let key = Installed::read(&settings).expect("it has joined").identity.key;
+    let mut watcher = Console::connect(&settings).expect("the broker is reached");
+    let session = watcher.status(&front()).expect("it is known").session;
+    let before = opened(&board);
+    let command = watcher.command(&front(), unlock(), session);
+    watcher.publish(&Topic::Command(front()), signed(&command, &key), false, None).expect("the broker takes it");
+    // Its own word for its role does not help.
+    let lying = Command { role: facegate_fleet::voucher::Role::Admin, ..watcher.command(&front(), unlock(), session) };
+    watcher.publish(&Topic::Command(front()), signed(&lying, &key), false, None).expect("the broker takes it");
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
+    assert_eq!(opened(&board), before);
+    assert!(
+        metric(&daemon, "facegate_fleet_refused_total{cause=\"role\"} ")
+            + metric(&daemon, "facegate_fleet_refused_total{cause=\"unknown_device\"} ")
+            >= 2.0
+    );
+}
+
+/// Whatever the broker keeps, whoever keeps it there, and although every signature, clock and voucher is right.
+#[test]
+fn an_unlock_that_was_queued_while_the_door_was_offline_never_opens_it() {
+    let mut site = Site::new();
+    let board = door(&site);
+    let key = Installed::read(&settings(&site.office, "office", site.broker.port)).expect("it has joined").identity.key;
+    let daemon = board.start();
+    let mut console = site.console();
+    let status = eventually("the door is online", || console.status(&front()).ok().filter(|status| status.online));
+    // The queue of a session that outlasts its connection, under the door's own name and certificate.
+    let stranger = Stranger::new(&settings(&board, "front", site.broker.port));
+    drop(daemon);
+    eventually("the broker tells that it is gone", || console.status(&front()).ok().filter(|status| !status.online));
+    stranger.leave_a_queue("front", &Topic::Command(front()).of(&SITE.parse().expect("a name")));
+    // The office's own tool leaves nothing waiting.
+    let error = console.order(&front(), unlock(), PATIENCE).expect_err("it is offline");
+    assert!(error.to_string().contains("not connected"), "{error}");
+    // Others do: for the connection that was, valid for as long as a command may be, kept and queued.
+    for retain in [false, true, false] {
+        let command = console.command(&front(), unlock(), status.session);
+        console.publish(&Topic::Command(front()), signed(&command, &key), retain, None).expect("the broker takes it");
+    }
+    // And for whoever wonders whether a restart of the broker matters.
+    site.broker.stop();
+    site.broker.resume();
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let fresh = eventually("the door is online again", || {
+        console.status(&front()).ok().filter(|now| now.online && now.session != status.session)
+    });
+    // What is answered now was told after all that was queued.
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
+    assert_eq!(opened(&board), 0, "an old unlock opened the door");
+    assert!(metric(&daemon, "facegate_fleet_refused_total{cause=\"session\"} ") >= 1.0);
+
+    // On the connection that is: late ones, repeated ones, and those that would hold for too long.
+    let good = console.command(&front(), unlock(), fresh.session);
+    let late = Command { issued: good.issued - 60_000, expires: good.issued - 1, ..good.clone() };
+    let long = Command { expires: good.issued + 3_600_000, ..good.clone() };
+    for bad in [late, long] {
+        console.publish(&Topic::Command(front()), signed(&bad, &key), false, None).expect("the broker takes it");
+    }
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
+    assert_eq!(opened(&board), 0);
+    for _ in 0..3 {
+        console.publish(&Topic::Command(front()), signed(&good, &key), false, None).expect("the broker takes it");
+    }
+    board.edge("front", 0, |edge| edge.energised);
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
+    assert_eq!(opened(&board), 1, "one command is one pulse");
+    assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"late\"} "), 2.0);
+    assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"replayed\"} "), 2.0);
+}
