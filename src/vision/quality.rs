@@ -139,7 +139,7 @@ pub struct EnrolmentLimits {
 }
 
 /// What was measured of a face.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Distance between the eyes in pixels of the picture.
     pub eye_distance_px: f32,
@@ -159,7 +159,7 @@ pub struct Measures {
 }
 
 /// A face's quality.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// 0 (at or beyond a limit) to 1 (good in every respect).
     pub score: f32,

@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod controller;
 mod door;
+mod evaluating;
 mod faults;
 mod fuzzing;
 mod gpio;
