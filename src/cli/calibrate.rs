@@ -1,15 +1,11 @@
 //! `facegate calibrate`: a pack's similarity scale, measured over a folder of labelled faces and written into its manifest.
 
-use std::{path::PathBuf, thread};
+use std::path::PathBuf;
 
-use super::{Answer, Context};
+use super::{Answer, Context, evaluate::pictures::Pictures};
 use crate::{
-    error::{Context as _, Error, Kind, Result},
-    vision::{
-        engine::Engine,
-        evaluate::{self, Options, Report},
-        models::{AtThreshold, Calibration, Manifest, Pack},
-    },
+    error::{Context as _, Kind, Result},
+    vision::models::{AtThreshold, Calibration, Manifest},
 };
 
 #[derive(Debug, clap::Args)]
@@ -19,35 +15,23 @@ pub struct Args {
     /// What these pictures are, for people: it stands beside the figures.
     #[arg(long)]
     data: String,
-    /// The pack; else the configured one.
-    #[arg(long)]
-    pack: Option<String>,
-    /// How many threads [default: one a processor].
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// Write it into the pack's manifest; else it is only shown.
     #[arg(long)]
     write: bool,
 }
 
-/// The rate that similarity 0.6 stands for.
-const ANCHOR: f64 = 1e-4;
-
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
-    let models = context.load()?.models;
-    let name = args.pack.as_deref().unwrap_or(&models.pack);
-    let engine = Engine::load(&Pack::open(&models.dir, name)?)?;
-    let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let bar = context.out.progress(std::fs::read_dir(&args.folder).map_or(0, Iterator::count) as u64, "calibrating");
-    let options = Options { threads, ..Options::default() };
-    let measured = evaluate::measure(&engine, &args.folder, &options, || bar.inc(1))?;
-    bar.finish_and_clear();
-    let scale = fit(measured.report(engine.calibration()), args.data)?;
-    // The thresholds are those of the new scale.
-    let scale = Calibration { thresholds: measured.report(&scale).thresholds, ..scale };
+    let config = context.load()?;
+    let (networks, _) = args.pictures.networks(&config, None)?;
+    let options = args.pictures.options(&config)?;
+    let measured = args.pictures.measure(context, &networks, &args.folder, &options, "calibrating")?;
+    let date = jiff::Zoned::now().date().to_string();
+    let scale = Calibration { data: args.data, date: Some(date), ..measured.scale()? };
     let section = section(&scale);
     if args.write {
-        let file = models.dir.join(name).join("manifest.toml");
+        let file = config.models.dir.join(&networks.identity().pack).join("manifest.toml");
         let text = std::fs::read_to_string(&file).context(Kind::Model, || format!("cannot read {}", file.display()))?;
         let text = with_section(&text, &section);
         Manifest::parse(&text, &file.display().to_string())?;
@@ -58,34 +42,6 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     }
     context.out.result(&scale, |_| section.trim_end().to_owned());
     Ok(Answer::Yes)
-}
-
-/// The scale that the report gives.
-///
-/// # Errors
-/// [`Kind::NotFound`] where there are too few pictures to tell the rate that the scale hangs on.
-fn fit(report: Report, data: String) -> Result<Calibration> {
-    let anchor = report.rates.iter().find(|rate| rate.fmr == ANCHOR && rate.false_matches >= 10);
-    let anchor = anchor.filter(|rate| rate.cosine > 0.0 && rate.cosine < 1.0).ok_or_else(|| {
-        let pairs = report.impostor_pairs;
-        Error::new(Kind::NotFound, format!("{pairs} pairs of different people are too few to calibrate by"))
-            .help("50,000 or more are needed: photographs of some 320 people")
-    })?;
-    // Rounded as they are written, so that what is shown is what is stored.
-    let rounded = |value: f32| (value * 1e4).ceil() / 1e4;
-    let mut points = report.rates.clone();
-    points.iter_mut().for_each(|point| point.cosine = rounded(point.cosine));
-    points.dedup_by(|next, point| next.cosine <= point.cosine);
-    Ok(Calibration {
-        fmr: ANCHOR,
-        cosine: rounded(anchor.cosine),
-        data,
-        date: Some(jiff::Zoned::now().date().to_string()),
-        genuine_pairs: Some(report.genuine_pairs),
-        impostor_pairs: Some(report.impostor_pairs),
-        points,
-        thresholds: Vec::new(),
-    })
 }
 
 /// As it stands in a manifest.
@@ -100,6 +56,12 @@ fn section(scale: &Calibration) -> String {
     lines.extend(scale.date.as_deref().map(|date| format!("date = {}", text(date))));
     lines.extend(scale.genuine_pairs.map(|pairs| format!("genuine_pairs = {pairs}")));
     lines.extend(scale.impostor_pairs.map(|pairs| format!("impostor_pairs = {pairs}")));
+    lines.extend(
+        scale
+            .measured_to
+            .map(|fmr| format!("measured_to = {fmr:e} # below, fewer than ten false matches: extrapolated")),
+    );
+    lines.extend(scale.extrapolated_to.map(|fmr| format!("extrapolated_to = {fmr:e} # below, a guess")));
     lines.push("points = [".to_owned());
     lines.extend(scale.points.iter().map(|point| {
         format!(
@@ -153,6 +115,8 @@ mod tests {
             date: Some("2026-11-24".into()),
             genuine_pairs: Some(7),
             impostor_pairs: Some(100_000),
+            measured_to: Some(1e-4),
+            extrapolated_to: Some(1e-5),
             points: vec![rate(1e-3, 100, 0.24), rate(1e-4, 10, 0.2891)],
             thresholds: vec![AtThreshold { threshold: 0.6, false_matches: 10, fmr: 1e-4, fnmr: 0.0123 }],
         }

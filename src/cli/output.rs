@@ -58,6 +58,11 @@ impl Output {
         }
     }
 
+    /// Prints words for a person to standard error, beside a result that is something else.
+    pub fn aside(self, words: impl Display) {
+        let _ = writeln!(anstream::stderr(), "{words}");
+    }
+
     /// Prints what went wrong and what to do, to standard error.
     pub fn error(self, error: &Error) {
         let mut stderr = anstream::stderr();

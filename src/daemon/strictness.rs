@@ -75,16 +75,7 @@ mod tests {
 
     fn scale() -> Calibration {
         let point = |fmr: f64, cosine| Rate { fmr, false_matches: 100, cosine, fnmr: 0.0, fnmr_interval: [0.0; 2] };
-        Calibration {
-            fmr: 1e-4,
-            cosine: 0.29,
-            data: "a test".into(),
-            date: None,
-            genuine_pairs: None,
-            impostor_pairs: None,
-            points: vec![point(1e-2, 0.18), point(1e-4, 0.29), point(1e-5, 0.34)],
-            thresholds: Vec::new(),
-        }
+        Calibration { points: vec![point(1e-2, 0.18), point(1e-4, 0.29), point(1e-5, 0.34)], ..Calibration::at(0.29) }
     }
 
     fn policy(chance: &str) -> Policy {

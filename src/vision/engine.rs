@@ -1,12 +1,14 @@
-//! A pack's networks, ready to run: [`Engine`] is shared by all threads, each uses its own [`Session`].
+//! A pack's networks, ready to run: an [`Engine`], which knows what their similarities mean, or the [`Networks`] alone are shared
+//! by all threads; each uses its own [`Session`].
 
 use std::{
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use image::RgbImage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use super::models::Calibration;
 use super::{
@@ -21,32 +23,80 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 
-/// A pack's networks.
+/// A pack's networks and the scale of their similarities.
 pub struct Engine {
+    networks: Networks,
+    calibration: Calibration,
+}
+
+/// A pack's networks.
+pub struct Networks {
     detector: Detector,
     landmarks: Option<(Network, Input)>,
     refiner: Option<Refiner>,
     recogniser: (Network, Input),
     liveness: Vec<(Network, Input, Liveness)>,
-    model_id: String,
-    calibration: Calibration,
+    identity: Identity,
+}
+
+/// Which networks they are: what makes two runs comparable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The pack's name.
+    pub pack: String,
+    /// The recogniser's name.
+    pub model: String,
+    /// Each network's file and its SHA-256.
+    pub networks: Vec<(String, String)>,
 }
 
 impl Engine {
     /// Makes the pack's networks ready. Takes some tenths of a second.
     ///
     /// # Errors
-    /// [`Kind::Model`]: a file is not the manifest's, or not a network that can be run.
+    /// [`Kind::Model`]: as [`Networks::load`]; or the pack is not calibrated.
     pub fn load(pack: &Pack) -> Result<Arc<Self>> {
         let manifest = pack.manifest();
+        let calibration = manifest.recogniser.calibration.clone().ok_or_else(|| {
+            let name = &manifest.name;
+            Error::new(
+                Kind::Model,
+                format!("the pack '{name}' has no [recogniser.calibration]: its cosines say nothing"),
+            )
+            .help(format!("measure it: `facegate calibrate FOLDER --pack {name} --data \"who they are\" --write`"))
+        })?;
+        Ok(Arc::new(Self { networks: Networks::load(pack)?, calibration }))
+    }
+
+    /// From cosines to similarities.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+}
+
+impl Deref for Engine {
+    type Target = Networks;
+
+    fn deref(&self) -> &Networks {
+        &self.networks
+    }
+}
+
+impl Networks {
+    /// Makes the pack's networks ready, be it calibrated or not.
+    ///
+    /// # Errors
+    /// [`Kind::Model`]: a file is not the manifest's, or not a network that can be run.
+    pub fn load(pack: &Pack) -> Result<Self> {
+        let manifest = pack.manifest();
         let network = |part| Network::load(pack, part);
-        let missing = || Error::new(Kind::Model, "the manifest's [recogniser] lacks its id or calibration");
+        let missing = || Error::new(Kind::Model, "the manifest's [recogniser] lacks its id");
         let recogniser = &manifest.recogniser;
         if (recogniser.input.width, recogniser.input.height) != (align::SIZE, align::SIZE) {
             return Err(Error::new(Kind::Model, "a recogniser's input must be 112×112 pixels"));
         }
         let detector = Detector::load(pack, manifest)?;
-        let engine = Self {
+        Ok(Self {
             refiner: Refiner::load(pack, manifest, &detector)?,
             detector,
             landmarks: manifest
@@ -60,20 +110,22 @@ impl Engine {
                 .iter()
                 .map(|part| Ok((network(part)?, part.input, part.liveness()?)))
                 .collect::<Result<_>>()?,
-            model_id: recogniser.id.clone().ok_or_else(missing)?,
-            calibration: recogniser.calibration.clone().ok_or_else(missing)?,
-        };
-        Ok(Arc::new(engine))
+            identity: Identity {
+                pack: manifest.name.clone(),
+                model: recogniser.id.clone().ok_or_else(missing)?,
+                networks: manifest.parts().map(|part| (part.file.clone(), part.sha256.clone())).collect(),
+            },
+        })
     }
 
     /// The recogniser's name, stored with every embedding that it makes.
     pub fn model_id(&self) -> &str {
-        &self.model_id
+        &self.identity.model
     }
 
-    /// From cosines to similarities.
-    pub fn calibration(&self) -> &Calibration {
-        &self.calibration
+    /// Which networks these are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Whether the pack has networks that tell a living face from a picture of one.
@@ -101,7 +153,7 @@ impl Engine {
     }
 }
 
-/// One thread's use of an [`Engine`]: states and buffers.
+/// One thread's use of [`Networks`]: states and buffers.
 pub struct Session {
     detector: DetectorState,
     landmarks: Option<LandmarksState>,

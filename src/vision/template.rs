@@ -4,8 +4,11 @@
 //! that differ in nothing but that lies nearer to the person. An enrolment is made once and compared for years, so it takes
 //! the most looks; a door's frame must be answered at once, and the next one follows, so it takes one.
 
+use serde::{Deserialize, Serialize};
+
 /// What a template is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// One frame of a door's camera.
     Frame,

@@ -11,16 +11,19 @@ use crate::error::{Context, Kind, Result};
 #[derive(Debug, Default)]
 pub struct People {
     pub pictures: Vec<Picture>,
-    /// How many people there are.
-    pub subjects: usize,
-    /// Pictures whose names say nobody's name.
-    pub unlabelled: usize,
+    /// The people's names, by their numbers.
+    pub names: Vec<String>,
+    /// Pictures whose names say nobody's name, and folders that cannot be read.
+    pub unlabelled: Vec<String>,
+    pub closed: Vec<String>,
 }
 
 /// A picture of somebody.
 #[derive(Debug)]
 pub struct Picture {
     pub path: PathBuf,
+    /// Its name below the folder: `Name/file.jpg` or `Name_0001.jpg`.
+    pub name: String,
     /// Numbered from 0.
     pub subject: usize,
 }
@@ -35,17 +38,20 @@ pub fn list(folder: &Path, among: Option<&HashSet<String>>) -> Result<People> {
     let mut people = People::default();
     let mut subjects = HashMap::new();
     for path in entries(folder)? {
-        if path.is_dir() {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            for path in entries(&path)? {
-                people.take(path, Some(name.clone()), among, &mut subjects);
-            }
-        } else {
-            let name = path.file_stem().and_then(|stem| before_the_number(stem.to_str()?));
-            people.take(path, name, among, &mut subjects);
+        let name = name_of(&path);
+        if !path.is_dir() {
+            let person = Path::new(&name).file_stem().and_then(|stem| before_the_number(stem.to_str()?));
+            people.take(path, name, person, among, &mut subjects);
+            continue;
+        }
+        match entries(&path) {
+            Ok(entries) => entries.into_iter().for_each(|path| {
+                let below = format!("{name}/{}", name_of(&path));
+                people.take(path, below, Some(name.clone()), among, &mut subjects);
+            }),
+            Err(_) => people.closed.push(name),
         }
     }
-    people.subjects = subjects.len();
     Ok(people)
 }
 
@@ -54,6 +60,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn before_the_number(stem: &str) -> Option<String> {
@@ -65,7 +75,8 @@ impl People {
     fn take(
         &mut self,
         path: PathBuf,
-        name: Option<String>,
+        name: String,
+        person: Option<String>,
         among: Option<&HashSet<String>>,
         subjects: &mut HashMap<String, usize>,
     ) {
@@ -73,17 +84,34 @@ impl People {
         if !matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png")) {
             return;
         }
-        let file = path.file_name().map(|file| file.to_string_lossy());
-        if among.is_some_and(|among| file.is_none_or(|file| !among.contains(&*file))) {
+        if among.is_some_and(|among| !among.contains(&name) && !among.contains(&name_of(&path))) {
             return;
         }
-        let Some(name) = name else {
-            self.unlabelled += 1;
+        let Some(person) = person else {
+            self.unlabelled.push(name);
             return;
         };
         let count = subjects.len();
-        let subject = *subjects.entry(name).or_insert(count);
-        self.pictures.push(Picture { path, subject });
+        let subject = *subjects.entry(person.clone()).or_insert(count);
+        if subject == count {
+            self.names.push(person);
+        }
+        self.pictures.push(Picture { path, name, subject });
+    }
+
+    /// The pictures by what a list may call them: the name below the folder, the file's name, and either without its ending.
+    /// What several pictures are called names none of them.
+    pub fn by_name(&self) -> HashMap<String, usize> {
+        let mut known: HashMap<String, Option<usize>> = HashMap::new();
+        for (number, picture) in self.pictures.iter().enumerate() {
+            let file = name_of(&picture.path);
+            let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+            let names = HashSet::from([stem(&picture.name), stem(&file), picture.name.clone(), file]);
+            for name in names {
+                known.entry(name).and_modify(|of| *of = None).or_insert(Some(number));
+            }
+        }
+        known.into_iter().filter_map(|(name, of)| Some((name, of?))).collect()
     }
 }
 
@@ -92,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_layouts_are_read_and_what_names_nobody_is_counted() {
+    fn both_layouts_are_read_and_what_names_nobody_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("Carol")).unwrap();
@@ -100,11 +128,30 @@ mod tests {
             std::fs::write(at(name), b"").unwrap();
         }
         let people = list(folder.path(), None).unwrap();
-        assert_eq!((people.pictures.len(), people.subjects, people.unlabelled), (4, 3, 1));
         assert_eq!(people.pictures.iter().map(|picture| picture.subject).collect::<Vec<_>>(), [0, 0, 1, 2]);
+        assert_eq!(
+            (people.names, people.unlabelled),
+            (vec!["Alice".into(), "Bob_B".into(), "Carol".into()], vec!["stray.jpg".into()])
+        );
         let among = HashSet::from(["Alice_0002.JPEG".to_owned(), "any.jpg".to_owned()]);
         let people = list(folder.path(), Some(&among)).unwrap();
-        assert_eq!((people.pictures.len(), people.subjects, people.unlabelled), (2, 2, 0));
+        assert_eq!((people.pictures.len(), people.names.len(), people.unlabelled.len()), (2, 2, 0));
         assert_eq!(list(&at("nowhere"), None).unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_name_that_several_pictures_have_is_none_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["Alice/1.jpg", "Bob/1.jpg", "Bob/2.png"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let known = list(folder.path(), None).unwrap().by_name();
+        let of = |name: &str| known.get(name).copied();
+        assert_eq!(
+            [of("1.jpg"), of("1"), of("Alice/1.jpg"), of("Bob/1"), of("2")],
+            [None, None, Some(0), Some(1), Some(2)]
+        );
     }
 }

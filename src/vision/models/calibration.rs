@@ -31,6 +31,12 @@ pub struct Calibration {
     /// Pairs of photographs of two people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impostor_pairs: Option<u64>,
+    /// The lowest false match rate that ten false matches or more stand behind: what is asked for below it is extrapolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_to: Option<f64>,
+    /// How far below that the curve is taken to go on as it did; what is asked for below this is a guess.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extrapolated_to: Option<f64>,
     /// The curve, the highest false match rate first. Without it no door can be set by the chance of a false accept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points: Vec<Rate>,
@@ -91,7 +97,37 @@ pub struct Needed {
     pub support: Support,
 }
 
+impl Rate {
+    /// Whether enough false matches stand behind it that its cosine is no matter of chance.
+    pub fn is_borne(&self) -> bool {
+        self.false_matches >= LEAST_FALSE_MATCHES
+    }
+}
+
 impl Calibration {
+    /// A scale of which nothing is known but the cosine at which the false match rate is 1 in 10,000.
+    pub fn at(cosine: f32) -> Self {
+        Self {
+            fmr: 1e-4,
+            cosine,
+            data: String::new(),
+            date: None,
+            genuine_pairs: None,
+            impostor_pairs: None,
+            measured_to: None,
+            extrapolated_to: None,
+            points: Vec::new(),
+            thresholds: Vec::new(),
+        }
+    }
+
+    /// The same, with where its curve ends being measured and where it ends being taken to go on.
+    #[must_use]
+    pub fn marked(self) -> Self {
+        let measured_to = self.points.iter().filter(|point| point.is_borne()).map(|point| point.fmr).reduce(f64::min);
+        Self { measured_to, extrapolated_to: measured_to.map(|fmr| fmr / EXTRAPOLATED_AT_MOST), ..self }
+    }
+
     /// The similarity of two embeddings at this cosine: 0 to 1, monotone; 0 at 0 and below, 0.6 where the false match rate
     /// is 1 in 10,000, 1 at 1; straight lines between. 0 for a cosine that is not a number.
     pub fn similarity(&self, cosine: f32) -> f32 {
@@ -124,11 +160,11 @@ impl Calibration {
     /// it did before it: the tail of such scores falls off ever faster, so that the truth is rather below. A rate above the
     /// highest point asks for that point's cosine.
     pub fn needed(&self, fmr: f64) -> Option<Needed> {
-        let mut borne = self.points.iter().filter(|point| point.false_matches >= LEAST_FALSE_MATCHES);
+        let mut borne = self.points.iter().filter(|point| point.is_borne());
         let mut upper = borne.next()?;
         let mut lower = borne.next()?;
         if fmr >= upper.fmr {
-            return Some(self.at(f64::from(upper.cosine), Support::Measured));
+            return Some(self.need(f64::from(upper.cosine), Support::Measured));
         }
         for next in borne {
             if fmr >= lower.fmr {
@@ -143,10 +179,10 @@ impl Calibration {
         };
         let (from, to) = (f64::from(upper.cosine), f64::from(lower.cosine));
         let share = (upper.fmr / fmr).ln() / (upper.fmr / lower.fmr).ln();
-        Some(self.at(from + (to - from) * share, support))
+        Some(self.need(from + (to - from) * share, support))
     }
 
-    fn at(&self, cosine: f64, support: Support) -> Needed {
+    fn need(&self, cosine: f64, support: Support) -> Needed {
         let cosine = cosine.min(1.0) as f32;
         Needed { cosine, similarity: self.similarity(cosine), support }
     }
@@ -161,6 +197,15 @@ impl Calibration {
         if !self.points.iter().all(sound) || !self.points.windows(2).all(falls) {
             return Err("points take rates that fall, between 0 and 1, at cosines that rise, between -1 and 1");
         }
+        let marked = self.clone().marked();
+        let agrees = |told: Option<f64>, follows: Option<f64>| match (told, follows) {
+            (None, _) => true,
+            (Some(told), Some(follows)) => (told / follows - 1.0).abs() < 1e-6,
+            (Some(_), None) => false,
+        };
+        if !agrees(self.measured_to, marked.measured_to) || !agrees(self.extrapolated_to, marked.extrapolated_to) {
+            return Err("measured_to and extrapolated_to are not what the false matches of its points bear");
+        }
         Ok(())
     }
 }
@@ -172,16 +217,7 @@ mod tests {
     use super::*;
 
     fn calibration(cosine: f32) -> Calibration {
-        Calibration {
-            fmr: 1e-4,
-            cosine,
-            data: String::new(),
-            date: None,
-            genuine_pairs: None,
-            impostor_pairs: None,
-            points: Vec::new(),
-            thresholds: Vec::new(),
-        }
+        Calibration::at(cosine)
     }
 
     fn curve() -> Calibration {
@@ -248,5 +284,8 @@ mod tests {
         }
         assert!((curve.needed(1e-4).unwrap().similarity - 0.6).abs() < 1e-5);
         assert_eq!(calibration(0.3).needed(1e-4), None);
+        let marked = curve.marked();
+        assert_eq!((marked.measured_to, marked.check()), (Some(1e-5), Ok(())));
+        assert!(Calibration { measured_to: Some(1e-6), ..marked }.check().is_err(), "one false match bears nothing");
     }
 }

@@ -50,7 +50,7 @@ pub struct Part {
     #[serde(default)]
     pub caveats: String,
     pub input: Input,
-    /// Of a recogniser.
+    /// Of a recogniser. A pack without it can be measured, and runs no door.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     /// Of a liveness network: which output means a living face.
@@ -142,9 +142,9 @@ impl Manifest {
         if manifest.recogniser.id.as_deref().unwrap_or_default().is_empty() {
             return Err(refuse("[recogniser]: id is missing: a name that is stored with every embedding".into()));
         }
-        let calibration = manifest.recogniser.calibration.as_ref();
-        let calibration = calibration.ok_or_else(|| refuse("[recogniser.calibration] is missing".into()))?;
-        calibration.check().map_err(|what| refuse(format!("[recogniser.calibration]: {what}")))?;
+        if let Some(calibration) = &manifest.recogniser.calibration {
+            calibration.check().map_err(|what| refuse(format!("[recogniser.calibration]: {what}")))?;
+        }
         if manifest.landmarks.is_none() && manifest.detector_kind()? == DetectorKind::UltraFace {
             return Err(refuse("the detector ultraface gives no landmarks and there is no [landmarks]".into()));
         }

@@ -1,12 +1,12 @@
 //! What of a face's picture can be measured cheaply.
 
 use image::RgbImage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::vision::{Landmarks, Point, align, picture::luma};
 
 /// What was measured of a face.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Distance between the eyes in pixels of the picture.
     pub eye_distance_px: f32,

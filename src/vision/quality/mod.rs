@@ -197,7 +197,7 @@ pub struct EnrolmentLimits {
 }
 
 /// A face's quality.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// How likely a face in such a picture is to be recognised, 0 to 1: see [`score`](score()).
     pub score: f32,
