@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use rand::{Rng, RngExt as _};
 
 use crate::{
-    Name,
     document::{BUCKETS, Summary},
     wire::Digest,
 };
@@ -23,8 +22,6 @@ const NOTED_EVERY: u64 = 1_000;
 /// What others had and we have not had since.
 #[derive(Debug, Default)]
 pub(super) struct Suspicion {
-    /// Of each door, the root it told last.
-    peers: HashMap<Name, u128>,
     /// Roots, and when something is to be done about them.
     roots: HashMap<u128, u64>,
     /// By bucket: what another door has there, and when something is to be done about it.
@@ -68,12 +65,14 @@ impl Suspicion {
     /// Takes in another door's digest. `mine`: what we have.
     pub fn hear(&mut self, digest: &Digest, mine: &Summary, now: u64, settle: u64, rng: &mut impl Rng) {
         let theirs = u128::from_le_bytes(digest.root.0);
-        self.peers.insert(digest.by.clone(), theirs);
         let root = mine.root();
         if self.is_recent(mine.root_left(theirs), now, settle) {
             self.roots.remove(&theirs);
-            if digest.buckets.is_some() && theirs == root {
-                self.told = Some((root, now));
+            if digest.buckets.is_some() {
+                self.buckets.clear();
+                if theirs == root {
+                    self.told = Some((root, now));
+                }
             }
             return;
         }
@@ -82,11 +81,13 @@ impl Suspicion {
             self.roots.entry(theirs).or_insert(due);
         }
         let Some(buckets) = &digest.buckets else { return };
-        // Whoever is alone with what it has looks first: most likely it is the one that is wrong.
-        let agreeing = self.peers.values().filter(|&&peer| peer == root).count() as u64;
-        let due = due + agreeing * 100;
+        // Later than anybody tells its own: where one does who has what we have, most likely it is the other that is wrong, and
+        // looks itself.
+        let due = due + settle;
         for bucket in (0..BUCKETS).map(|bucket| bucket as u8) {
-            if !self.is_recent(mine.bucket_left(bucket, buckets.get(bucket)), now, settle) {
+            if self.is_recent(mine.bucket_left(bucket, buckets.get(bucket)), now, settle) {
+                self.buckets.remove(&bucket);
+            } else {
                 self.buckets.entry(bucket).or_insert((buckets.get(bucket), due));
             }
         }
