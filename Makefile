@@ -38,8 +38,10 @@ build: setup-build ## the daemon
 
 bench: build networks photos ## speed of every stage, against the networks and onnxruntime
 	tests/bench/run $(TARGET)/facegate
-	cargo build $(CARGO_FLAGS) --example simulate --quiet
+	cargo build $(CARGO_FLAGS) --example simulate --example simulate-fleet --example fleet-sizes --quiet
 	$(TARGET)/examples/simulate --bench
+	$(TARGET)/examples/fleet-sizes
+	$(TARGET)/examples/simulate-fleet
 
 mutants: setup-build ## break the door and anti-passback on purpose, and see that the tests notice
 	tests/mutants

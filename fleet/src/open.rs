@@ -77,9 +77,9 @@ pub struct Arrived {
     /// Where it lies.
     pub key: DocumentKey,
     /// What it is.
-    pub document: Document,
-    /// Its hash.
-    pub hash: Hash,
+    pub document: Arc<Document>,
+    /// Its hash, where anything of it lives.
+    pub hash: Option<Hash>,
 }
 
 impl Opener {
@@ -176,7 +176,7 @@ impl Opener {
         if document.kind() != kind || document.key(site).is_some_and(|named| named != key) {
             return Err(Cause::Document);
         }
-        Ok(Arrived { key, hash: document.hash(&key), document })
+        Ok(Arrived { key, hash: document.hash(&key), document: Arc::new(document) })
     }
 }
 

@@ -112,3 +112,89 @@ impl Outbox {
         self.dropped
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn routine_gives_way_to_alarms_and_the_oldest_first() {
+        let mut outbox = Outbox::new(3);
+        for class in [Class::Routine, Class::Alarm, Class::Routine] {
+            assert_eq!(outbox.push(class).evicted, None);
+        }
+        assert_eq!(outbox.push(Class::Routine).evicted, Some(1));
+        assert_eq!(outbox.push(Class::Alarm).evicted, Some(3));
+        assert_eq!(outbox.push(Class::Alarm), Pushed { seq: 6, kept: true, evicted: Some(4), dropped: 3 });
+        assert_eq!(
+            outbox.push(Class::Routine),
+            Pushed { seq: 7, kept: false, evicted: None, dropped: 4 },
+            "all are alarms"
+        );
+        assert_eq!(outbox.push(Class::Alarm).evicted, Some(2), "a newer alarm");
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_sent_again_in_order() {
+        let mut outbox = Outbox::new(10);
+        (1..=3).for_each(|seq| assert_eq!(outbox.push(Class::Routine).seq, seq));
+        for seq in 1..=2 {
+            assert_eq!(outbox.next(), Some(seq));
+            outbox.sent(seq);
+        }
+        assert!(outbox.acknowledged(1) && !outbox.acknowledged(1));
+        outbox.disconnected();
+        assert_eq!(outbox.next(), Some(2));
+        let stored = [(2, Class::Routine), (3, Class::Routine)];
+        let restored = Outbox::restore(10, stored, 3, 0);
+        assert_eq!((restored.next(), restored.last(), restored.len()), (Some(2), 3, 2));
+    }
+
+    proptest! {
+        /// Whatever happens: never more than fit, no alarm is lost while routine waits, and what was dropped is counted.
+        #[test]
+        fn the_queue_keeps_what_matters(capacity in 1usize..8, steps in prop::collection::vec((0u8..6, any::<bool>()), 1..200)) {
+            let mut outbox = Outbox::new(capacity);
+            let mut stored = std::collections::BTreeMap::new();
+            let (mut pushed, mut acknowledged, mut last_sent) = (0, 0, 0);
+            for (what, alarm) in steps {
+                match what {
+                    0..=2 => {
+                        let class = if alarm { Class::Alarm } else { Class::Routine };
+                        let done = outbox.push(class);
+                        pushed += 1;
+                        prop_assert_eq!(done.seq, pushed);
+                        if let Some(evicted) = done.evicted {
+                            let was = stored.remove(&evicted).expect("only what waits gives way");
+                            prop_assert!(was == Class::Routine || stored.values().all(|class| *class == Class::Alarm));
+                        }
+                        if done.kept {
+                            stored.insert(done.seq, class);
+                        } else {
+                            prop_assert!(class == Class::Routine && stored.values().all(|class| *class == Class::Alarm));
+                        }
+                    }
+                    3 => if let Some(seq) = outbox.next() {
+                        prop_assert!(seq > last_sent && stored.contains_key(&seq));
+                        outbox.sent(seq);
+                        last_sent = seq;
+                    },
+                    4 => if last_sent > 0 && outbox.acknowledged(last_sent) {
+                        stored.remove(&last_sent);
+                        acknowledged += 1;
+                    },
+                    _ => {
+                        outbox.disconnected();
+                        last_sent = 0;
+                        prop_assert_eq!(outbox.next(), stored.keys().next().copied());
+                    }
+                }
+                prop_assert!(outbox.len() <= capacity);
+                prop_assert_eq!(outbox.len(), stored.len());
+                prop_assert_eq!(pushed, outbox.dropped() + acknowledged + stored.len() as u64);
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The devices of the site, as the site has vouched for them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -20,8 +20,9 @@ pub const MAX_DEVICES: usize = 65_536;
 #[derive(Clone, Debug)]
 pub struct Registry {
     site: PublicKey,
-    devices: BTreeMap<Name, Arc<Vouched>>,
+    devices: HashMap<Name, Arc<Vouched>>,
     revoked: HashSet<PublicKey>,
+    doors: usize,
 }
 
 /// What a voucher changed.
@@ -40,7 +41,7 @@ pub enum Taken {
 impl Registry {
     /// The registry of the site with this signing key.
     pub fn new(site: PublicKey) -> Self {
-        Self { site, devices: BTreeMap::new(), revoked: HashSet::new() }
+        Self { site, devices: HashMap::new(), revoked: HashSet::new(), doors: 0 }
     }
 
     /// The site's key, which signs vouchers.
@@ -65,12 +66,21 @@ impl Registry {
                 Taken::Device
             }
         };
+        if revoked || taken == Taken::Device {
+            self.count();
+        }
         if revoked { Taken::Revoked(key) } else { taken }
     }
 
     /// Takes a key to be revoked, as it was stored.
     pub fn revoke(&mut self, key: PublicKey) {
         self.revoked.insert(key);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let door = |voucher: &&Voucher| voucher.role == Role::Door && !self.revoked.contains(&voucher.key);
+        self.doors = self.vouchers().map(|vouched| &vouched.voucher).filter(door).count();
     }
 
     /// The voucher of a device whose messages are believed now.
@@ -106,8 +116,7 @@ impl Registry {
     }
 
     /// How many doors there are that are not revoked.
-    pub fn doors(&self) -> usize {
-        let door = |voucher: &&Voucher| voucher.role == Role::Door && !self.revoked.contains(&voucher.key);
-        self.vouchers().map(|vouched| &vouched.voucher).filter(door).count()
+    pub const fn doors(&self) -> usize {
+        self.doors
     }
 }

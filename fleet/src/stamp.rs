@@ -106,3 +106,64 @@ impl Clock {
         self.last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    const TODAY_MS: u64 = 1_800_000_000_000;
+
+    fn clocks() -> [Clock; 3] {
+        ["a", "b", "c"].map(|device| Clock::new(device.parse().expect("a name"), 0))
+    }
+
+    proptest! {
+        /// Three devices, a year and more apart, that change and hear of changes: what was made in knowledge of another is
+        /// later, whatever the clocks say, also where they jump and stand still.
+        #[test]
+        fn whatever_the_clocks_say_what_follows_is_later(
+            steps in prop::collection::vec((0usize..3, 0usize..3, prop::option::weighted(0.7, any::<u64>()), 0u64..2000), 1..200),
+        ) {
+            let mut clocks = clocks();
+            let skews = [0, YEAR_MS, 2 * YEAR_MS];
+            let mut known: [Vec<Stamp>; 3] = Default::default();
+            let mut all = std::collections::BTreeSet::new();
+            let mut time = TODAY_MS;
+            for (who, from, wild, passes) in steps {
+                time += passes;
+                if let Some(heard) = known[from].last().cloned() {
+                    clocks[who].see(&heard);
+                    known[who].push(heard);
+                }
+                let wall = wild.filter(|wild| wild % 5 == 0).unwrap_or(time - YEAR_MS + skews[who]);
+                let made = clocks[who].next(wall);
+                prop_assert!(known[who].iter().all(|known| *known < made));
+                prop_assert!(all.insert(made.clone()), "no two are alike");
+                prop_assert!(made.ms() <= LATEST_STAMP_MS);
+                known[who].push(made);
+            }
+        }
+
+        #[test]
+        fn a_stamp_is_the_same_when_it_is_written_and_read(ms in 0..=LATEST_STAMP_MS, counter: u16) {
+            let stamp = Stamp::new(ms, counter, "front-1".parse().unwrap()).unwrap();
+            let bytes = postcard::to_stdvec(&stamp).unwrap();
+            prop_assert!(bytes.len() <= 18);
+            prop_assert_eq!(postcard::from_bytes::<Stamp>(&bytes).unwrap(), stamp);
+        }
+    }
+
+    #[test]
+    fn a_stamp_past_the_end_of_time_is_refused() {
+        let device: Name = "a".parse().unwrap();
+        assert!(Stamp::new(LATEST_STAMP_MS + 1, 0, device.clone()).is_none());
+        let forged = postcard::to_stdvec(&((LATEST_STAMP_MS + 1) << 16, &device)).unwrap();
+        assert!(postcard::from_bytes::<Stamp>(&forged).is_err());
+        let mut clock = Clock::new(device, 0);
+        assert_eq!(clock.next(u64::MAX).ms(), LATEST_CLOCK_MS);
+        assert_eq!((clock.next(0).ms(), clock.next(0).counter()), (LATEST_CLOCK_MS, 2), "and there is room behind it");
+    }
+}

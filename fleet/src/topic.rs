@@ -143,3 +143,61 @@ impl fmt::Display for NoTopic {
 }
 
 impl std::error::Error for NoTopic {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn site() -> Name {
+        "hq".parse().expect("a name")
+    }
+
+    fn any_topic() -> impl Strategy<Value = Topic> {
+        let name = "[a-z0-9-]{1,32}".prop_map(|name| name.parse::<Name>().expect("a name"));
+        (0usize..12, name, any::<[u8; 16]>()).prop_map(|(which, name, key)| {
+            let key = DocumentKey::from_bytes(key);
+            match which {
+                0 => Topic::Device(name),
+                1 => Topic::Status(name),
+                2 => Topic::Digest(name),
+                3 => Topic::Event(name),
+                4 => Topic::Telemetry(name),
+                5 => Topic::Command(name),
+                6 => Topic::Answer(name),
+                7 => Topic::Receipt(name, key),
+                8 => Topic::Config(name),
+                kind => Topic::Document(Kind::ALL[kind - 9], key),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_topic_is_the_same_when_it_is_written_and_read(topic in any_topic()) {
+            let text = topic.of(&site());
+            prop_assert!(text.len() <= MAX_TOPIC_BYTES);
+            prop_assert_eq!(Topic::parse(&site(), &text), Ok(topic.clone()));
+            prop_assert_eq!(Topic::parse(&"other".parse().unwrap(), &text), Err(NoTopic));
+        }
+
+        /// What is read is what would have been written: no topic has two spellings.
+        #[test]
+        fn whatever_comes_is_a_topic_or_none(
+            text in prop_oneof![".{0,200}", "facegate/v1/hq/[a-z+#/0-9]{0,60}", "facegate/v1/hq/(subjects|rules|receipts)/[0-9a-fA-F]{2}/[0-9a-fA-F]{32}(/.)?"],
+        ) {
+            if let Ok(topic) = Topic::parse(&site(), &text) {
+                prop_assert_eq!(topic.of(&site()), text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_lies_in_its_keys_own_bucket() {
+        let key = "ab".repeat(16);
+        assert!(Topic::parse(&site(), &format!("facegate/v1/hq/subjects/ab/{key}")).is_ok());
+        assert_eq!(Topic::parse(&site(), &format!("facegate/v1/hq/subjects/ac/{key}")), Err(NoTopic));
+        assert_eq!(Topic::parse(&site(), &format!("facegate/v1/hq/subjects/AB/{key}")), Err(NoTopic));
+    }
+}

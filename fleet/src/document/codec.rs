@@ -67,9 +67,12 @@ impl Document {
         Ok(document)
     }
 
-    /// The hash of what lives, under its key. Tombstones of single embeddings do not count: doors forget them in their own
-    /// time.
-    pub fn hash(&self, key: &DocumentKey) -> Hash {
+    /// The hash of what lives, under its key; `None` where nothing does. Tombstones and the memory of what is gone do not
+    /// count: doors forget them in their own time.
+    pub fn hash(&self, key: &DocumentKey) -> Option<Hash> {
+        if !self.is_alive() {
+            return None;
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(key.as_bytes());
         let written = match self {
@@ -82,7 +85,7 @@ impl Document {
         written.expect("a hasher takes everything");
         let mut hash = [0; 16];
         hasher.finalize_xof().fill(&mut hash);
-        Hash(u128::from_le_bytes(hash))
+        Some(Hash(u128::from_le_bytes(hash)))
     }
 
     fn check(&self) -> Result<(), BadDocument> {

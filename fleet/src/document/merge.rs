@@ -27,9 +27,11 @@ pub fn apply(
     tenant_erased: Option<&Stamp>,
     oldest_tombstone_ms: u64,
 ) -> Merged {
+    // A tombstone has its effect before it is forgotten: otherwise a door whose clock is ahead would forever bring back what
+    // others remove.
+    let mut document = own.map_or_else(|| arrived.clone(), |own| own.merge(arrived));
     let mut arrived = arrived.clone();
     arrived.prune(oldest_tombstone_ms);
-    let mut document = own.map_or_else(|| arrived.clone(), |own| own.merge(&arrived));
     if let Some(stamp) = tenant_erased {
         document.erase_until(stamp);
     }
@@ -86,8 +88,7 @@ impl Document {
     pub fn is_spent(&self, oldest_ms: u64) -> bool {
         let old = |stamp: Option<&Stamp>| stamp.is_none_or(|stamp| stamp.ms() < oldest_ms);
         match self {
-            Self::Subject(subject) => !subject.is_alive() && old(subject.latest()),
-            Self::Rules(rules) => rules.value.as_ref().is_none_or(|value| value.value.is_none()) && old(self.latest()),
+            Self::Subject(_) | Self::Rules(_) => !self.is_alive() && old(self.latest()),
             // Of a tenant that was erased, late documents may still come: it is a few bytes.
             Self::Tenant(_) => false,
         }
@@ -95,7 +96,7 @@ impl Document {
 }
 
 impl SubjectDocument {
-    fn merge(&self, other: &Self) -> Self {
+    pub(super) fn merge(&self, other: &Self) -> Self {
         let mut embeddings = self.embeddings.clone();
         for (id, theirs) in &other.embeddings {
             match embeddings.entry(*id) {

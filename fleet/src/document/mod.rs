@@ -19,6 +19,8 @@ mod key;
 mod merge;
 mod subject;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +129,15 @@ impl Document {
             Self::Tenant(tenant) => (&*tenant.tenant, ""),
         };
         Some(DocumentKey::new(site, self.kind(), tenant, name))
+    }
+
+    /// Whether there is anything but the memory of what is gone.
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Self::Subject(subject) => subject.is_alive(),
+            Self::Rules(rules) => rules.value.as_ref().is_some_and(|value| value.value.is_some()),
+            Self::Tenant(_) => true,
+        }
     }
 
     /// The latest stamp in it.

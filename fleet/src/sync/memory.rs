@@ -15,7 +15,7 @@ use crate::{
 /// Documents in memory: what a store must do, in its plainest form. For tests and small simulations.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    documents: BTreeMap<DocumentKey, (Arc<Document>, Hash)>,
+    documents: BTreeMap<DocumentKey, (Arc<Document>, Option<Hash>)>,
     erased: HashMap<String, Stamp>,
     copies: Copies,
     summary: Summary,
@@ -33,14 +33,14 @@ impl Memory {
         self.set(key, document, hash);
     }
 
-    fn set(&mut self, key: DocumentKey, document: Document, hash: Hash) {
+    fn set(&mut self, key: DocumentKey, document: Document, hash: Option<Hash>) {
         if let Document::Tenant(tenant) = &document
             && let Some(stamp) = &tenant.erased
         {
             self.erased.insert(tenant.tenant.clone(), stamp.clone());
         }
         let old = self.documents.insert(key, (Arc::new(document), hash));
-        self.summary.change(&key, old.map(|(_, hash)| hash), Some(hash));
+        self.summary.change(&key, old.and_then(|(_, hash)| hash), hash);
     }
 
     fn merge_one(&mut self, arrived: &Arrived, oldest_tombstone_ms: u64) -> Outcome {
@@ -92,8 +92,8 @@ impl Documents for Memory {
         Ok(arrived.iter().map(|arrived| self.merge_one(arrived, oldest_tombstone_ms)).collect())
     }
 
-    fn summary(&self) -> Result<Summary, Infallible> {
-        Ok(self.summary.clone())
+    fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     fn spent(&self, oldest_ms: u64) -> Result<Vec<(Kind, DocumentKey)>, Infallible> {
@@ -104,7 +104,7 @@ impl Documents for Memory {
     fn forget(&mut self, keys: &[DocumentKey]) -> Result<(), Infallible> {
         for key in keys {
             if let Some((_, hash)) = self.documents.remove(key) {
-                self.summary.change(key, Some(hash), None);
+                self.summary.change(key, hash, None);
             }
         }
         Ok(())

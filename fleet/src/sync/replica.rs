@@ -65,8 +65,8 @@ pub struct Replica<R> {
 /// What is known of one connection.
 #[derive(Debug, Default)]
 struct Connection {
-    /// When the last document came, or the connection began.
-    last_document: u64,
+    /// When the last retained message came, or the connection began.
+    last_retained: u64,
     /// Whether all that the broker keeps has come.
     filled: bool,
     /// Documents that came, and how many there are by others' digests.
@@ -100,12 +100,15 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// The broker has accepted the connection, and every subscription ([`door_filters`](crate::topic::door_filters)) has been
-    /// sent. Call [`changed`](Self::changed) next, with every document that is marked as changed: what was published on the
-    /// connection before and not acknowledged is forgotten here.
-    pub fn connected<D: Documents>(&mut self, documents: &mut D, now: Now) {
+    /// sent. `resumed`: the broker still has the session of the last connection (`session present`), sends what was missed,
+    /// and does not send again what it keeps; otherwise all of that comes. Call [`changed`](Self::changed) next, with every
+    /// document that is marked as changed: what was published on the connection before and not acknowledged is forgotten here.
+    pub fn connected<D: Documents>(&mut self, documents: &mut D, resumed: bool, now: Now) {
         self.disconnected();
-        documents.forget_copies();
-        self.connection = Some(Connection { last_document: now.mono, digest: u64::MAX, ..Connection::default() });
+        if !resumed {
+            documents.forget_copies();
+        }
+        self.connection = Some(Connection { last_retained: now.mono, digest: u64::MAX, ..Connection::default() });
     }
 
     /// The connection is lost. What was to be published for others' sake will be found again at the next one.
@@ -116,7 +119,8 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// Takes in messages that an [`Opener`](crate::open::Opener) has opened, in the order of their arrival. Vouchers,
-    /// documents, digests and this device's own receipts matter here; others are passed over.
+    /// documents, digests and this device's own receipts matter here; others are passed over. `retained`: some of them came
+    /// with MQTT's retain flag, since the broker sends what it keeps.
     ///
     /// # Errors
     /// Those of the store: then none of the documents was taken in.
@@ -124,8 +128,12 @@ impl<R: CryptoRng> Replica<R> {
         &mut self,
         documents: &mut D,
         messages: &[Opened],
+        retained: bool,
         now: Now,
     ) -> Result<Vec<Action>, D::Error> {
+        if let Some(connection) = self.connection.as_mut().filter(|_| retained) {
+            connection.last_retained = now.mono;
+        }
         let mut actions = Vec::new();
         let mut arrived = Vec::new();
         let mut signers = Vec::new();
@@ -144,7 +152,7 @@ impl<R: CryptoRng> Replica<R> {
                     }
                 },
                 (Body::Digest(digest), Signer::Device(by, key)) => match self.believes(by, key, now) {
-                    Ok(()) => self.hear(documents, digest, now)?,
+                    Ok(()) => self.hear(documents, digest, now),
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
                         actions.extend(self.refuse(documents, &refusal, now)?);
@@ -205,7 +213,7 @@ impl<R: CryptoRng> Replica<R> {
         let mut actions = Vec::new();
         let Some(connection) = &self.connection else { return Ok(actions) };
         if !connection.filled {
-            if now.mono >= connection.last_document.saturating_add(self.timing.quiet) {
+            if now.mono >= connection.last_retained.saturating_add(self.timing.quiet) {
                 self.filled(documents, now, &mut actions)?;
             }
         } else if now.mono >= self.tidy {
@@ -215,9 +223,9 @@ impl<R: CryptoRng> Replica<R> {
             let Some(item) = self.queue.pop(now.mono) else { break };
             self.publish(documents, item, now, &mut actions)?;
         }
-        self.look(documents, now, &mut actions)?;
+        self.look(documents, now, &mut actions);
         if self.connection.as_ref().is_some_and(|connection| connection.digest <= now.mono) {
-            self.tell_digest(documents, false, now, &mut actions)?;
+            self.tell_digest(documents, false, now, &mut actions);
         }
         Ok(actions)
     }
@@ -230,7 +238,7 @@ impl<R: CryptoRng> Replica<R> {
             let look = self.suspicion.next().map(|due| due.max(connection.look));
             [Some(connection.digest), look, Some(self.tidy)].into_iter().flatten().min()
         } else {
-            Some(connection.last_document.saturating_add(self.timing.quiet))
+            Some(connection.last_retained.saturating_add(self.timing.quiet))
         };
         self.queue.next().into_iter().chain(next).min()
     }
@@ -341,11 +349,10 @@ impl<R: CryptoRng> Replica<R> {
             self.follow(arrived, outcome, now, actions);
         }
         if let Some(connection) = &mut self.connection {
-            connection.last_document = now.mono;
             connection.progress.documents += arrived.len() as u64;
         }
         if changed {
-            self.look(documents, now, actions)?;
+            self.look(documents, now, actions);
         }
         Ok(())
     }
@@ -354,7 +361,12 @@ impl<R: CryptoRng> Replica<R> {
     fn follow(&mut self, arrived: &Arrived, outcome: Outcome, now: Now, actions: &mut Vec<Action>) {
         let item = Item::Document(arrived.key);
         if outcome.ahead {
-            self.later(item, self.window(), now);
+            // What was changed here need not wait any longer: this is what it waited for.
+            if self.connection.as_mut().is_some_and(|connection| connection.changed.remove(&arrived.key)) {
+                self.queue.now(item, now.mono);
+            } else {
+                self.later(item, self.window(), now);
+            }
         } else {
             self.queue.cancel(&item);
             self.queue.cancel(&Item::Clear(arrived.document.kind(), arrived.key));
@@ -397,17 +409,15 @@ impl<R: CryptoRng> Replica<R> {
         Ok(())
     }
 
-    fn hear<D: Documents>(&mut self, documents: &D, digest: &Digest, now: Now) -> Result<(), D::Error> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
+    fn hear<D: Documents>(&mut self, documents: &D, digest: &Digest, now: Now) {
+        let Some(connection) = &mut self.connection else { return };
         if digest.by == self.identity.device {
-            return Ok(());
+            return;
         }
         connection.progress.of = connection.progress.of.max(digest.documents);
         if connection.filled {
-            let mine = documents.summary()?;
-            self.suspicion.hear(digest, &mine, now.mono, self.timing.settle, &mut self.rng);
+            self.suspicion.hear(digest, documents.summary(), now.mono, self.timing.settle, &mut self.rng);
         }
-        Ok(())
     }
 
     fn note_receipt(&mut self, topic: &Topic, receipt: &Receipt) {
@@ -465,13 +475,14 @@ impl<R: CryptoRng> Replica<R> {
     }
 
     /// Looks whether we still differ from others, and does something about it where that has lasted.
-    fn look<D: Documents>(&mut self, documents: &D, now: Now, actions: &mut Vec<Action>) -> Result<(), D::Error> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
+    fn look<D: Documents>(&mut self, documents: &D, now: Now, actions: &mut Vec<Action>) {
+        let Some(connection) = &mut self.connection else { return };
+        self.suspicion.note(documents.summary(), now.mono, self.timing.settle);
         if self.suspicion.is_empty() || connection.look > now.mono {
-            return Ok(());
+            return;
         }
         connection.look = now.mono + LOOK_EVERY;
-        let verdict = self.suspicion.look(&documents.summary()?, now.mono, self.timing.digest);
+        let verdict = self.suspicion.look(documents.summary(), now.mono, self.timing.settle, self.timing.digest);
         if !verdict.again.is_empty() {
             // What comes of it is told, so that others need not wonder any longer.
             connection.digest = connection.digest.min(now.mono + 2 * self.timing.quiet);
@@ -480,33 +491,25 @@ impl<R: CryptoRng> Replica<R> {
             actions.extend(Kind::ALL.map(|kind| Action::Resubscribe(bucket_filter(&self.identity.site, kind, bucket))));
         }
         if verdict.tell {
-            self.tell_digest(documents, true, now, actions)?;
+            self.tell_digest(documents, true, now, actions);
         }
-        Ok(())
     }
 
-    fn tell_digest<D: Documents>(
-        &mut self,
-        documents: &D,
-        buckets: bool,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), D::Error> {
-        let summary = documents.summary()?;
+    fn tell_digest<D: Documents>(&mut self, documents: &D, buckets: bool, now: Now, actions: &mut Vec<Action>) {
+        let summary = documents.summary();
         let digest = Digest {
             v: V1,
             by: self.identity.device.clone(),
             at: now.wall,
             documents: summary.count(),
             root: Root(summary.root().to_le_bytes()),
-            buckets: buckets.then(|| Buckets::of(&summary)),
+            buckets: buckets.then(|| Buckets::of(summary)),
         };
         actions.extend(self.signed(&digest, &Topic::Digest(self.identity.device.clone()), None, None));
         let sooner = self.rng.random_range(0..=self.timing.digest / 10);
         if let Some(connection) = &mut self.connection {
             connection.digest = now.mono + self.timing.digest - sooner;
         }
-        Ok(())
     }
 
     fn publish<D: Documents>(

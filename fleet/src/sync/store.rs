@@ -26,11 +26,8 @@ pub trait Documents {
     /// Where the store cannot be written; the documents count as not received.
     fn merge(&mut self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64) -> Result<Vec<Outcome>, Self::Error>;
 
-    /// What there is, in 4 kB.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    fn summary(&self) -> Result<Summary, Self::Error>;
+    /// What there is: kept up with every change ([`Summary::change`]), also with those that were made here.
+    fn summary(&self) -> &Summary;
 
     /// Documents that are spent ([`Document::is_spent`]) by then.
     ///
@@ -48,7 +45,7 @@ pub trait Documents {
     /// ([`Copies`](super::Copies)).
     fn note_copy(&mut self, key: &DocumentKey, signer: Option<&PublicKey>);
 
-    /// Forgets all that is known of copies: a new connection.
+    /// Forgets all that is known of copies: the broker will send them anew.
     fn forget_copies(&mut self);
 
     /// Whether the copy of a document has been seen on this connection.

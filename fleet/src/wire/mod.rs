@@ -1,4 +1,4 @@
-//! Messages: JSON objects, signed in place ([`sign`](crate::sign)).
+//! Messages: JSON objects, signed in place ([`sign`]).
 //!
 //! Each has `v`, the version of its form, and `by`, the device that signed it. Members that are not known are passed over,
 //! so that a newer door's status can be read by an older one; but not in commands and vouchers, where one that is not

@@ -1,0 +1,55 @@
+//! What `docs/fleet/` says of the messages is what the code says. `FACEGATE_WRITE_SCHEMAS=1` writes it anew.
+
+use std::{fs, path::PathBuf};
+
+use facegate_fleet::schema::{asyncapi, schemas};
+use serde_json::Value;
+
+fn is_written(file: &str, value: &Value) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/fleet").join(file);
+    let text = serde_json::to_string_pretty(value).expect("JSON") + "\n";
+    if std::env::var_os("FACEGATE_WRITE_SCHEMAS").is_some() {
+        fs::write(&path, &text).expect("docs/fleet can be written");
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "docs/fleet/{file} is not what the code says; FACEGATE_WRITE_SCHEMAS=1 writes it anew");
+}
+
+#[test]
+fn the_schemas_in_the_docs_are_the_codes() {
+    for (name, schema) in schemas() {
+        is_written(&format!("{name}.schema.json"), &schema);
+    }
+    is_written("asyncapi.json", &asyncapi());
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = asyncapi();
+    let names: Vec<_> = schemas().into_iter().map(|(name, _)| format!("./{name}.schema.json")).collect();
+    fn walk(value: &Value, visit: &mut impl FnMut(&str)) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, value)| match value {
+                Value::String(to) if name == "$ref" => visit(to),
+                value => walk(value, visit),
+            }),
+            Value::Array(values) => values.iter().for_each(|value| walk(value, visit)),
+            _ => {}
+        }
+    }
+    let mut seen = 0;
+    walk(&document, &mut |to| {
+        seen += 1;
+        match to.strip_prefix('#') {
+            Some(pointer) => assert!(document.pointer(pointer).is_some(), "{to}"),
+            None => assert!(names.iter().any(|name| name == to), "{to}"),
+        }
+    });
+    assert!(seen > 40, "{seen}");
+    for (name, schema) in schemas() {
+        walk(&schema, &mut |to| {
+            let pointer = to.strip_prefix('#').unwrap_or_else(|| panic!("{name}: {to} is elsewhere"));
+            assert!(schema.pointer(pointer).is_some(), "{name}: {to}");
+        });
+    }
+}
