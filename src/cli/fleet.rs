@@ -256,7 +256,9 @@ fn status(context: &Context) -> Result<Answer> {
         }
     }
     let mut all_well = true;
-    for vouched in console.registry().vouchers() {
+    let mut known: Vec<_> = console.registry().vouchers().collect();
+    known.sort_unstable_by(|a, b| a.voucher.device.cmp(&b.voucher.device));
+    for vouched in known {
         let voucher = &vouched.voucher;
         let status = statuses.get(&voucher.device);
         let online = status.is_some_and(|status| status.online) && !voucher.revoked;

@@ -1,7 +1,7 @@
 //! The gallery as the engine sees it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -25,7 +25,8 @@ pub struct Documents {
     journal: Arc<Journal>,
     stats: Arc<Stats>,
     copies: Copies,
-    /// The hashes of all documents, so that the summary follows in no time.
+    /// The keys of all documents, and the hashes of those of which something lives, so that the summary follows in no time.
+    known: HashSet<DocumentKey>,
     hashes: HashMap<DocumentKey, Hash>,
     summary: Summary,
 }
@@ -39,11 +40,13 @@ impl Documents {
             journal,
             stats,
             copies: Copies::default(),
+            known: HashSet::new(),
             hashes: HashMap::new(),
             summary: Summary::default(),
         };
         for (key, hash) in this.gallery.document_hashes()? {
-            this.follow(&key, Some(hash));
+            this.follow(&key, hash);
+            this.known.insert(key);
         }
         Ok(this)
     }
@@ -56,6 +59,7 @@ impl Documents {
         for key in keys {
             let hash = self.gallery.document_hash(key)?;
             self.follow(key, hash);
+            self.known.insert(*key);
         }
         Ok(())
     }
@@ -66,7 +70,7 @@ impl Documents {
             None => self.hashes.remove(key),
         };
         self.summary.change(key, old, new);
-        self.stats.documents.store(self.hashes.len() as u64, Ordering::Relaxed);
+        self.stats.documents.store(self.summary.count(), Ordering::Relaxed);
     }
 }
 
@@ -88,7 +92,8 @@ impl sync::Documents for Documents {
             self.stats.applied.fetch_add(u64::from(applied.changed), Ordering::Relaxed);
             let mut also = Vec::new();
             for (key, _, new) in &applied.moved {
-                self.follow(key, Some(*new));
+                self.follow(key, *new);
+                self.known.insert(*key);
                 if *key != arrived.key {
                     also.push(*key);
                 }
@@ -103,8 +108,8 @@ impl sync::Documents for Documents {
         Ok(outcomes)
     }
 
-    fn summary(&self) -> Result<Summary> {
-        Ok(self.summary.clone())
+    fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     fn spent(&self, oldest_ms: u64) -> Result<Vec<(Kind, DocumentKey)>> {
@@ -112,8 +117,9 @@ impl sync::Documents for Documents {
     }
 
     fn forget(&mut self, keys: &[DocumentKey]) -> Result<()> {
-        for (key, _) in self.gallery.forget_documents(keys)? {
+        for key in self.gallery.forget_documents(keys)? {
             self.follow(&key, None);
+            self.known.remove(&key);
         }
         Ok(())
     }
@@ -135,6 +141,6 @@ impl sync::Documents for Documents {
     }
 
     fn without_copy(&self) -> Result<Vec<DocumentKey>> {
-        Ok(self.hashes.keys().filter(|key| !self.copies.has(key)).copied().collect())
+        Ok(self.known.iter().filter(|key| !self.copies.has(key)).copied().collect())
     }
 }

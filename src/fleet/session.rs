@@ -225,7 +225,7 @@ impl<'k> Session<'k> {
         if self.replica.registry().revoked().all(|key| *key != identity.key.public()) {
             self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
         }
-        self.replica.connected(self.documents, now);
+        self.replica.connected(self.documents, false, now);
         self.telemetry_due = now.mono + 10_000;
         Ok(())
     }
@@ -266,6 +266,7 @@ impl<'k> Session<'k> {
     /// Takes in messages. A voucher counts from the next message on.
     fn receive(&mut self, messages: Vec<Message>) -> Result<()> {
         let mut opened = Vec::with_capacity(messages.len());
+        let retained = messages.iter().any(|message| message.retained);
         for message in messages {
             let stats = &self.keeper.stats;
             stats.received.fetch_add(1, Ordering::Relaxed);
@@ -280,19 +281,19 @@ impl<'k> Session<'k> {
                     let voucher = matches!(message.body, Body::Voucher(_));
                     opened.push(message);
                     if voucher {
-                        self.take_in(&std::mem::take(&mut opened), now)?;
+                        self.take_in(&std::mem::take(&mut opened), retained, now)?;
                     }
                 }
             }
         }
-        self.take_in(&opened, self.keeper.now())
+        self.take_in(&opened, retained, self.keeper.now())
     }
 
-    fn take_in(&mut self, opened: &[Opened], now: Now) -> Result<()> {
+    fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
         if opened.is_empty() {
             return Ok(());
         }
-        let actions = self.replica.receive(self.documents, opened, now)?;
+        let actions = self.replica.receive(self.documents, opened, retained, now)?;
         self.act(actions);
         Ok(())
     }

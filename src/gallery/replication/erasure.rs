@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A document whose hash changed from one to another.
-pub(super) type Moved = (DocumentKey, Option<Hash>, Hash);
+pub(super) type Moved = (DocumentKey, Option<Hash>, Option<Hash>);
 
 impl Gallery {
     /// Stamps that everything of a subject was erased in this transaction: at other doors, whatever was enrolled in ignorance of
@@ -140,7 +140,7 @@ impl Gallery {
             document.erase_until(stamp);
             if document != own {
                 let hash = self.materialise(writer, &key, Some(&own), &document, slots)?;
-                moved.push((key, Some(row.hash), hash));
+                moved.push((key, row.hash, hash));
             }
         }
         Ok(moved)

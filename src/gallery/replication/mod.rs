@@ -119,7 +119,7 @@ impl Gallery {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn document_hashes(&self) -> Result<Vec<(DocumentKey, Hash)>> {
+    pub fn document_hashes(&self) -> Result<Vec<(DocumentKey, Option<Hash>)>> {
         let txn = self.store.read()?;
         let mut all = Vec::new();
         for row in self.store.documents.iter(&txn)? {
@@ -133,19 +133,19 @@ impl Gallery {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn document(&self, key: &DocumentKey) -> Result<Option<(Document, Hash)>> {
+    pub fn document(&self, key: &DocumentKey) -> Result<Option<(Document, Option<Hash>)>> {
         let txn = self.store.read()?;
         let Some(row) = self.document_row(&txn, key)? else { return Ok(None) };
         Ok(Some((self.compose(&txn, &row.state)?, row.hash)))
     }
 
-    /// The hash of what lives in a document; none where there is none.
+    /// The hash of what lives in a document; none where nothing does, or there is none.
     ///
     /// # Errors
     /// Those of the store.
     pub fn document_hash(&self, key: &DocumentKey) -> Result<Option<Hash>> {
         let txn = self.store.read()?;
-        self.store.documents.get(&txn, key.as_bytes())?.map(Row::hash_of).transpose()
+        Ok(self.store.documents.get(&txn, key.as_bytes())?.map(Row::hash_of).transpose()?.flatten())
     }
 
     /// Some documents that were changed and are not known to be at the broker, at most `limit`.
@@ -235,12 +235,11 @@ impl Gallery {
         self.store.documents.get(txn, key.as_bytes())?.map(Row::parse).transpose()
     }
 
-    /// Stores a document's state with the hash of what lives in it, which it gives.
-    fn put_document(&self, writer: &mut Writer<'_>, key: &DocumentKey, state: State) -> Result<Hash> {
+    /// Stores a document's state with the hash of what lives in it.
+    fn put_document(&self, writer: &mut Writer<'_>, key: &DocumentKey, state: State) -> Result<()> {
         let hash = self.compose(writer.txn(), &state)?.hash(key);
         let row = Row { hash, state }.to_bytes()?;
-        self.store.documents.put(writer.txn(), key.as_bytes(), &row)?;
-        Ok(hash)
+        Ok(self.store.documents.put(writer.txn(), key.as_bytes(), &row)?)
     }
 
     /// Notes that a document is to be published.

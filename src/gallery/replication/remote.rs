@@ -93,18 +93,17 @@ impl Gallery {
         Ok(spent)
     }
 
-    /// Forgets documents that are spent; gives what their hashes were.
+    /// Forgets documents that are spent; gives those that were there.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn forget_documents(&self, keys: &[DocumentKey]) -> Result<Vec<(DocumentKey, Hash)>> {
+    pub fn forget_documents(&self, keys: &[DocumentKey]) -> Result<Vec<DocumentKey>> {
         let mut writer = self.write()?;
         let mut gone = Vec::new();
         for key in keys {
-            if let Some(row) = self.document_row(writer.txn(), key)? {
-                self.store.documents.delete(writer.txn(), key.as_bytes())?;
+            if self.store.documents.delete(writer.txn(), key.as_bytes())? {
                 self.store.outgoing.delete(writer.txn(), key.as_bytes())?;
-                gone.push((*key, row.hash));
+                gone.push(*key);
             }
         }
         writer.commit(Room::Reserve)?;
@@ -127,7 +126,7 @@ impl Gallery {
         let own = row.as_ref().map(|row| self.compose(writer.txn(), &row.state)).transpose()?;
         let tenant = arrived.document.tenant().or_else(|| own.as_ref().and_then(Document::tenant));
         let tenant: Option<TenantId> = tenant.and_then(|tenant| tenant.parse().ok());
-        let erased = match (&tenant, &arrived.document) {
+        let erased = match (&tenant, &*arrived.document) {
             (Some(tenant), Document::Subject(_) | Document::Rules(_)) => {
                 self.tenant_document(writer.txn(), site, tenant)?.1.erased
             }
@@ -143,7 +142,7 @@ impl Gallery {
             return Ok(refused(error));
         }
         let hash = self.materialise(writer, &arrived.key, own.as_ref(), &merged.document, slots)?;
-        applied.moved.push((arrived.key, row.map(|row| row.hash), hash));
+        applied.moved.push((arrived.key, row.and_then(|row| row.hash), hash));
         if let (Document::Tenant(document), Some(tenant)) = (&merged.document, &tenant) {
             if let Some(stamp) = &document.erased {
                 applied.moved.extend(self.sweep_subjects(writer, tenant, stamp, slots)?);
@@ -186,7 +185,7 @@ impl Gallery {
         own: Option<&Document>,
         document: &Document,
         slots: &mut Vec<u32>,
-    ) -> Result<Hash> {
+    ) -> Result<Option<Hash>> {
         match document {
             Document::Subject(subject) => {
                 let own = own.and_then(|own| if let Document::Subject(own) = own { Some(own) } else { None });

@@ -3,7 +3,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 1 | version of this layout, 1 |
-//! | 16 | the hash of what lives in the document, little-endian |
+//! | 16 | the hash of what lives in the document, little-endian; zeros where nothing does |
 //! | … | [`State`] in postcard |
 //!
 //! Templates, metadata and rules are in their own tables, sealed, and nowhere else: here are their digests, to see that they
@@ -30,7 +30,7 @@ pub(super) type Digest = Option<[u8; 16]>;
 /// A row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
-    pub hash: Hash,
+    pub hash: Option<Hash>,
     pub state: State,
 }
 
@@ -78,7 +78,7 @@ impl SubjectState {
 impl Row {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.hash.0.to_le_bytes());
+        bytes.extend(self.hash.map_or(0, |hash| hash.0).to_le_bytes());
         postcard::to_extend(&self.state, bytes)
             .map_err(|error| Error::new(Kind::Internal, "a document's state cannot be written").source(error))
     }
@@ -90,9 +90,12 @@ impl Row {
     }
 
     /// The hash alone.
-    pub fn hash_of(bytes: &[u8]) -> Result<Hash> {
+    pub fn hash_of(bytes: &[u8]) -> Result<Option<Hash>> {
         match bytes.split_first_chunk::<HEAD>() {
-            Some(([VERSION, hash @ ..], _)) => Ok(Hash(u128::from_le_bytes(*hash))),
+            Some(([VERSION, hash @ ..], _)) => {
+                let hash = u128::from_le_bytes(*hash);
+                Ok((hash != 0).then_some(Hash(hash)))
+            }
             _ => Err(damaged()),
         }
     }

@@ -39,7 +39,7 @@ fn documents(gallery: &Gallery) -> Vec<Arc<Arrived>> {
         let (document, same) = gallery.document(&key).unwrap().unwrap();
         assert_eq!(hash, same);
         assert_eq!(document.hash(&key), hash, "the hash is of what the store holds");
-        Arc::new(Arrived { key, document, hash })
+        Arc::new(Arrived { key, document: Arc::new(document), hash })
     });
     all.collect()
 }
@@ -205,11 +205,11 @@ fn a_document_that_cannot_be_stored_is_refused_alone() {
     a.enroll(&acme, new("bert", 2)).unwrap();
     let good = documents(&a);
     let spoilt = |spoil: &dyn Fn(&mut facegate_fleet::document::SubjectDocument)| {
-        let mut arrived = Arrived::clone(&good[0]);
-        if let Document::Subject(subject) = &mut arrived.document {
+        let mut document = Document::clone(&good[0].document);
+        if let Document::Subject(subject) = &mut document {
             spoil(subject);
         }
-        Arc::new(arrived)
+        Arc::new(Arrived { document: Arc::new(document), ..Arrived::clone(&good[0]) })
     };
     let first = |subject: &mut facegate_fleet::document::SubjectDocument,
                  change: &dyn Fn(&mut facegate_fleet::document::Embedding)| {

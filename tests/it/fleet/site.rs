@@ -1,6 +1,6 @@
 //! A site: its keys, its broker, its doors, all of them real, and somebody who operates it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use facegate::fleet::{Settings, console::Console};
 
@@ -25,7 +25,8 @@ impl Site {
         let broker = Broker::start(&office.path("site"));
         let mut site = Self { broker, office };
         let mut office = std::mem::replace(&mut site.office, Board::new());
-        site.join_with(&mut office, "office", "admin", &site_dir(&office));
+        let keys = site_dir(&office);
+        site.join_with(&mut office, "office", "admin", &keys);
         site.office = office;
         site
     }
@@ -35,7 +36,7 @@ impl Site {
         self.join_with(board, device, role, &site_dir(&self.office));
     }
 
-    fn join_with(&self, board: &mut Board, device: &str, role: &str, keys: &PathBuf) {
+    fn join_with(&self, board: &mut Board, device: &str, role: &str, keys: &Path) {
         self.configure(board, device);
         board.run(&["fleet", "join-request", "--out", "request.json"]).must(0, &["carry it"]);
         let (keys, request) = (keys.display().to_string(), board.path("request.json").display().to_string());
