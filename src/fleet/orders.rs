@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     gallery::{Gallery, NewEnrolment, SubjectId, TenantId},
     operator::{Desk, Operator},
-    recognition::{Recogniser, Settings as RecognitionSettings},
+    recognition::{Probe, Recogniser, Settings as RecognitionSettings},
     vision::engine::Engine,
 };
 
@@ -142,25 +142,35 @@ impl Hands {
             return Err(Error::new(Kind::InvalidField, format!("seconds must be 1 to {LONGEST_LOOK}")));
         }
         let feed: Arc<Feed> = self.desk.feed(operator, door)?;
+        let settings = &self.recognition.enrolment;
         let mut recogniser = Recogniser::new(&self.engine, &self.recognition)?;
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
         let (mut after, mut last) = (0, Error::new(Kind::NoFaceDetected, "no frame came from the camera in time"));
         while Instant::now() < deadline {
             let Some(frame) = feed.latest(after, FRAME) else { continue };
             after = frame.sequence;
-            match recogniser.enrolment_image(&frame.image) {
-                Ok(probe) => {
+            let living = |probe: Probe| Ok((settings.living(probe.liveness.as_ref(), false)?, probe));
+            match recogniser.enrolment_image(&frame.image).and_then(living) {
+                Ok((mut warnings, probe)) => {
                     let new = NewEnrolment {
                         subject,
                         quality_score: probe.quality_score(),
-                        liveness_score: probe.liveness,
+                        liveness_score: probe.liveness_score(),
                         embedding: probe.embedding,
                         source: Some("fleet".into()),
                         metadata: None,
                         photograph: None,
                     };
-                    let made = self.gallery.enroll_in(&tenant, new, None)?.enrolment();
-                    return Ok(Told::done(format!("enrolled as embedding {}", made.id)));
+                    let done = self.gallery.enroll_in(&tenant, new, None, |new| {
+                        if settings.compares() {
+                            let likeness = self.gallery.likeness(&tenant, &new.subject, &new.embedding)?;
+                            warnings.extend(settings.compare(&likeness, self.engine.calibration())?);
+                        }
+                        Ok(())
+                    })?;
+                    let mut message = format!("enrolled as embedding {}", done.enrolment().id);
+                    warnings.iter().for_each(|warning| message = format!("{message}; {}", warning.message));
+                    return Ok(Told::done(message));
                 }
                 Err(error) => last = error,
             }

@@ -122,7 +122,7 @@ fn faces(picture: &RgbImage, models: &Path, pack: &str) -> Result<Option<Vec<Fac
             width: face.area.width,
             height: face.area.height,
             eye_distance_px: quality.measures.eye_distance_px,
-            advice: quality.reasons.iter().map(|reason| reason.advice()).collect(),
+            advice: quality.reasons.iter().map(|reason| quality.advice(*reason).text()).collect(),
         }
     });
     Ok(Some(faces.collect()))
