@@ -177,7 +177,7 @@ impl Daemon {
         }
         daemon.start_guard()?;
         daemon.desk = Arc::new(daemon.desk());
-        daemon.start_fleet(&clock)?;
+        daemon.start_fleet(&clock);
         let readiness = daemon.start_api(sockets)?;
         daemon.start_keeper(readiness, interlock, &clock)?;
         daemon.start_noting()?;
@@ -413,9 +413,10 @@ impl Daemon {
         Ok(Some(readiness))
     }
 
-    /// The link to the other doors of the site, where this board is of one.
-    fn start_fleet(&mut self, clock: &Arc<dyn Clock>) -> Result<()> {
-        let Some(settings) = self.config.fleet.clone() else { return Ok(()) };
+    /// The link to the other doors of the site, where this board is of one. Keys that are missing or broken are no reason to keep a
+    /// door shut: the log tells.
+    fn start_fleet(&mut self, clock: &Arc<dyn Clock>) {
+        let Some(settings) = self.config.fleet.clone() else { return };
         let hands = fleet::Hands {
             desk: Arc::clone(&self.desk),
             gallery: Arc::clone(&self.gallery),
@@ -430,8 +431,12 @@ impl Daemon {
             events: self.listeners.listen(),
             model: self.engine.model_id().to_owned(),
         };
-        self.fleet = Some(fleet::Link::start(settings, parts)?);
-        Ok(())
+        match fleet::Link::start(settings, parts) {
+            Ok(link) => self.fleet = Some(link),
+            Err(error) => {
+                tracing::error!(%error, help = error.advice(), "no part of the fleet: the doors work without it");
+            }
+        }
     }
 
     /// Where operators find the doors.
