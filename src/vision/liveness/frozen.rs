@@ -13,16 +13,22 @@ const SAME: f32 = 0.05;
 /// Frames needed to tell.
 const LEAST: u32 = 3;
 
-/// Grabbers and drivers that double a camera's frames (from 15 to 30 a second) make every second one come again. More than that is
-/// no camera's doing.
+/// Grabbers and drivers that double a camera's frames (from 15 to 30 a second) make every second one the same as that before it. More than
+/// that is no camera's doing.
 const DOUBLED: f32 = 0.5;
+
+/// So many frames that were there earlier, with others between, are a loop: no sensor gives one again, and one might be chance.
+const RETURNED: u32 = 2;
 
 /// Looks for frames that were there before.
 #[derive(Default)]
 pub struct Frozen {
     before: Recent<Vec<f32>>,
     frames: u32,
-    again: u32,
+    /// The same as the frame before.
+    doubled: u32,
+    /// The same as an earlier one.
+    returned: u32,
 }
 
 impl LivenessCheck for Frozen {
@@ -36,13 +42,17 @@ impl LivenessCheck for Frozen {
             return;
         }
         self.frames = self.frames.saturating_add(1);
-        self.again = self.again.saturating_add(u32::from(self.before.iter().any(|before| same(before, &seen))));
+        match self.before.iter().rev().position(|before| same(before, &seen)) {
+            Some(0) => self.doubled = self.doubled.saturating_add(1),
+            Some(_) => self.returned = self.returned.saturating_add(1),
+            None => {}
+        }
         self.before.push(seen);
     }
 
     fn live(&self) -> Option<f32> {
-        let share = self.again as f32 / self.frames.max(1) as f32;
-        (self.frames >= LEAST).then_some(if share > DOUBLED { 0.0 } else { 1.0 })
+        let frozen = self.doubled as f32 / self.frames.max(1) as f32 > DOUBLED || self.returned >= RETURNED;
+        (self.frames >= LEAST).then_some(if frozen { 0.0 } else { 1.0 })
     }
 }
 
@@ -83,6 +93,7 @@ mod tests {
     #[test]
     fn a_loop_is_frozen_and_doubled_frames_are_not() {
         assert_eq!(live((0..30).map(|frame| frame % 7), 2.0), Some(0.0));
+        assert_eq!(live((0..6).map(|frame| frame % 4), 2.0), Some(0.0));
         assert_eq!(live((0..30).map(|frame| frame / 2), 2.0), Some(1.0));
         assert_eq!(live([1, 1, 2], 2.0), Some(1.0));
     }
