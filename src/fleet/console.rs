@@ -84,8 +84,20 @@ impl Console {
                 .help("check fleet.broker, the certificates, and that the broker runs")
         })?;
         let mut console = Self { runtime, client, heard, opener, installed, clock: SystemClock::new() };
-        console.gather(&["devices/+"])?;
+        let known = console.gather(&["devices/+"])?;
+        console.introduce(&known)?;
         Ok(console)
+    }
+
+    /// Has the broker keep the site's word for this device, where it does not yet: doors believe nobody of whom they have not heard.
+    fn introduce(&mut self, known: &[Opened]) -> Result<()> {
+        let (device, own) = (self.installed.identity.device.clone(), Arc::clone(&self.installed.voucher));
+        let kept = |opened: &Opened| matches!(&opened.body, Body::Voucher(vouched) if vouched.message == own.message);
+        let revoked = self.registry().revoked().any(|key| *key == own.voucher.key);
+        if revoked || known.iter().any(kept) {
+            return Ok(());
+        }
+        self.publish(&Topic::Device(device), own.message.to_vec(), true, None)
     }
 
     /// Everybody whom the site has vouched for.

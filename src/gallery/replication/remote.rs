@@ -237,7 +237,8 @@ impl Gallery {
                 }
             }
         }
-        let active = merged.active.as_ref().is_none_or(|active| active.value);
+        // Of whom nothing is left, no name is left either: nobody is suspended.
+        let active = !merged.is_alive() || merged.active.as_ref().is_none_or(|active| active.value);
         let suspended = subject_key(row.number, &subject, None);
         if active {
             self.store.suspended.delete(writer.txn(), &suspended)?;

@@ -69,9 +69,9 @@ pub(super) struct RulesState {
 }
 
 impl SubjectState {
-    /// Whether anything of the person is left.
+    /// Whether anything of the person is left: as of the document itself, an embedding or rules.
     pub fn is_alive(&self) -> bool {
-        !self.embeddings.is_empty() || self.active.is_some() || self.rules.is_some()
+        !self.embeddings.is_empty() || self.rules.as_ref().is_some_and(|rules| rules.value.is_some())
     }
 }
 

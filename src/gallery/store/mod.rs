@@ -110,6 +110,10 @@ impl Store {
     /// Opens the environment in `dir`, making both where they are missing. Refuses a layout that it does not know.
     pub fn open(dir: &Path, max_mb: u32) -> Result<Self> {
         make_dir(dir)?;
+        // A new lock file is mapped before it is written: on a full disk that would end the process by SIGBUS.
+        if !dir.join("lock.mdb").exists() && disk_is_full(dir) {
+            return Err(storage_full());
+        }
         let max_bytes = u64::from(max_mb) << 20;
         let reserve = (max_bytes / 8).max(4 << 20);
         // Where `max_mb` was lowered below what is there, deleting needs its reserve all the same.
@@ -203,12 +207,12 @@ impl Store {
         let page_size = opening::page_size(&self.env);
         Ok((opening::counted_bytes(&self.env), page_size, super::pages::in_use(&file, page_size, txn.id())))
     }
+}
 
-    fn disk_is_full(&self) -> bool {
-        // Less than this is left where a write of a few pages can fail.
-        const ALMOST_NOTHING: u64 = 256 << 10;
-        rustix::fs::statvfs(&self.dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ALMOST_NOTHING)
-    }
+/// Whether so little is left that a write of a few pages can fail.
+fn disk_is_full(dir: &Path) -> bool {
+    const ALMOST_NOTHING: u64 = 256 << 10;
+    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ALMOST_NOTHING)
 }
 
 fn tenant_row(name: &[u8], row: &[u8]) -> Result<Tenant> {

@@ -3,7 +3,7 @@
 use heed::{MdbError, RwTxn};
 
 use super::{
-    Store, Tenant,
+    Store, Tenant, disk_is_full,
     errors::{EIO, storage_full},
 };
 use crate::{
@@ -105,7 +105,7 @@ impl<'s> Writer<'s> {
                 Ok(())
             }
             // LMDB calls a write that was cut short by a full disk an input/output error.
-            Err(heed::Error::Io(error)) if error.raw_os_error() == Some(EIO) && store.disk_is_full() => {
+            Err(heed::Error::Io(error)) if error.raw_os_error() == Some(EIO) && disk_is_full(&store.dir) => {
                 Err(storage_full().source(error))
             }
             Err(error) => Err(error.into()),

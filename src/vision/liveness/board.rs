@@ -240,7 +240,8 @@ mod tests {
         face.landmarks.iter_mut().for_each(|point| point.x += shift);
         let seen = picture(|x, y| {
             let (x, y) = back(x as f32 - shift, y as f32);
-            shapes(x, y)
+            // Of more contrast than the shapes have, or too few patches could be followed.
+            120.0 + 2.5 * (shapes(x, y) - 120.0)
         });
         (seen, face)
     }

@@ -82,7 +82,7 @@ pub fn settings(board: &Board, device: &str, port: u16) -> Settings {
 
 /// A board's API key for the tenant `main`.
 pub fn key(board: &Board) -> String {
-    let made = board.run(&["keys", "add", "--tenant", "main", "--json"]).must(0, &[]);
+    let made = board.run(&["keys", "add", "main", "--json"]).must(0, &[]);
     made.json()[0]["secret"].as_str().expect("a key").to_owned()
 }
 
