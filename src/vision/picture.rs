@@ -38,12 +38,12 @@ impl Scaler {
             .context(Kind::ImageUndecodable, failed)?;
         let mut target = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut self.scaled)
             .context(Kind::Internal, failed)?;
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
-            f64::from(cut.left),
-            f64::from(cut.top),
-            f64::from(cut.width),
-            f64::from(cut.height),
-        );
+        // In doubles, a sum of two rounded numbers may lie beyond the edge.
+        let (left, top) = (f64::from(cut.left), f64::from(cut.top));
+        let wide = f64::from(cut.width).min(f64::from(picture.width()) - left);
+        let high = f64::from(cut.height).min(f64::from(picture.height()) - top);
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(left, top, wide, high);
         self.resizer.resize_typed(&source, &mut target, &options).context(Kind::ImageUndecodable, failed)?;
         Ok(&self.scaled)
     }
@@ -87,7 +87,18 @@ pub fn luma<T: Into<f32>>([red, green, blue]: [T; 3]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_part_that_ends_at_the_edge_is_scaled_however_it_is_rounded(left in 0f32..96.0, top in 0f32..96.0) {
+            let picture = RgbImage::new(97, 97);
+            let area = Rect { left, top, width: 97.0 - left, height: 97.0 - top };
+            prop_assert!(Scaler::default().scale(&picture, area, 8, 8).is_ok());
+        }
+    }
 
     #[test]
     fn planes_hold_the_pixels_in_order_and_leave_the_padding() {

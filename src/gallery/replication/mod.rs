@@ -10,7 +10,7 @@
 //! - [`remote`]: a document that arrived, put to what there is and applied.
 //! - [`compose`]: a document put together of state and store.
 //!
-//! A document's key is in `outgoing` from its change until [`Gallery::document_sent`]. Which embeddings are active is not shared
+//! A document's key is in `outgoing` from its change until [`Gallery::documents_sent`]. Which embeddings are active is not shared
 //! but derived, by every door alike: of those of a subject that is not suspended, the newest by stamp.
 
 mod compose;

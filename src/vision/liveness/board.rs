@@ -274,7 +274,8 @@ mod tests {
             })
         };
         let deep = live(relief).expect("it moved");
-        assert!(flat < 0.3 && deep > 0.7, "flat {flat}, deep {deep}");
+        // On either side of what a door asks for, unless it is told otherwise.
+        assert!(flat < 0.5 && deep > 0.7, "flat {flat}, deep {deep}");
     }
 
     #[test]

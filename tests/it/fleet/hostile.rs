@@ -22,6 +22,8 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     // A place where a subject could lie, and the keys and the certificate of somebody of the site.
     let place = format!("facegate/v1/{SITE}/subjects/ab/ab{}", "0".repeat(30));
     let office = settings(&site.office, "office", site.broker.port);
+    // Of whom the doors have heard.
+    drop(site.console());
     let stranger = Stranger::new(&office);
     let theirs = Installed::read(&office).expect("it has joined").identity.key;
     let other = facegate_fleet::keys::SecretKey::from_seed(&[9; 32]);

@@ -53,6 +53,9 @@ impl Site {
         board.set("fleet.broker", format!("localhost:{}", self.broker.port));
         board.set("fleet.dir", "fleet");
         board.set("fleet.clock", "always");
+        // Asked over and over whether a change has come.
+        board.set("api.limits.photographs", toml::toml! { per_s = 0 burst = 1 });
+        board.set("api.limits.address_factor", 0);
     }
 
     /// A board without doors that has joined.
@@ -83,7 +86,7 @@ pub fn settings(board: &Board, device: &str, port: u16) -> Settings {
 /// A board's API key for the tenant `main`.
 pub fn key(board: &Board) -> String {
     let made = board.run(&["keys", "add", "main", "--json"]).must(0, &[]);
-    made.json()[0]["secret"].as_str().expect("a key").to_owned()
+    made.json()[0]["key"].as_str().expect("a key").to_owned()
 }
 
 /// Enrols a photograph by the API; gives the embedding's id.
@@ -108,11 +111,11 @@ pub fn shows(daemon: &Daemon, key: &str, name: &str, subject: Option<&str>) {
     eventually(&format!("{name} shows {subject:?}"), || (who(daemon, key, name).as_deref() == subject).then_some(()));
 }
 
-/// A number of `/metrics`.
+/// A number of `/metrics`; 0 where it is not there, as nothing of the kind was counted yet.
 #[track_caller]
 pub fn metric(daemon: &Daemon, name: &str) -> f64 {
     let url = format!("http://{}/metrics", daemon.api.expect("the API is on"));
     let text = ureq::get(url).call().expect("metrics").body_mut().read_to_string().expect("text");
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("{name} is not in:\n{text}"))
+    found.unwrap_or_default()
 }
