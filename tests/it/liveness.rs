@@ -105,7 +105,6 @@ fn without_the_policy_nobody_asks() {
 /// What is fed in instead of a camera's frames, through the real camera's way. Prints and screens that move are `evaluate --pad`'s to
 /// measure: which of them pass depends on pack and photograph, and `docs/liveness.md` has the figures.
 #[test]
-#[ignore = "mended, and not run since for want of time"]
 fn stills_and_loops_of_ours_do_not_open_the_door() {
     let folder = tempfile::tempdir().expect("a folder");
     for (kind, frames) in attacks(folder.path()) {

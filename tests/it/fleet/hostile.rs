@@ -11,7 +11,6 @@ use super::{
 use crate::support::daemon::{Board, eventually};
 
 #[test]
-#[ignore = "mended, and not run since for want of time"]
 fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     let site = Site::new();
     let boards = [site.board("front"), site.board("back")];
@@ -63,7 +62,6 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
 }
 
 #[test]
-#[ignore = "mended, and not run since for want of time"]
 fn a_device_that_is_revoked_while_it_is_connected_changes_nothing_any_more() {
     let site = Site::new();
     let boards = [site.board("front"), site.board("stolen")];
