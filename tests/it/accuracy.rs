@@ -10,6 +10,7 @@ use facegate::{
         engine::Engine,
         evaluate::{
             self, Options,
+            bootstrap::interval,
             comparisons::Comparisons,
             people,
             taking::{Taken, Templates, main_face},
@@ -61,8 +62,9 @@ fn assert_rates(pack: &str, most: [f64; 3]) {
     }
     for open in &report.held_back {
         let asked = 1.0 / f64::from(open.one_in);
+        assert!(open.fpir_interval[0] <= asked && asked <= open.fpir_interval[1], "{open:?}");
         // The chance is shared out over all who are enrolled as if no two of them could be taken for one: rather fewer get in.
-        assert!(open.fpir_interval[0] <= asked && open.fpir >= asked * 0.4, "{open:?}");
+        assert!((asked * 0.4..asked * 1.1).contains(&open.fpir), "{open:?}");
     }
 }
 
@@ -98,8 +100,14 @@ const CANDIDATES: [(&str, &[Look]); 8] = [
 /// Most looks of a probe: what a search may take.
 const MOST_OF_A_PROBE: usize = 2;
 
+/// By their places among the candidates: what is enrolled, what is looked for.
+const SHIPPED: (usize, usize) = (7, 6);
+const PLAIN: (usize, usize) = (0, 0);
+
 /// How candidates for enrolments and probes are picked, from the first 600 pairs' pictures alone: the least mean of the logarithm of
-/// FNMR at FMR 1e-3, 1e-4 and 1e-5. What is picked is then told for the next 600, and for all. `docs/accuracy.md` has the outcome.
+/// FNMR at FMR 1e-3, 1e-4 and 1e-5. What ships stays unless the best is better beyond chance (95 % of a bootstrap over people, both over
+/// the same draws): every change costs all who are enrolled a new enrolment. Each is then told for the next 600, and for all.
+/// `docs/accuracy.md` has the outcome.
 #[test]
 #[ignore = "takes minutes, and is a procedure: run it before the looks of a template are changed"]
 fn the_looks_of_the_templates_are_picked_on_the_first_fold_alone() {
@@ -122,14 +130,18 @@ fn the_looks_of_the_templates_are_picked_on_the_first_fold_alone() {
         eprintln!("{criterion:.4} {} looked for among {}", CANDIDATES[*probe].0, CANDIDATES[*enrolled].0);
     }
     let (_, enrolled, probe) = scored[0];
-    for (name, (enrolled, probe)) in [("picked", (enrolled, probe)), ("shipped", (7, 6))] {
+    for (name, (enrolled, probe)) in [("best", (enrolled, probe)), ("shipped", SHIPPED), ("plain", PLAIN)] {
         eprintln!("{name}: {} looked for among {}", CANDIDATES[probe].0, CANDIDATES[enrolled].0);
         for (name, set) in [("fold 1", &first), ("fold 2", &second), ("both", &both)] {
             eprintln!("  {name}: {}", set.words(enrolled, probe));
         }
     }
-    let plain = first.criterion(0, 0);
-    assert!(scored[0].0 < plain, "finding points again and looking twice buys something");
+    let [low, high] = first.difference((enrolled, probe), SHIPPED);
+    eprintln!("the criterion of the best less that of what ships, fold 1: {low:.3} to {high:.3}");
+    assert!(high >= 0.0, "fold 1 alone shows that other looks are better than those that ship: ship them");
+    let [low, high] = first.difference(SHIPPED, PLAIN);
+    eprintln!("the criterion of what ships less that of one look as found, fold 1: {low:.3} to {high:.3}");
+    assert!(scored[0].0 < first.criterion(PLAIN.0, PLAIN.1), "finding points again and looking twice buys something");
 }
 
 /// Pictures, each with what the recogniser says of all looks.
@@ -206,7 +218,17 @@ impl Set {
     }
 
     fn criterion(&self, enrolled: usize, probe: usize) -> f64 {
-        self.fnmrs(enrolled, probe).iter().map(|(fnmr, _)| fnmr.max(1e-4).ln()).sum::<f64>() / 3.0
+        mean_of_logarithms(self.fnmrs(enrolled, probe).map(|(fnmr, _)| fnmr))
+    }
+
+    /// The 95 % interval of the one's criterion less the other's.
+    fn difference(&self, one: (usize, usize), other: (usize, usize)) -> [f64; 2] {
+        let criteria = |(enrolled, probe): (usize, usize)| {
+            let resamples = self.comparisons(enrolled, probe).fnmrs_of_resamples();
+            let of = |fnmrs: Vec<f64>| mean_of_logarithms([fnmrs[1], fnmrs[2], fnmrs[3]]);
+            resamples.into_iter().map(of).collect::<Vec<_>>()
+        };
+        interval(criteria(one).into_iter().zip(criteria(other)).map(|(one, other)| one - other))
     }
 
     fn words(&self, enrolled: usize, probe: usize) -> String {
@@ -215,4 +237,9 @@ impl Set {
             .map(|(fnmr, [low, high])| format!("{:.2} % ({:.2} to {:.2})", 100.0 * fnmr, 100.0 * low, 100.0 * high));
         each.join(", ")
     }
+}
+
+/// No error seen counts as one in 10,000.
+fn mean_of_logarithms(fnmrs: [f64; 3]) -> f64 {
+    fnmrs.iter().map(|fnmr| fnmr.max(1e-4).ln()).sum::<f64>() / 3.0
 }

@@ -159,15 +159,22 @@ impl Comparisons {
     /// What the false match rates cost, and the 95 % intervals.
     pub fn rates(&self) -> Vec<Rate> {
         let found = self.weighted(&RATES, &vec![1.0; self.people]);
-        let resamples = resampled(self.threads, self.people, |weights| self.weighted(&RATES, weights));
+        let resamples = self.fnmrs_of_resamples();
         let each = RATES.iter().zip(found).enumerate().map(|(at, (&fmr, (cosine, fnmr)))| Rate {
             fmr,
             false_matches: (fmr * self.impostors as f64 + 1e-9) as u64,
             cosine,
             fnmr,
-            fnmr_interval: interval(resamples.iter().map(|resample| resample[at].1)),
+            fnmr_interval: interval(resamples.iter().map(|resample| resample[at])),
         });
         each.collect()
+    }
+
+    /// FNMR at each of [`RATES`] in each resample of the people, thresholds included; NaN where too few impostors were kept to tell.
+    /// The same people are drawn in every run over them, so that two runs can be compared resample by resample.
+    pub fn fnmrs_of_resamples(&self) -> Vec<Vec<f64>> {
+        let fnmrs = |weights: &[f64]| self.weighted(&RATES, weights).into_iter().map(|(_, fnmr)| fnmr).collect();
+        resampled(self.threads, self.people, fnmrs)
     }
 
     /// The errors at that cosine. None for a cosine that is so low that not all that match were kept.

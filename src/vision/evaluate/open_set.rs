@@ -1,6 +1,8 @@
 //! Strangers before a door: some people are enrolled, the others come (ISO/IEC 19795-1's open-set identification, one photograph
 //! being one attempt).
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -47,7 +49,8 @@ pub struct OpenSet {
     pub support: Support,
     /// The share of strangers who were taken for somebody, over all draws: false positive identification rate.
     pub fpir: f64,
-    /// Its 95 % interval: bootstrap over the people who were strangers.
+    /// Its 95 % interval: a bootstrap over the people who were strangers and over the draws, each on its own (Owen 2007: the
+    /// pigeonhole bootstrap), since another door would have other people enrolled, and a curve made by others.
     pub fpir_interval: [f64; 2],
     /// The lowest and the highest of it among the draws.
     pub fpir_range: [f64; 2],
@@ -156,31 +159,39 @@ fn promised(size: usize, draws: &[(Nearest, Calibration, usize)], people: usize,
         let needed: Option<Vec<_>> =
             draws.iter().map(|(_, scale, _)| scale.needed(1.0 / f64::from(one_in) / size as f64)).collect();
         let needed = needed?;
-        let mut by_person = vec![(0.0, 0.0); people];
+        // In each draw: each person who came as a stranger, how often, and how often let in.
+        let mut attempts: Vec<HashMap<usize, (f64, f64)>> = Vec::new();
         let (mut known, mut mates, mut range) = (0, 0, [1.0f64, 0.0f64]);
         for ((nearest, ..), needed) in draws.iter().zip(&needed) {
-            let mut let_in = 0;
+            let mut by_person: HashMap<usize, (f64, f64)> = HashMap::new();
             for &(person, cosine) in &nearest.strangers {
-                let over = cosine >= needed.cosine;
-                let_in += usize::from(over);
-                by_person[person].0 += f64::from(u8::from(over));
-                by_person[person].1 += 1.0;
+                let (let_in, came) = by_person.entry(person).or_default();
+                *let_in += f64::from(u8::from(cosine >= needed.cosine));
+                *came += 1.0;
             }
             known += nearest.mates.iter().filter(|mate| mate.1 >= needed.cosine).count();
             mates += nearest.mates.len();
-            let rate = let_in as f64 / nearest.strangers.len() as f64;
+            let rate = by_person.values().map(|of| of.0).sum::<f64>() / nearest.strangers.len() as f64;
             range = [range[0].min(rate), range[1].max(rate)];
+            attempts.push(by_person);
         }
-        let share = |weights: &[f64]| {
-            let sums = by_person
+        let rate = |sums: &[(f64, f64)], weights: &[f64]| {
+            let weighted = sums
                 .iter()
                 .zip(weights)
-                .fold((0.0, 0.0), |sums, ((let_in, came), weight)| (sums.0 + let_in * weight, sums.1 + came * weight));
-            sums.0 / sums.1
+                .fold((0.0, 0.0), |all, ((let_in, came), weight)| (all.0 + let_in * weight, all.1 + came * weight));
+            weighted.0 / weighted.1
         };
-        let came = by_person.iter().map(|(_, came)| came).sum::<f64>();
-        let fpir = share(&vec![1.0; people]);
-        let strangers = by_person.iter().filter(|(_, came)| *came > 0.0).count() as f64;
+        let everybody = sums_by_draw(&attempts, &vec![1.0; people]);
+        let every_draw = vec![1.0; draws.len()];
+        let fpir = rate(&everybody, &every_draw);
+        let came: f64 = everybody.iter().map(|(_, came)| came).sum();
+        let strangers: HashSet<usize> = attempts.iter().flat_map(|draw| draw.keys().copied()).collect();
+        let resampled_rates = || {
+            let of_people = resampled(threads, people, |weights| sums_by_draw(&attempts, weights));
+            let of_draws = resampled(threads, draws.len(), <[f64]>::to_vec);
+            of_people.iter().zip(&of_draws).map(|(sums, weights)| rate(sums, weights)).collect::<Vec<_>>()
+        };
         let mean = |of: &dyn Fn(usize) -> f64| (0..draws.len()).map(of).sum::<f64>() / draws.len() as f64;
         Some(OpenSet {
             enrolled: size,
@@ -189,7 +200,7 @@ fn promised(size: usize, draws: &[(Nearest, Calibration, usize)], people: usize,
             threshold: mean(&|at| f64::from(needed[at].similarity)) as f32,
             support: needed.iter().map(|needed| needed.support).max_by_key(|support| *support as u8)?,
             fpir,
-            fpir_interval: if fpir > 0.0 { interval(resampled(threads, people, share)) } else { none_seen(strangers) },
+            fpir_interval: if fpir > 0.0 { interval(resampled_rates()) } else { none_seen(strangers.len() as f64) },
             fpir_range: range,
             fnir: 1.0 - known as f64 / mates.max(1) as f64,
             strangers: came as usize,
@@ -197,6 +208,16 @@ fn promised(size: usize, draws: &[(Nearest, Calibration, usize)], people: usize,
         })
     });
     each.collect()
+}
+
+/// How often strangers were let in and how often they came, by draw, where each person counts as often as the weight says.
+fn sums_by_draw(attempts: &[HashMap<usize, (f64, f64)>], weights: &[f64]) -> Vec<(f64, f64)> {
+    let sums = attempts.iter().map(|of| {
+        of.iter().fold((0.0, 0.0), |sums, (&person, (let_in, came))| {
+            (sums.0 + let_in * weights[person], sums.1 + came * weights[person])
+        })
+    });
+    sums.collect()
 }
 
 /// What each false positive identification rate costs, by the gallery's size.
