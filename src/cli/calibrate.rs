@@ -59,9 +59,9 @@ fn section(scale: &Calibration) -> String {
     lines.extend(
         scale
             .measured_to
-            .map(|fmr| format!("measured_to = {fmr:e} # below, fewer than ten false matches: extrapolated")),
+            .map(|fmr| format!("measured_to = {} # below, fewer than ten false matches: extrapolated", plain(fmr))),
     );
-    lines.extend(scale.extrapolated_to.map(|fmr| format!("extrapolated_to = {fmr:e} # below, a guess")));
+    lines.extend(scale.extrapolated_to.map(|fmr| format!("extrapolated_to = {} # below, a guess", plain(fmr))));
     lines.push("points = [".to_owned());
     lines.extend(scale.points.iter().map(|point| {
         format!(
@@ -78,6 +78,12 @@ fn section(scale: &Calibration) -> String {
     }));
     lines.push("]\n".to_owned());
     lines.join("\n")
+}
+
+/// A rate without the digits that a division leaves behind.
+fn plain(fmr: f64) -> String {
+    let rounded: f64 = format!("{fmr:.8e}").parse().unwrap_or(fmr);
+    format!("{rounded:e}")
 }
 
 /// The manifest with that section in the place of the one that it has; at its end where it has none.
@@ -141,5 +147,10 @@ mod tests {
             assert!(with_section(&text, "").contains("[[source]]"));
             assert_eq!(with_section(&written, &section(&scale())), written);
         }
+    }
+
+    #[test]
+    fn a_rate_is_written_as_a_person_would() {
+        assert_eq!([1e-5, 1e-5 / 10.0, 2.5e-7].map(plain), ["1e-5", "1e-6", "2.5e-7"]);
     }
 }

@@ -64,7 +64,7 @@ fn assert_rates(pack: &str, most: [f64; 3]) {
         let asked = 1.0 / f64::from(open.one_in);
         assert!(open.fpir_interval[0] <= asked && asked <= open.fpir_interval[1], "{open:?}");
         // The chance is shared out over all who are enrolled as if no two of them could be taken for one: rather fewer get in.
-        assert!((asked * 0.4..asked * 1.1).contains(&open.fpir), "{open:?}");
+        assert!((asked * 0.4..asked * 1.2).contains(&open.fpir), "{open:?}");
     }
 }
 

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 const SIZE: (f64, f64) = (832.0, 420.0);
 const ROOM: [f64; 4] = [66.0, 20.0, 34.0, 52.0];
 
+/// From one line of the legend to the next.
+const LEGEND_LINE: f64 = 18.0;
+
 /// Colours that the colour-blind can tell apart as well.
 pub const COLOURS: [&str; 8] = ["#0b5cad", "#c2410c", "#4d7c0f", "#7e22ce", "#0f766e", "#b91c1c", "#a16207", "#475569"];
 
@@ -103,9 +106,14 @@ impl Plot {
     fn draw(&self, svg: &mut String) -> std::fmt::Result {
         let ((width, height), [left, right, above, below]) = (SIZE, ROOM);
         let title = escaped(&self.title);
+        let legend = self.legend();
+        // What finds no room beside the first line of the legend is put above it.
+        let more = legend.last().map_or(0.0, |(_, (_, line))| LEGEND_LINE * *line as f64);
         write!(
             svg,
-            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>"
+            "<svg viewBox=\"0 {} {width} {}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>",
+            0.0 - more,
+            height + more
         )?;
         let (top, bottom) = (above, height - below);
         for (at, words) in &self.x.ticks {
@@ -141,15 +149,35 @@ impl Plot {
             "<text class=\"label\" transform=\"translate(14 {down}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
             self.y.label
         )?;
-        let mut at = left;
-        for series in self.series.iter().filter(|series| !series.name.is_empty()) {
-            write!(svg, "<rect x=\"{at:.1}\" y=\"9\" width=\"16\" height=\"6\" rx=\"2\" fill=\"{}\"/>", series.colour)?;
-            write!(svg, "<text x=\"{:.1}\" y=\"17\">{}</text>", at + 22.0, escaped(&series.name))?;
-            // So wide is a letter of the legend at most, in the mean.
-            at += 44.0 + 6.4 * series.name.chars().count() as f64;
+        for (series, (at, line)) in legend {
+            let down = LEGEND_LINE * line as f64 - more;
+            let colour = series.colour;
+            write!(
+                svg,
+                "<rect x=\"{at:.1}\" y=\"{:.1}\" width=\"16\" height=\"6\" rx=\"2\" fill=\"{colour}\"/>",
+                down + 9.0
+            )?;
+            write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", at + 22.0, down + 17.0, escaped(&series.name))?;
         }
         svg.push_str("</svg>");
         Ok(())
+    }
+
+    /// Each series that has a name: how far from the left its place in the legend is, and in which line.
+    fn legend(&self) -> Vec<(&Series, (f64, usize))> {
+        let [left, right, ..] = ROOM;
+        let (mut at, mut line) = (left, 0);
+        let named = self.series.iter().filter(|series| !series.name.is_empty()).map(|series| {
+            // So wide is a letter at most, in the mean.
+            let wide = 44.0 + 6.4 * series.name.chars().count() as f64;
+            if at > left && at + wide > SIZE.0 - right {
+                (at, line) = (left, line + 1);
+            }
+            let place = (at, line);
+            at += wide;
+            (series, place)
+        });
+        named.collect()
     }
 
     fn draw_series(&self, series: &Series, svg: &mut String) -> std::fmt::Result {
@@ -227,5 +255,29 @@ mod tests {
         let svg = Plot { title: "t".into(), x, y, series: vec![line], marks: Vec::new() }.svg();
         assert!(svg.contains("M66.0 368.0L812.0 34.0\""), "what is off the axis is left out: {svg}");
         assert!(svg.contains("a&lt;b"), "{svg}");
+    }
+
+    #[test]
+    fn a_legend_that_is_wider_than_the_plot_goes_on_in_another_line() {
+        let series = |number: usize| Series {
+            name: format!("series number {number}"),
+            colour: COLOURS[0],
+            points: vec![(0.0, 0.0)],
+            whiskers: Vec::new(),
+            kind: Kind::Line,
+        };
+        let axis = || Axis::linear("x", 0.0, 1.0, |at| at.to_string());
+        let plot = |count| Plot {
+            title: "t".into(),
+            x: axis(),
+            y: axis(),
+            series: (0..count).map(series).collect(),
+            marks: Vec::new(),
+        };
+        let places: Vec<(f64, usize)> = plot(8).legend().into_iter().map(|(_, place)| place).collect();
+        assert_eq!(places.iter().map(|place| place.1).collect::<Vec<_>>(), [0, 0, 0, 0, 0, 1, 1, 1]);
+        assert!(places.iter().all(|place| place.0 + 44.0 + 6.4 * 15.0 <= SIZE.0 - ROOM[1]));
+        assert!(plot(8).svg().contains("viewBox=\"0 -18 832 438\""));
+        assert!(plot(2).svg().contains("viewBox=\"0 0 832 420\""), "{}", plot(2).svg());
     }
 }
