@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use crossbeam_channel::RecvTimeoutError;
 use facegate_control::{
     CardFormat,
-    door::{Command, Mode, Refusal},
+    door::{Alarm, Command, Mode, Refusal},
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -109,6 +109,12 @@ pub struct Status {
     /// Who ordered the lockdown and when, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<Standing>,
+    /// Whether the door stands open; left out where no contact tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// The alarms that stand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<Alarm>,
     /// Whether the locks take the levels that they are given.
     pub lock_works: bool,
     /// Whether the lamps, the buzzer and the alarm relay do.
@@ -263,6 +269,12 @@ impl Post {
             tenant: self.tenant.clone(),
             mode: health.mode,
             unlocked: health.open,
+            open: health.door_open,
+            alarms: Alarm::ALL
+                .into_iter()
+                .zip(health.alarms)
+                .filter_map(|(alarm, stands)| stands.then_some(alarm))
+                .collect(),
             lockdown: self.gallery.lockdown(&self.name)?,
             lock_works: health.healthy,
             signals_work: health.signals_healthy,

@@ -114,6 +114,7 @@ pub const fn may(role: Role, order: &Order) -> bool {
         | Order::FreeAccess { .. }
         | Order::EndFreeAccess { .. }
         | Order::Enrol { .. }
+        | Order::SetRules { .. }
         | Order::Identify { .. } => matches!(role, Role::Operator | Role::Admin),
         Order::Reload {} | Order::Restart {} | Order::SetConfig { .. } => matches!(role, Role::Admin),
     }

@@ -5,6 +5,8 @@
 //! - [`keys`], [`sign`], [`seal`], [`voucher`], [`registry`]: who is of the site, and what only the site can read.
 //! - [`open`]: bytes from outside into messages that may be believed, or a [`refusal`].
 //! - [`sync`]: the engine. It is told what arrived and what time it is, and says what to publish.
+//! - [`home_assistant`]: what Home Assistant is told of a device.
+//! - [`trial`]: a configuration that was ordered, and goes by itself where it cuts the device off.
 //! - [`command`]: which commands a door obeys. [`outbox`]: which events wait for the broker. [`backoff`]: when to try again.
 //!
 //! Everything here is pure: bytes, the time and a source of chance come in, actions go out. The crate has no dependency that
@@ -14,6 +16,7 @@
 pub mod backoff;
 pub mod command;
 pub mod document;
+pub mod home_assistant;
 pub mod keys;
 mod name;
 pub mod open;
@@ -27,6 +30,7 @@ pub mod stamp;
 pub mod sync;
 mod time;
 pub mod topic;
+pub mod trial;
 pub mod voucher;
 pub mod wire;
 

@@ -100,7 +100,15 @@ fn good(site: &Site) -> Vec<(Topic, Vec<u8>)> {
         signed(
             site,
             Topic::Config(a()),
-            &ConfigReport { v: V1, by: a(), at: 1, revision: None, state: ConfigState::Kept, digest: "0".repeat(64) },
+            &ConfigReport {
+                v: V1,
+                by: a(),
+                at: 1,
+                revision: None,
+                state: ConfigState::Kept,
+                digest: "0".repeat(64),
+                why: None,
+            },
         ),
     ]
 }

@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use facegate_fleet::schema::{asyncapi, schemas};
+use facegate_fleet::{
+    home_assistant::{Device, Door},
+    schema::{asyncapi, schemas},
+};
 use serde_json::Value;
 
 fn is_written(file: &str, value: &Value) {
@@ -21,6 +24,15 @@ fn the_schemas_in_the_docs_are_the_codes() {
         is_written(&format!("{name}.schema.json"), &schema);
     }
     is_written("asyncapi.json", &asyncapi());
+}
+
+#[test]
+fn the_example_for_home_assistant_in_the_docs_is_the_codes() {
+    let (site, device) = ("hq".parse().expect("a name"), "front".parse().expect("a name"));
+    let doors = [Door { name: "main", contact: true }];
+    let device = Device { site: &site, device: &device, version: "1.0.0", model: "arcface", doors: &doors };
+    assert_eq!(device.topic("homeassistant"), "homeassistant/device/facegate_hq/front/config");
+    is_written("home-assistant.example.json", &device.discovery());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `facegate check`: everything that could keep the door from opening, looked at one by one, each finding with what to do.
 
+mod fleet;
+
 use std::{net::TcpListener, sync::Arc};
 
 use serde::Serialize;
@@ -135,6 +137,7 @@ fn look(config: &Config, findings: &mut Findings<'_>) {
         }
     }
     look_at_the_journal(config, findings);
+    fleet::look(config, findings);
     if let Some(listen) = config.api.listen {
         findings.add(match TcpListener::bind(listen) {
             Ok(_) => Finding { what: "API".into(), ok: true, found: format!("{listen} is free"), help: None },

@@ -1,5 +1,7 @@
 //! `facegate fleet`: a site of many doors, from one terminal.
 
+mod bridge;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -10,16 +12,20 @@ use facegate_fleet::{
     Name,
     open::Body,
     topic::Topic,
+    trial::{MAX_CONFIG, digest},
     voucher::Role,
     wire::{Answer as Told, Order, Outcome, Status},
 };
 use serde_json::json;
 
-use super::{Answer, Context};
+use super::{
+    Answer, Context,
+    output::{BAD, WARN, read_file},
+};
 use crate::{
     error::{Context as _, Error, Kind, Result},
     fleet::{
-        Settings,
+        RULES_PART, Settings,
         console::Console,
         identity::{self, write_private},
         provisioning::{self, Approval, Request},
@@ -29,6 +35,12 @@ use crate::{
 
 /// How long a device may take to answer, beyond what it was ordered to do.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a device may take to check rules, beyond that.
+const RULES: Duration = Duration::from_secs(50);
+
+/// How long a device may take to check a configuration, and to stop and start twice, in seconds.
+const RESTARTS: u16 = 180;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -116,6 +128,19 @@ pub enum Command {
         /// How long to wait for a face that is good enough.
         #[arg(long, default_value_t = 30)]
         seconds: u16,
+        /// A group of the tenant's access rules that the subject is put in; may be given several times.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Put the access rules of a document in the place of all that a tenant has, at all doors: by one door, which checks them.
+    PushRules {
+        /// A door that is online: the others have them from it.
+        device: Name,
+        /// The document, as facegate access export writes it.
+        file: PathBuf,
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
     },
     /// Blink, so that somebody finds the device.
     Identify {
@@ -127,6 +152,21 @@ pub enum Command {
     Reload { device: Name },
     /// Restart the daemon.
     Restart { device: Name },
+    /// Make locks for Home Assistant of all doors, and order what it asks for, signed by this device, until it is interrupted. Needs
+    /// the role operator, and an access list at the broker that leaves its topics to Home Assistant (docs/fleet.md).
+    Bridge,
+    /// Have a device run another configuration, kept only where it comes back with it: else the old one is back by itself.
+    SetConfig {
+        device: Name,
+        /// The configuration, TOML. What is fixed at the device (docs/fleet.md) may be left out.
+        file: PathBuf,
+        /// What it is called [default: the beginning of its hash].
+        #[arg(long)]
+        revision: Option<String>,
+        /// How long the device may take to come back, 10 to 3600 s.
+        #[arg(long, default_value_t = 120)]
+        seconds: u16,
+    },
 }
 
 /// Which door.
@@ -191,14 +231,59 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::Release(at) => order(context, &at.device, Order::Release { door: at.door }, 0),
         Command::FreeAccess(at) => order(context, &at.device, Order::FreeAccess { door: at.door }, 0),
         Command::EndFreeAccess(at) => order(context, &at.device, Order::EndFreeAccess { door: at.door }, 0),
-        Command::Enrol { at, tenant, subject, seconds } => {
-            let wanted = Order::Enrol { door: at.door, tenant, subject, seconds };
+        Command::Enrol { at, tenant, subject, seconds, groups } => {
+            let wanted = Order::Enrol { door: at.door, tenant, subject, seconds, groups };
             order(context, &at.device, wanted, seconds)
         }
         Command::Identify { device, seconds } => order(context, &device, Order::Identify { seconds }, seconds),
         Command::Reload { device } => order(context, &device, Order::Reload {}, 0),
         Command::Restart { device } => order(context, &device, Order::Restart {}, 0),
+        Command::Bridge => bridge::run(context),
+        Command::PushRules { device, file, tenant } => push_rules(context, &device, &file, &tenant),
+        Command::SetConfig { device, file, revision, seconds } => {
+            set_config(context, &device, &file, revision, seconds)
+        }
     }
+}
+
+fn set_config(context: &Context, device: &Name, file: &Path, revision: Option<String>, seconds: u16) -> Result<Answer> {
+    let config = read_text(file)?;
+    if config.len() > MAX_CONFIG {
+        let message = format!("{} has {} bytes; a configuration may have {MAX_CONFIG}", file.display(), config.len());
+        return Err(Error::new(Kind::TooLarge, message).help("leave comments out, and what is at its default"));
+    }
+    let revision = revision.unwrap_or_else(|| digest(&config)[..12].to_owned());
+    // Once with it, and once without, where it does not come back.
+    let patience = seconds.saturating_mul(2).saturating_add(RESTARTS);
+    order(context, device, Order::SetConfig { revision, config, seconds }, patience)
+}
+
+/// Sends a document in as many parts as it needs.
+fn push_rules(context: &Context, device: &Name, file: &Path, tenant: &str) -> Result<Answer> {
+    let text = read_text(file)?;
+    let mut rest = text.as_str();
+    let mut parts = Vec::new();
+    while !rest.is_empty() || parts.is_empty() {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(RULES_PART));
+        parts.push(part);
+        rest = after;
+    }
+    let count = u16::try_from(parts.len()).unwrap_or(u16::MAX);
+    let mut console = Console::connect(&settings(context)?)?;
+    for (number, part) in (1..).zip(parts) {
+        let (tenant, rules) = (tenant.to_owned(), part.to_owned());
+        let wanted = Order::SetRules { tenant, rules, part: number, parts: count };
+        let told = console.order(device, wanted, ANSWER + RULES)?;
+        if told.outcome != Outcome::Done || number == count {
+            return Ok(answered(context, device, &told));
+        }
+    }
+    Ok(Answer::No)
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    String::from_utf8(read_file(file)?)
+        .map_err(|error| Error::new(Kind::InvalidField, format!("{} is no text", file.display())).source(error))
 }
 
 fn settings(context: &Context) -> Result<Settings> {
@@ -223,13 +308,18 @@ fn hand_out(context: &Context, what: &impl serde::Serialize, out: Option<&Path>,
 fn order(context: &Context, device: &Name, order: Order, seconds: u16) -> Result<Answer> {
     let patience = ANSWER + Duration::from_secs(seconds.into());
     let told: Told = Console::connect(&settings(context)?)?.order(device, order, patience)?;
+    Ok(answered(context, device, &told))
+}
+
+/// Prints an answer.
+fn answered(context: &Context, device: &Name, told: &Told) -> Answer {
     let done = matches!(told.outcome, Outcome::Done | Outcome::Begun);
-    context.out.result(&told, |told| {
+    context.out.result(told, |told| {
         let words = told.message.as_deref().or(told.code.as_deref()).unwrap_or_default();
         let outcome = serde_json::to_value(told.outcome).ok();
         format!("{device}: {}: {words}", outcome.as_ref().and_then(|word| word.as_str()).unwrap_or_default())
     });
-    Ok(if done { Answer::Yes } else { Answer::No })
+    if done { Answer::Yes } else { Answer::No }
 }
 
 fn revoke(context: &Context, device: &Name, site_dir: &Path) -> Result<Answer> {
@@ -277,7 +367,17 @@ fn status(context: &Context) -> Result<Answer> {
             if let Some(status) = status {
                 for door in &status.doors {
                     let camera = if door.camera { "" } else { ", its camera does not work" };
-                    text.push_str(&format!("; {}: {}{camera}", door.name, door.mode));
+                    let open = if door.open == Some(true) { ", open" } else { "" };
+                    text.push_str(&format!("; {}: {}{open}{camera}", door.name, door.mode));
+                    for alarm in &door.alarms {
+                        text.push_str(&format!(", {BAD}alarm: {}{BAD:#}", alarm.replace('_', " ")));
+                    }
+                }
+                if status.needs_enrolling_again > 0 {
+                    let count = status.needs_enrolling_again;
+                    text.push_str(&format!(
+                        "; {WARN}{count} need enrolling again{WARN:#} (there: facegate list --enrol-again)"
+                    ));
                 }
                 if let Some(filling) = status.filling {
                     text.push_str(&format!("; filling: {} of {} documents", filling.documents, filling.of));

@@ -78,6 +78,10 @@ pub struct ListArgs {
     /// Also embeddings that newer ones have replaced.
     #[arg(long)]
     all: bool,
+    /// Instead, everybody who needs enrolling again: all their embeddings are another recogniser's, and never match. Of all
+    /// tenants, where none is named.
+    #[arg(long, conflicts_with_all = ["subject", "all"])]
+    enrol_again: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -317,6 +321,13 @@ pub fn verify(context: &Context, args: VerifyArgs) -> Result<Answer> {
 
 pub fn list(context: &Context, args: ListArgs) -> Result<Answer> {
     let config = context.load()?;
+    if args.enrol_again {
+        let all = open(&config)?.to_enrol_again(args.tenant.tenant.as_ref())?;
+        for (tenant, subject) in &all {
+            context.out.result(&json!({ "tenant": tenant, "subject": subject }), |_| format!("{tenant}  {subject}"));
+        }
+        return Ok(Answer::Yes);
+    }
     let tenant = args.tenant.or_the_doors(&config)?;
     let gallery = open(&config)?;
     let mut filter = ListFilter { subject: args.subject, active_only: !args.all, limit: PAGE, after: None };

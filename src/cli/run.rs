@@ -1,7 +1,8 @@
 //! `facegate run`: the daemon, until a signal ends it.
 
-use std::{os::unix::process::CommandExt as _, sync::Arc};
+use std::{os::unix::process::CommandExt as _, sync::Arc, thread, time::Duration};
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Answer, Context, logging::Log};
@@ -10,11 +11,15 @@ use crate::{
     config::Config,
     daemon::Daemon,
     error::{Context as _, Error, Kind, Result},
+    fleet::configuring::{self, Trying},
     service::{self, Service, Sockets},
 };
 
 /// The signal that has the daemon stop and start anew: what the fleet's order to restart sends.
 const AGAIN: &str = "SIGUSR1";
+
+/// How long the daemon may take to stop.
+const STOPPED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,10 +32,56 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<Answer> {
     // Before anything else can open a file: what is passed are numbers of open ones.
     let sockets = Sockets::passed();
-    context.load().and_then(|config| serve(context, args, sockets?, config)).inspect_err(service::failed)
+    let begin = || {
+        let trying = configuring::start(&context.config_path())?.map(Arc::new);
+        let served = context.load().and_then(|config| serve(context, args, sockets?, config, trying.clone()));
+        match (served, trying) {
+            (Err(error), Some(trying)) => Err(roll_back(&trying, error)),
+            (served, _) => served,
+        }
+    };
+    begin().inspect_err(service::failed)
 }
 
-fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Result<Answer> {
+/// The daemon cannot start with what is tried: the one before is back, by starting anew. Gives why not, where that fails.
+fn roll_back(trying: &Trying, error: Error) -> Error {
+    let why = match error.advice() {
+        Some(advice) => format!("{error}; {advice}"),
+        None => error.to_string(),
+    };
+    match trying.give_up(&why) {
+        Ok(true) => begin_again(),
+        // Kept: what failed is something else. Not written: the next start gives it up.
+        Ok(false) => error,
+        Err(unwritten) => unwritten,
+    }
+}
+
+/// Gives up what is tried, unless it is kept in time, and has the daemon start anew with the one before.
+fn watch_over(trying: Arc<Trying>) -> Result<()> {
+    let body = move || {
+        thread::sleep(trying.patience);
+        let seconds = trying.patience.as_secs();
+        match trying.give_up(&format!("the device was not connected, with its doors working, within {seconds} s")) {
+            Ok(false) => return,
+            Ok(true) => tracing::error!("the ordered configuration is rolled back"),
+            Err(error) => tracing::error!(%error, "the ordered configuration is rolled back by the next start"),
+        }
+        let told = kill_process(getpid(), Signal::USR1);
+        thread::sleep(STOPPED);
+        // It hangs, or was not told.
+        tracing::error!(?told, error = %begin_again(), "the daemon does not start anew");
+    };
+    thread::Builder::new().name("trial".into()).spawn(body).context(Kind::Io, || "cannot start a thread").map(drop)
+}
+
+fn serve(
+    context: &Context,
+    args: Args,
+    sockets: Sockets,
+    config: Config,
+    trying: Option<Arc<Trying>>,
+) -> Result<Answer> {
     let _log = Log::start(&args.log, context.out.is_json())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -46,6 +97,10 @@ fn serve(context: &Context, args: Args, sockets: Sockets, config: Config) -> Res
     let mut hangup = caught(SignalKind::hangup())?;
     let mut again = caught(SignalKind::user_defined1())?;
 
+    tell_of_the_fleet(&config);
+    if let Some(trying) = trying {
+        watch_over(trying)?;
+    }
     service::status("starting: networks, store and locks");
     let mut daemon = Daemon::start_on(sockets, config, Arc::new(SystemClock::new()))?;
     let service = Service::start(daemon.pulse())?;
@@ -80,6 +135,17 @@ fn begin_again() -> Error {
     Error::new(Kind::Io, "the daemon has stopped and cannot start again")
         .source(error)
         .help("start it by hand, and see that its program is there")
+}
+
+/// What of the configuration is not the file's.
+fn tell_of_the_fleet(config: &Config) {
+    let Some(origin) = &config.origin else { return };
+    if let Some(revision) = &origin.revision {
+        tracing::info!(revision, "the configuration that the fleet ordered is in force over {}", origin.path.display());
+    }
+    if let Some(fault) = &origin.fault {
+        tracing::error!("what the fleet ordered is not in force, the device's own file is: {fault}");
+    }
 }
 
 /// Takes over what can change while the doors are in use. A configuration that cannot be used changes nothing.

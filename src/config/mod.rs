@@ -2,8 +2,9 @@
 //!
 //! One TOML file, read by [`Config::load`]. A key that is not known is refused with its place and the nearest known one;
 //! a value out of its range is refused with the range. Any value can be overridden by an environment variable (see
-//! [`sources`]). It holds no secrets: keys live hashed in the store, master keys in files of their own.
+//! [`sources`]). In a fleet another configuration may be [ordered] over the file from afar. It holds no secrets: keys live hashed in the store, master keys in files of their own.
 
+mod ordered;
 mod sources;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use facegate_control::{CardFormat, Passage, door::Interlock};
 use serde::{Deserialize, Serialize};
 
+pub use self::ordered::compose;
 use crate::{
     access, api, camera, door,
     error::{Error, Kind, Result},
@@ -49,6 +51,22 @@ pub struct Config {
     /// Groups of doors of which only one may be open or unlocked at a time.
     #[serde(default, rename = "interlock", skip_serializing_if = "Vec::is_empty")]
     pub interlocks: Vec<InterlockGroup>,
+    /// Where it comes from; none where it was only read.
+    #[serde(skip)]
+    pub origin: Option<Origin>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The device's own file.
+    pub path: PathBuf,
+    /// Its digest, as the fleet tells it.
+    pub own: String,
+    /// What the fleet ordered over it and is in force.
+    pub revision: Option<String>,
+    /// Why what the fleet ordered is not in force, where it should be.
+    pub fault: Option<String>,
 }
 
 /// Doors of which only one may be open or unlocked at a time: an airlock.
@@ -187,13 +205,51 @@ impl Config {
     /// # Errors
     /// [`Kind::Config`]: the file cannot be read, a key is unknown, a value has the wrong type or is out of its range. The
     /// error names the place.
+    ///
+    /// What the fleet ordered over the file is in force in its place, where it can be.
     pub fn load(path: &Path) -> Result<Self> {
+        let (own, text) = Self::load_own(path)?;
+        let Some(settings) = &own.fleet else { return Ok(own) };
+        let mut origin = own.origin.clone();
+        let ordered = fleet::configuring::in_force(&settings.dir, &fleet::configuring::digest(&text));
+        let composed = ordered.and_then(|ordered| {
+            let composed = ordered.map(|ordered| Ok((Self::over(&text, &ordered.config)?, ordered.name)));
+            composed.transpose()
+        });
+        // The device's own file is better than no door.
+        let (config, revision, fault) = match composed {
+            Ok(Some((config, revision))) => (config, Some(revision), None),
+            Ok(None) => (own, None, None),
+            Err(error) => (own, None, Some(error.to_string())),
+        };
+        if let Some(origin) = &mut origin {
+            (origin.revision, origin.fault) = (revision, fault);
+        }
+        Ok(Self { origin, ..config })
+    }
+
+    /// Reads the device's own file, whatever the fleet ordered. Gives its text, too.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_own(path: &Path) -> Result<(Self, String)> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::new(Kind::Config, format!("cannot read the configuration {}", path.display()))
                 .source(error)
                 .help("name one with --config, or write one: `facegate config example > facegate.toml`")
         })?;
-        Self::parse(&text, &path.display().to_string(), std::env::vars())
+        let mut config = Self::parse(&text, &path.display().to_string(), std::env::vars())?;
+        let own = fleet::configuring::digest(&text);
+        config.origin = Some(Origin { path: path.to_owned(), own, revision: None, fault: None });
+        Ok((config, text))
+    }
+
+    /// What is in force where `ordered` is ordered over a device's own file.
+    ///
+    /// # Errors
+    /// As [`compose`].
+    pub fn over(own: &str, ordered: &str) -> Result<Self> {
+        compose(own, ordered, &std::env::vars().collect::<Vec<_>>())
     }
 
     /// Reads `text`, said to come from `origin`, with the overrides among `environment`.

@@ -16,19 +16,46 @@ pub(super) fn read<T: DeserializeOwned>(
     origin: &str,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<T> {
-    let mut table: Table = toml::from_str(text).map_err(|error| refuse(&error, text, origin))?;
-    let mut overrides: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let table = table(text, origin)?;
+    let overrides = overrides(environment);
     if overrides.is_empty() {
         // From the text itself, since only that knows lines.
         return toml::from_str(text).map_err(|error| refuse(&error, text, origin));
     }
+    typed(table, origin, &overrides)
+}
+
+/// The same of a table that was put together: errors tell no line.
+pub(super) fn read_table<T: DeserializeOwned>(
+    table: Table,
+    origin: &str,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<T> {
+    typed(table, origin, &overrides(environment))
+}
+
+/// Text as a table.
+pub(super) fn table(text: &str, origin: &str) -> Result<Table> {
+    toml::from_str(text).map_err(|error| refuse(&error, text, origin))
+}
+
+fn overrides(environment: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut overrides: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
     overrides.sort();
-    for (name, value) in &overrides {
+    overrides
+}
+
+fn typed<T: DeserializeOwned>(mut table: Table, origin: &str, overrides: &[(String, String)]) -> Result<T> {
+    for (name, value) in overrides {
         set(&mut table, name, value)?;
     }
     table.try_into().map_err(|error: toml::de::Error| {
         let names: Vec<_> = overrides.iter().map(|(name, _)| name.as_str()).collect();
-        refuse(&error, "", &format!("{origin} with {} from the environment", names.join(", ")))
+        let origin = match names.is_empty() {
+            true => origin.to_owned(),
+            false => format!("{origin} with {} from the environment", names.join(", ")),
+        };
+        refuse(&error, "", &origin)
     })
 }
 

@@ -10,6 +10,7 @@ pub mod living;
 pub mod passers;
 mod pulse;
 mod records;
+mod site;
 pub mod strictness;
 mod telling;
 
@@ -411,32 +412,6 @@ impl Daemon {
         })?;
         self.api = Some(ApiServer { address, stop, thread });
         Ok(Some(readiness))
-    }
-
-    /// The link to the other doors of the site, where this board is of one. Keys that are missing or broken are no reason to keep a
-    /// door shut: the log tells.
-    fn start_fleet(&mut self, clock: &Arc<dyn Clock>) {
-        let Some(settings) = self.config.fleet.clone() else { return };
-        let hands = fleet::Hands {
-            desk: Arc::clone(&self.desk),
-            gallery: Arc::clone(&self.gallery),
-            engine: Arc::clone(&self.engine),
-            recognition: self.config.api.recognition.clone(),
-            leds: "/sys/class/leds".into(),
-        };
-        let parts = fleet::Parts {
-            hands: Arc::new(hands),
-            journal: Arc::clone(&self.journal),
-            clock: Arc::clone(clock),
-            events: self.listeners.listen(),
-            model: self.engine.model_id().to_owned(),
-        };
-        match fleet::Link::start(settings, parts) {
-            Ok(link) => self.fleet = Some(link),
-            Err(error) => {
-                tracing::error!(%error, help = error.advice(), "no part of the fleet: the doors work without it");
-            }
-        }
     }
 
     /// Where operators find the doors.

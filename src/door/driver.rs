@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use facegate_control::{
     Card, Class, Passage,
-    door::{Command, Happening, Interlock, Mode, Refusal},
+    door::{Alarm, Command, Happening, Interlock, Mode, Refusal},
 };
 use parking_lot::Mutex;
 
@@ -116,6 +116,10 @@ pub struct Health {
     pub open: bool,
     /// What the door is like.
     pub mode: Mode,
+    /// Whether the door stands open, where a contact tells.
+    pub door_open: Option<bool>,
+    /// Which alarms stand, by [`Alarm::ALL`].
+    pub alarms: [bool; Alarm::ALL.len()],
     /// Grants that were not heard, because the lock did not answer or they were too old.
     pub refused: u64,
     /// Reports that nobody read in time.

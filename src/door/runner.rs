@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, select_biased};
 use facegate_control::{
     Passage,
-    door::{Cause, Command, Controller, Happening, Input, Refusal, Sensor, Setup, Step},
+    door::{Alarm, Cause, Command, Controller, Happening, Input, Refusal, Sensor, Setup, Step},
 };
 use parking_lot::Mutex;
 
@@ -240,7 +240,9 @@ impl Runner {
         self.step_at(input, at.map_or(now, |at| at.min(now)), ends);
         let lost = |heard: &Option<Input>| matches!(heard, Some(Input::SensorLost(_)));
         let healthy = !self.heard.iter().any(lost);
-        ends.health.lock().inputs_healthy = healthy;
+        let mut health = ends.health.lock();
+        health.inputs_healthy = healthy;
+        self.note(&mut health);
     }
 
     /// One last try more than usual: there is no later one.
@@ -326,10 +328,17 @@ impl Runner {
             return;
         }
         let mut health = ends.health.lock();
-        health.mode = self.door.mode();
+        self.note(&mut health);
         for happening in self.told.drain(..) {
             health.unread += u64::from(ends.report.try_send(Report::Happened { happening, at }).is_err());
         }
+    }
+
+    fn note(&self, health: &mut Health) {
+        health.mode = self.door.mode();
+        health.alarms = Alarm::ALL.map(|alarm| self.door.stands(alarm));
+        let tells = matches!(self.heard[Sensor::Contact.index()], Some(Input::Level { .. }));
+        health.door_open = tells.then(|| self.door.is_open());
     }
 
     fn moved(&mut self, lane: usize, energised: bool, ends: &Ends) {

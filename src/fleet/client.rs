@@ -5,6 +5,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use rumqttc::{
     AsyncClient, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
     tokio_rustls::rustls::{
@@ -273,6 +274,18 @@ fn certificates(path: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>>
         Ok(_) => Err(broken(name, path)),
         Err(error) => Err(broken(name, path).source(error)),
     }
+}
+
+/// From when to when each certificate of a file is valid.
+pub fn validities(path: &Path) -> Result<Vec<(Timestamp, Timestamp)>> {
+    let read = |certificate: &CertificateDer<'_>| {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let at = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+        // One that lasts beyond our calendar lasts.
+        Some((at(parsed.validity().not_before)?, at(parsed.validity().not_after).unwrap_or(Timestamp::MAX)))
+    };
+    let all = certificates(path, "fleet")?;
+    all.iter().map(|certificate| read(certificate).ok_or_else(|| broken("fleet", path))).collect()
 }
 
 fn password(settings: &Settings) -> Result<String> {

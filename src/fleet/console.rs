@@ -7,16 +7,17 @@ use std::{
 
 use facegate_fleet::{
     Name, Now,
-    keys::{Nonce, Session},
+    keys::{Nonce, SecretKey, Session},
     open::{Body, Opened, Opener},
     registry::Registry,
     topic::{PREFIX, Topic},
+    voucher::Role,
     wire::{self, Answer, Command, Order, Outcome, Status, V1},
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 
 use super::{
-    client::{self, Client, Happened, Outgoing},
+    client::{self, Client, Happened, Message, Outgoing},
     identity::Installed,
     settings::Settings,
 };
@@ -40,6 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a command of ours is valid.
 const VALID_MS: u64 = 30_000;
 
+/// What comes to somebody who listens for long.
+pub enum Heard {
+    /// A message of the site that can be believed.
+    Believed(Opened),
+    /// A message on a topic that is none of the site's: nobody vouches for it.
+    Elsewhere(Message),
+}
+
 /// A connection.
 pub struct Console {
     runtime: Runtime,
@@ -56,6 +65,21 @@ impl Console {
     /// # Errors
     /// `Config` where the device has not joined; `Io` where the broker is not reached.
     pub fn connect(settings: &Settings) -> Result<Self> {
+        Self::begin(settings, false)
+    }
+
+    /// The same for a device that stays: its status says that it is there, and its last will that it is not.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_for_long(settings: &Settings) -> Result<Self> {
+        let mut console = Self::begin(settings, true)?;
+        let status = console.own_status(true)?;
+        console.send(status)?;
+        Ok(console)
+    }
+
+    fn begin(settings: &Settings, stays: bool) -> Result<Self> {
         let installed = Installed::read(settings)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -67,7 +91,10 @@ impl Console {
             Opener { site: identity.site.clone(), sealing: None, registry: Arc::new(installed.registry.clone()) };
         let (client, mut heard) = {
             let _inside = runtime.enter();
-            client::connect_without_will(settings, &id)?
+            match stays {
+                true => client::connect(settings, &id, own_status(&installed, false, wall())?)?,
+                false => client::connect_without_will(settings, &id)?,
+            }
         };
         let connected = runtime.block_on(async {
             loop {
@@ -121,6 +148,49 @@ impl Console {
         Ok(all)
     }
 
+    /// What this device is to the site.
+    pub fn role(&self) -> Role {
+        self.installed.role()
+    }
+
+    /// What it signs with.
+    pub fn key(&self) -> &SecretKey {
+        &self.installed.identity.key
+    }
+
+    /// How long a command of this device's is valid, in seconds.
+    pub const fn valid_s(&self) -> u32 {
+        (VALID_MS / 1000) as u32
+    }
+
+    /// Listens to topics of the site below this.
+    ///
+    /// # Errors
+    /// `Io` where the connection has ended.
+    pub fn listen(&mut self, below: &str) -> Result<()> {
+        self.subscribe(below)
+    }
+
+    /// Listens to topics that are none of the site's.
+    ///
+    /// # Errors
+    /// `Io` where the connection has ended.
+    pub fn listen_elsewhere(&mut self, filter: String) -> Result<()> {
+        self.runtime.block_on(self.client.subscribe(filter)).map_err(lost)
+    }
+
+    /// Hands a message over without waiting for the broker.
+    ///
+    /// # Errors
+    /// `Io` where the connection has ended, or nothing more can wait.
+    pub fn send(&mut self, message: Outgoing) -> Result<()> {
+        self.client.publish(message).map_err(|_| lost("nothing can be sent".into()))
+    }
+
+    fn own_status(&self, online: bool) -> Result<Outgoing> {
+        own_status(&self.installed, online, wall())
+    }
+
     fn subscribe(&mut self, below: &str) -> Result<()> {
         let filter = format!("{PREFIX}/{}/{below}", self.opener.site);
         self.runtime.block_on(self.client.subscribe(filter)).map_err(lost)
@@ -133,6 +203,21 @@ impl Console {
     pub fn next(&mut self, patience: Duration) -> Result<Option<Opened>> {
         let deadline = Instant::now() + patience;
         loop {
+            match self.hear(deadline.saturating_duration_since(Instant::now()))? {
+                Some(Heard::Believed(opened)) => return Ok(Some(opened)),
+                Some(Heard::Elsewhere(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next message, of the site or not; `None` where none comes in time.
+    ///
+    /// # Errors
+    /// `Io` where the connection ends.
+    pub fn hear(&mut self, patience: Duration) -> Result<Option<Heard>> {
+        let deadline = Instant::now() + patience;
+        loop {
             let wait = deadline.saturating_duration_since(Instant::now());
             let happened = self.runtime.block_on(async { tokio::time::timeout(wait, self.heard.recv()).await });
             let message = match happened {
@@ -142,6 +227,9 @@ impl Console {
                 Ok(None) => return Err(lost("the connection ended".into())),
                 Ok(Some(_)) => continue,
             };
+            if !message.topic.starts_with(PREFIX) {
+                return Ok(Some(Heard::Elsewhere(message)));
+            }
             match self.opener.open(&message.topic, &message.payload, self.now()) {
                 Ok(opened) => {
                     if let Body::Voucher(vouched) = &opened.body {
@@ -149,7 +237,7 @@ impl Console {
                         registry.take(Arc::clone(vouched));
                         self.opener.registry = Arc::new(registry);
                     }
-                    return Ok(Some(opened));
+                    return Ok(Some(Heard::Believed(opened)));
                 }
                 Err(refusal) => tracing::debug!("{refusal}"),
             }
@@ -228,7 +316,8 @@ impl Console {
         while let Some(opened) = self.next(deadline.saturating_duration_since(Instant::now()))? {
             if let Body::Answer(answer) = opened.body
                 && answer.id == command.id
-                && answer.outcome != Outcome::Begun
+                // Whoever restarts says no more than that.
+                && (answer.outcome != Outcome::Begun || matches!(command.order, Order::Restart {}))
             {
                 return Ok(*answer);
             }
@@ -267,6 +356,32 @@ impl Console {
         let mono = u64::try_from(self.clock.now().since_start().as_millis()).unwrap_or(u64::MAX);
         Now { wall, mono, trusted: false }
     }
+}
+
+fn wall() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// That this device is there, or is not: it has no doors.
+fn own_status(installed: &Installed, online: bool, at: u64) -> Result<Outgoing> {
+    let identity = &installed.identity;
+    let status = Status {
+        v: V1,
+        by: identity.device.clone(),
+        online,
+        at,
+        // Nobody commands it.
+        session: Session::random(&mut rand::rng()),
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: None,
+        doors: Vec::new(),
+        needs_enrolling_again: 0,
+        filling: None,
+    };
+    let topic = Topic::Status(identity.device.clone());
+    let payload = wire::write(&status, &identity.site, &topic, &identity.key)
+        .map_err(|error| Error::new(Kind::TooLarge, error.to_string()))?;
+    Ok(Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None })
 }
 
 fn lost(why: String) -> Error {

@@ -12,12 +12,14 @@ use facegate_fleet::{
     backoff::Backoff,
     command::Inbox,
     sync::{Replica, Timing},
+    wire::Class,
 };
 use tokio::sync::watch;
 
 use super::{
+    configuring::Configuring,
     documents::Documents,
-    events::{self, Queue},
+    events::{self, NewEvent, Queue},
     identity::Installed,
     orders::Hands,
     session::{End, Session},
@@ -28,7 +30,7 @@ use crate::{
     clock::Clock,
     daemon::events::Event,
     error::{Context as _, Kind, Result},
-    journal::Journal,
+    journal::{self, Entry, Journal},
     priority::Behind,
 };
 
@@ -70,6 +72,9 @@ impl Link {
         super::client::tls(&settings)?;
         let stats = Arc::<Stats>::default();
         let queue = Queue::open(&settings.dir, settings.max_events, settings.device.clone())?;
+        if let Some(configuring) = &parts.hands.configuring {
+            tell_verdict(configuring, &queue, &parts.journal, wall_ms(&*parts.clock));
+        }
         let (stop, stopped) = watch::channel(false);
         let Parts { hands, journal, clock, events, model } = parts;
         let gathering = {
@@ -106,6 +111,29 @@ impl Link {
         // Nobody hears it where both have ended.
         let _ = self.stop.send(true);
         self.threads
+    }
+}
+
+/// Puts what became of the last configuration that was ordered among the events, unless it is there.
+pub(super) fn tell_verdict(configuring: &Configuring, queue: &Queue, journal: &Journal, at: u64) {
+    let told = || -> Result<()> {
+        let Some(verdict) = configuring.unnoted()? else { return Ok(()) };
+        let (kind, class, outcome) = match verdict.why {
+            None => ("config_kept", Class::Routine, "kept"),
+            Some(_) => ("config_rolled_back", Class::Alarm, "rolled_back"),
+        };
+        tracing::info!(revision = verdict.revision, why = verdict.why, "the ordered configuration: {outcome}");
+        let by = format!("device {}", verdict.to);
+        let event = journal::Event::Order { order: "set_config".into(), by, outcome: outcome.into() };
+        journal.append(Entry { door: None, event });
+        let mut details = serde_json::Map::new();
+        details.insert("revision".into(), verdict.revision.into());
+        details.extend(verdict.why.map(|why| ("why".into(), why.into())));
+        queue.push(vec![NewEvent { at, class, kind: kind.into(), door: None, details }])?;
+        configuring.noted()
+    };
+    if let Err(error) = told() {
+        tracing::error!(%error, help = error.advice(), "what became of a configuration is not among the events yet");
     }
 }
 

@@ -6,9 +6,14 @@ use std::{
 };
 
 use facegate_control::{Passage, door::Command as DoorCommand};
-use facegate_fleet::wire::{Order, Outcome};
+use facegate_fleet::wire::{Command, Order, Outcome};
+use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::{
+    configuring::{Configuring, Wanted},
+    rules::{self, Upload},
+};
 use crate::{
     camera::Feed,
     error::{Error, Kind, Result},
@@ -35,6 +40,10 @@ pub struct Hands {
     pub recognition: RecognitionSettings,
     /// The lamps of the board, as the kernel knows them.
     pub leds: std::path::PathBuf,
+    /// Where another configuration can be ordered.
+    pub configuring: Option<Arc<Configuring>>,
+    /// Rules that come in parts.
+    pub upload: Mutex<Option<Upload>>,
 }
 
 /// What came of it.
@@ -42,16 +51,26 @@ pub struct Told {
     pub outcome: Outcome,
     pub code: Option<String>,
     pub message: Option<String>,
+    /// What the daemon is to hear once this is on its way.
+    pub then: Option<Signal>,
 }
 
 impl Told {
+    fn new(outcome: Outcome, code: Option<&str>, message: impl Into<String>) -> Self {
+        Self { outcome, code: code.map(Into::into), message: Some(message.into()), then: None }
+    }
+
     fn done(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Done, code: None, message: Some(message.into()) }
+        Self::new(Outcome::Done, None, message)
+    }
+
+    fn begun(message: impl Into<String>) -> Self {
+        Self::new(Outcome::Begun, None, message)
     }
 
     /// A refusal of the door itself, or by its code.
     pub fn refused(code: &str, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Refused, code: Some(code.into()), message: Some(message.into()) }
+        Self::new(Outcome::Refused, Some(code), message)
     }
 
     /// An error, without what lies below it: that is for the log.
@@ -61,15 +80,15 @@ impl Told {
             message = format!("{message}; {help}");
         }
         message.truncate(message.floor_char_boundary(1000));
-        Self { outcome: Outcome::Failed, code: Some(error.kind().code().into()), message: Some(message) }
+        Self::new(Outcome::Failed, Some(error.kind().code()), message)
     }
 }
 
 impl Hands {
     /// Does what was ordered. Takes as long as it takes: call it where that holds nobody up.
-    pub fn obey(&self, order: &Order, by: &str) -> Told {
-        let operator = Operator::Device { name: by.to_owned() };
-        let told = match order {
+    pub fn obey(&self, command: &Command) -> Told {
+        let operator = Operator::Device { name: command.by.to_string() };
+        let told = match &command.order {
             Order::Unlock { door, exit } => {
                 let passage = if *exit { Passage::Exit } else { Passage::Entry };
                 self.command(&operator, door.as_deref(), DoorCommand::Unlock { passage })
@@ -82,21 +101,49 @@ impl Hands {
             Order::EndFreeAccess { door } => {
                 self.command(&operator, door.as_deref(), DoorCommand::FreeAccess { on: false })
             }
-            Order::Enrol { door, tenant, subject, seconds } => {
-                self.enrol(&operator, door.as_deref(), tenant, subject, *seconds)
+            Order::Enrol { door, tenant, subject, seconds, groups } => {
+                self.enrol(&operator, door.as_deref(), (tenant, subject, groups), *seconds)
+            }
+            Order::SetRules { tenant, rules, part, parts } => {
+                self.set_rules(&command.by, tenant, rules, (*part, *parts))
             }
             Order::Identify { seconds } => self.blink(*seconds),
-            Order::Reload {} => signal(Signal::HUP).map(|()| Told::done("reads its configuration again")),
-            Order::Restart {} => signal(Signal::USR1).map(|()| Told {
-                outcome: Outcome::Begun,
-                code: None,
-                message: Some("restarts".into()),
-            }),
-            Order::SetConfig { .. } => {
-                Err(Error::new(Kind::Config, "this version does not take its configuration from the fleet"))
+            Order::Reload {} => Ok(Told { then: Some(Signal::HUP), ..Told::done("reads its configuration again") }),
+            Order::Restart {} => Ok(Told { then: Some(Signal::USR1), ..Told::begun("restarts") }),
+            Order::SetConfig { revision, config, seconds } => {
+                let (by, id) = (&command.by, &*command.id);
+                self.configure(&Wanted { revision, config, seconds: *seconds, by, id })
             }
         };
         told.unwrap_or_else(|error| Told::failed(&error))
+    }
+
+    /// Another configuration, from the next start on, which follows at once.
+    fn configure(&self, wanted: &Wanted<'_>) -> Result<Told> {
+        let configuring = self.configuring.as_ref().ok_or_else(|| {
+            Error::new(Kind::Config, "this daemon's configuration is from no file").help("start it by facegate run")
+        })?;
+        configuring.order(wanted, self.ailing()?)?;
+        let words =
+            format!("restarts with revision {}; the old one is back where it does not come back", wanted.revision);
+        Ok(Told { then: Some(Signal::USR1), ..Told::begun(words) })
+    }
+
+    /// The doors that do not work: a camera gives no frames, or a line does not answer.
+    pub fn ailing(&self) -> Result<Vec<String>> {
+        let doors = self.desk.every_door()?.into_iter();
+        Ok(doors
+            .filter(|door| !(door.cameras_work && door.lock_works && door.inputs_work))
+            .map(|door| door.door)
+            .collect())
+    }
+
+    /// A part of rules, and with the last one all of them.
+    fn set_rules(&self, by: &facegate_fleet::Name, tenant: &str, text: &str, part: (u16, u16)) -> Result<Told> {
+        let whole = Upload::take(&mut self.upload.lock(), by, tenant, text, part)?;
+        let Some(whole) = whole else { return Ok(Told::done(format!("part {} of {}", part.0, part.1))) };
+        let subjects = rules::replace(&self.gallery, &tenant.parse()?, &whole)?;
+        Ok(Told::done(format!("the rules of {tenant} are replaced; {subjects} subjects have rules of their own")))
     }
 
     /// One door, or all of them: the first that fails is told, the others are commanded all the same.
@@ -133,11 +180,12 @@ impl Hands {
         &self,
         operator: &Operator,
         door: Option<&str>,
-        tenant: &str,
-        subject: &str,
+        (tenant, subject, groups): (&str, &str, &[String]),
         seconds: u16,
     ) -> Result<Told> {
         let (tenant, subject): (TenantId, SubjectId) = (tenant.parse()?, subject.parse()?);
+        // Before anybody is waited for.
+        rules::known(&self.gallery, &tenant, groups)?;
         if !(1..=LONGEST_LOOK).contains(&seconds) {
             return Err(Error::new(Kind::InvalidField, format!("seconds must be 1 to {LONGEST_LOOK}")));
         }
@@ -153,7 +201,7 @@ impl Hands {
             match recogniser.enrolment_image(&frame.image).and_then(living) {
                 Ok((mut warnings, probe)) => {
                     let new = NewEnrolment {
-                        subject,
+                        subject: subject.clone(),
                         quality_score: probe.quality_score(),
                         liveness_score: probe.liveness_score(),
                         embedding: probe.embedding,
@@ -169,6 +217,11 @@ impl Hands {
                         Ok(())
                     })?;
                     let mut message = format!("enrolled as embedding {}", done.enrolment().id);
+                    if !groups.is_empty() {
+                        let joined = rules::join(&self.gallery, &tenant, &subject, groups);
+                        joined.map_err(|error| error.within("enrolled, but in no group"))?;
+                        message = format!("{message}, in {}", groups.join(", "));
+                    }
                     warnings.iter().for_each(|warning| message = format!("{message}; {}", warning.message));
                     return Ok(Told::done(message));
                 }
@@ -209,7 +262,10 @@ fn writable(path: &std::path::Path) -> bool {
 }
 
 /// What the daemon hears from a terminal or from systemd, too.
-fn signal(signal: Signal) -> Result<()> {
+///
+/// # Errors
+/// `Io`.
+pub fn signal(signal: Signal) -> Result<()> {
     kill_process(getpid(), signal)
         .map_err(|error| Error::new(Kind::Io, "the daemon cannot signal itself").source(error))
 }

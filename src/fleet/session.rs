@@ -1,5 +1,7 @@
 //! One connection to the broker, from its birth to its end.
 
+mod telling;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
@@ -15,17 +17,18 @@ use facegate_fleet::{
     refusal::Refusal,
     sync::{Action, Replica},
     topic::{self, Topic},
-    wire::{self, Answer, Command, DoorStatus, Status, Telemetry, V1},
+    wire::{self, Answer, Command, Status, V1},
 };
 use rand::rngs::ThreadRng;
 use tokio::sync::mpsc;
 
+use self::telling::status;
 use super::{
     client::{self, Client, Happened, Message, Outgoing},
     documents::Documents,
     identity,
     link::Keeper,
-    orders::Told,
+    orders::{self, Told},
 };
 use crate::{
     error::Result,
@@ -36,8 +39,8 @@ use crate::{
 /// How often it is looked for changes of the store and for what is due.
 const LOOK: Duration = Duration::from_millis(40);
 
-/// How often it is looked how the doors are.
-const STATUS_LOOK: u64 = 500;
+/// How long an answer has before the daemon is told to end, because of what it answers.
+const LEAD: Duration = Duration::from_millis(250);
 
 /// Messages of one kind of work that wait here at most, before more is asked for.
 const QUEUE: usize = 512;
@@ -66,6 +69,18 @@ enum Tag {
     Nothing,
     Document(DocumentKey, u64),
     Event(u64),
+    /// What became of the configuration that this command ordered.
+    Verdict(String),
+}
+
+/// How far the documents that wait have been looked through.
+#[derive(Default)]
+struct Scan {
+    /// The last that was looked at.
+    after: Option<DocumentKey>,
+    /// Something changed since it began: it begins again when it has come to the end.
+    again: bool,
+    done: bool,
 }
 
 /// A connection.
@@ -89,6 +104,14 @@ pub struct Session<'k> {
     events_inflight: usize,
     events_done: Vec<u64>,
     transaction: usize,
+    version: u64,
+    scan: Scan,
+    /// Whether the broker has acknowledged anything: then this device speaks, and is heard.
+    heard: bool,
+    verdicts: Vec<String>,
+    enrol_again: (u64, usize),
+    /// What Home Assistant was told.
+    discovery: Vec<u8>,
     status: Option<Status>,
     status_due: u64,
     telemetry_due: u64,
@@ -149,6 +172,12 @@ impl<'k> Session<'k> {
             events_inflight: 0,
             events_done: Vec::new(),
             transaction: usize::MAX,
+            version: u64::MAX,
+            scan: Scan::default(),
+            heard: false,
+            verdicts: Vec::new(),
+            enrol_again: (0, usize::MAX),
+            discovery: Vec::new(),
             status: None,
             status_due: 0,
             telemetry_due: 0,
@@ -226,6 +255,7 @@ impl<'k> Session<'k> {
             self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
         }
         self.replica.connected(self.documents, false, now);
+        self.tell_config(now);
         self.telemetry_due = now.mono + 10_000;
         Ok(())
     }
@@ -251,12 +281,13 @@ impl<'k> Session<'k> {
                     self.inflight.insert(number, tag);
                 }
             }
-            Happened::Acknowledged(number) => match self.inflight.remove(&number) {
+            Happened::Acknowledged(number) => match self.inflight.remove(&number).inspect(|_| self.heard = true) {
                 Some(Tag::Document(key, version)) => self.acknowledged.push(gallery::Outgoing { key, version }),
                 Some(Tag::Event(seq)) => {
                     self.events_inflight -= 1;
                     self.events_done.push(seq);
                 }
+                Some(Tag::Verdict(id)) => self.verdicts.push(id),
                 Some(Tag::Nothing) | None => {}
             },
             Happened::Connected | Happened::Message(_) | Happened::Ended(_) => {}
@@ -328,7 +359,7 @@ impl<'k> Session<'k> {
         let (say, answer) = (self.answers.0.clone(), self.told(command, Told::refused("", ""), now.wall));
         let (command, clock) = (command.clone(), Arc::clone(&self.keeper.clock));
         tokio::task::spawn_blocking(move || {
-            let told = hands.obey(&command.order, command.by.as_str());
+            let told = hands.obey(&command);
             let outcome = match told.outcome {
                 wire::Outcome::Done => "done",
                 wire::Outcome::Begun => "begun",
@@ -340,6 +371,12 @@ impl<'k> Session<'k> {
             let at = super::link::wall_ms(&*clock);
             // Nobody listens where the connection has ended meanwhile.
             let _ = say.send(Answer { at, outcome: told.outcome, code: told.code, message: told.message, ..answer });
+            if let Some(signal) = told.then {
+                std::thread::sleep(LEAD);
+                if let Err(error) = orders::signal(signal) {
+                    tracing::error!(%error, "ordered by the fleet, and not done");
+                }
+            }
         });
         Ok(())
     }
@@ -363,16 +400,16 @@ impl<'k> Session<'k> {
     }
 
     fn answer(&mut self, answer: &Answer) {
-        self.urge(answer, &Topic::Answer(answer.by.clone()), false);
+        self.urge(answer, &Topic::Answer(answer.by.clone()), false, Tag::Nothing);
     }
 
     /// Signs a message and puts it before those that can wait.
-    fn urge<M: wire::Message>(&mut self, message: &M, topic: &Topic, retain: bool) {
+    fn urge<M: wire::Message>(&mut self, message: &M, topic: &Topic, retain: bool, tag: Tag) {
         let identity = &self.keeper.installed.identity;
         match wire::write(message, &identity.site, topic, &identity.key) {
             Ok(payload) => {
                 let message = Outgoing { topic: topic.of(&identity.site), payload, retain, expiry: None };
-                self.urgent.push_back((message, Tag::Nothing));
+                self.urgent.push_back((message, tag));
             }
             Err(error) => tracing::error!(%error, "a message to the fleet is not sent"),
         }
@@ -425,6 +462,8 @@ impl<'k> Session<'k> {
             self.status_due = 0;
         }
         if self.status_due <= now.mono {
+            self.come_back(now)?;
+            self.count_to_enrol_again(now);
             self.tell_status(now);
         }
         if self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
@@ -436,13 +475,29 @@ impl<'k> Session<'k> {
     fn changes(&mut self, now: Now) -> Result<()> {
         let gallery = &self.keeper.hands.gallery;
         let newest = gallery.newest_transaction();
-        if self.transaction == newest || self.queue.len() >= QUEUE {
+        if self.transaction != newest {
+            // Looked at before: a change that comes meanwhile is seen the next time.
+            self.transaction = newest;
+            self.keeper.stats.outgoing.store(gallery.outgoing_count()?, Ordering::Relaxed);
+            let version = gallery.newest_version()?;
+            if version != self.version {
+                self.version = version;
+                // The first round is not over yet where it has not begun.
+                match self.scan.done || self.scan.after.is_none() {
+                    true => self.scan = Scan::default(),
+                    false => self.scan.again = true,
+                }
+            }
+        }
+        if self.scan.done || self.queue.len() >= QUEUE {
             return Ok(());
         }
-        // Looked at before: a change that comes meanwhile is seen the next time.
-        let outgoing = gallery.outgoing(usize::MAX)?;
-        self.keeper.stats.outgoing.store(outgoing.len() as u64, Ordering::Relaxed);
-        self.transaction = newest;
+        // What waits may be all that there is: some of it at a time, from where it stopped.
+        let outgoing = gallery.outgoing(self.scan.after.as_ref(), QUEUE)?;
+        match outgoing.last().filter(|_| outgoing.len() == QUEUE) {
+            Some(last) => self.scan.after = Some(last.key),
+            None => self.scan = Scan { done: !self.scan.again, ..Scan::default() },
+        }
         let mut fresh = Vec::new();
         for gallery::Outgoing { key, version } in outgoing {
             if self.handed.get(&key) != Some(&version) {
@@ -469,35 +524,17 @@ impl<'k> Session<'k> {
                 }
             }
         }
+        if let Some(configuring) = self.keeper.hands.configuring.as_ref() {
+            for id in std::mem::take(&mut self.verdicts) {
+                configuring.sent(&id)?;
+            }
+        }
         if !self.events_done.is_empty() {
             self.keeper.queue.acknowledged(&std::mem::take(&mut self.events_done))?;
             let (waiting, _) = self.keeper.queue.counts();
             self.keeper.stats.events_waiting.store(waiting, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    fn tell_status(&mut self, now: Now) {
-        self.status_due = now.mono + STATUS_LOOK;
-        let status = status(self.keeper, self.id, self.replica);
-        // Its time alone is no news.
-        if self.status.as_ref().is_some_and(|told| Status { at: told.at, ..status.clone() } == *told) {
-            return;
-        }
-        self.urge(&status, &Topic::Status(status.by.clone()), true);
-        self.status = Some(status);
-    }
-
-    fn tell_figures(&mut self, now: Now) {
-        self.telemetry_due = now.mono + u64::from(self.keeper.settings.telemetry_s) * 1000;
-        let stats = &self.keeper.stats;
-        let mut figures: std::collections::BTreeMap<_, _> =
-            stats.counters().into_iter().map(|(name, _, value)| (format!("{name}_total"), value as f64)).collect();
-        figures.extend(stats.gauges().into_iter().map(|(name, _, value)| (name.to_owned(), value as f64)));
-        figures.insert("uptime_seconds".into(), (now.mono / 1000) as f64);
-        let by = self.keeper.settings.device.clone();
-        let telemetry = Telemetry { v: V1, by: by.clone(), at: now.wall, figures };
-        self.urge(&telemetry, &Topic::Telemetry(by), false);
     }
 
     fn events(&mut self) -> Result<()> {
@@ -535,33 +572,5 @@ impl<'k> Session<'k> {
             self.keeper.stats.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.unnumbered.push_back(tag);
         }
-    }
-}
-
-/// How the device is.
-fn status(keeper: &Keeper, session: keys::Session, replica: &Replica<ThreadRng>) -> Status {
-    let doors = keeper.hands.desk.every_door().unwrap_or_default();
-    let doors = doors.into_iter().take(64).map(|door| {
-        let mode = serde_json::to_value(door.mode).ok();
-        DoorStatus {
-            name: door.door,
-            mode: mode.and_then(|mode| mode.as_str().map(str::to_owned)).unwrap_or_default(),
-            locked: !door.unlocked,
-            open: None,
-            camera: door.cameras_work,
-            alarms: Vec::new(),
-        }
-    });
-    Status {
-        v: V1,
-        by: keeper.settings.device.clone(),
-        online: true,
-        at: keeper.now().wall,
-        session,
-        version: env!("CARGO_PKG_VERSION").into(),
-        model: Some(keeper.model.clone()),
-        doors: doors.collect(),
-        needs_enrolling_again: 0,
-        filling: replica.filling(),
     }
 }

@@ -50,9 +50,23 @@ pub struct Settings {
     /// Events that wait for the broker on the disk, 16 to 1,000,000: beyond, the oldest routine ones go.
     #[serde(default = "default_events")]
     pub max_events: usize,
-    /// What topics for Home Assistant begin with; `None`: none are published.
+    /// Home Assistant finds this device's doors by itself; `None`: it is told nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub home_assistant: Option<String>,
+    pub home_assistant: Option<HomeAssistant>,
+}
+
+/// `[fleet.home_assistant]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HomeAssistant {
+    /// What the topics begin with that Home Assistant looks at: 1 to 64 bytes, no wildcards.
+    pub prefix: String,
+}
+
+impl Default for HomeAssistant {
+    fn default() -> Self {
+        Self { prefix: "homeassistant".into() }
+    }
 }
 
 /// The versions of MQTT.
@@ -139,9 +153,9 @@ impl Settings {
             return refused("fleet.password_file is given without fleet.user".into(), "give both or none");
         }
         let bad = |prefix: &String| prefix.is_empty() || prefix.len() > 64 || prefix.contains(['+', '#', '\0']);
-        if self.home_assistant.as_ref().is_some_and(bad) {
+        if self.home_assistant.as_ref().is_some_and(|home| bad(&home.prefix)) {
             return refused(
-                "fleet.home_assistant is no beginning of a topic".into(),
+                "fleet.home_assistant.prefix is no beginning of a topic".into(),
                 "Home Assistant's own default is \"homeassistant\"",
             );
         }

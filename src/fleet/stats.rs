@@ -29,6 +29,8 @@ pub struct Stats {
     pub events_dropped: AtomicU64,
     /// Commands that were obeyed.
     pub commands: AtomicU64,
+    /// Subjects whose embeddings are all another recogniser's.
+    pub to_enrol_again: AtomicU64,
     refused: Mutex<Vec<(&'static str, u64)>>,
 }
 
@@ -60,7 +62,7 @@ impl Stats {
     }
 
     /// The same of what rises and falls.
-    pub fn gauges(&self) -> [(&'static str, &'static str, u64); 4] {
+    pub fn gauges(&self) -> [(&'static str, &'static str, u64); 5] {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -71,6 +73,11 @@ impl Stats {
             ("fleet_documents", "Documents that the site's doors share", of(&self.documents)),
             ("fleet_outgoing", "Documents that wait for the broker", of(&self.outgoing)),
             ("fleet_events_waiting", "Events that wait for the broker", of(&self.events_waiting)),
+            (
+                "fleet_to_enrol_again",
+                "Subjects whose embeddings are all another recogniser's",
+                of(&self.to_enrol_again),
+            ),
         ]
     }
 }

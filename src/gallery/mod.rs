@@ -19,6 +19,7 @@
 mod access;
 mod check;
 mod enrol;
+mod foreign;
 mod ids;
 mod index;
 mod keys;

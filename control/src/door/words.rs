@@ -165,6 +165,7 @@ impl Refusal {
 
 /// What is wrong at a door. Each is raised once and cleared once, by turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// The door stands open, and the alarm will follow.

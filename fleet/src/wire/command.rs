@@ -74,6 +74,20 @@ pub enum Order {
         subject: String,
         /// How long to wait for a face that is good enough, 1 to 120 s.
         seconds: u16,
+        /// The groups of the tenant's rules that the subject is in from then on, besides those that it is in, at most 64.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<String>,
+    },
+    /// Put the access rules of a document in the place of all that a tenant has. A document that is too long for one command
+    /// comes in parts, which are nothing until the last has come.
+    SetRules {
+        tenant: String,
+        /// The document, JSON, or this part of it, at most 16 KiB.
+        rules: String,
+        /// Which part this is, from 1: they come in order.
+        part: u16,
+        /// How many there are, at most 256.
+        parts: u16,
     },
     /// Read the configuration again.
     Reload {},
@@ -84,8 +98,8 @@ pub enum Order {
     },
     /// Restart the daemon.
     Restart {},
-    /// Run another configuration. The old one comes back by itself where the device does not reach the broker with the new one
-    /// in time.
+    /// Run another configuration. The old one comes back by itself where the device does not reach the broker, or its doors do
+    /// not work, with the new one in time ([`trial`](crate::trial)). What is fixed at the device may be left out.
     SetConfig {
         /// What the sender calls it, 1 to 64 bytes.
         revision: String,
@@ -106,6 +120,7 @@ impl Order {
             Self::FreeAccess { .. } => "free_access",
             Self::EndFreeAccess { .. } => "end_free_access",
             Self::Enrol { .. } => "enrol",
+            Self::SetRules { .. } => "set_rules",
             Self::Reload {} => "reload",
             Self::Identify { .. } => "identify",
             Self::Restart {} => "restart",
@@ -165,8 +180,11 @@ pub struct ConfigReport {
     pub revision: Option<String>,
     /// Whether it stays.
     pub state: ConfigState,
-    /// The configuration's BLAKE3, 64 hexadecimal digits.
+    /// The BLAKE3 of what is in force: of the revision as it was ordered, or of the device's own file; 64 hexadecimal digits.
     pub digest: String,
+    /// Why the revision does not stay, in words; at most 1,024 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Whether a configuration stays.

@@ -19,6 +19,8 @@ mod local;
 mod remote;
 mod state;
 
+use std::ops::Bound;
+
 use facegate_fleet::{
     Name,
     document::{Document, DocumentKey, Hash, Kind as DocumentKind},
@@ -38,6 +40,8 @@ use crate::error::{Error, Kind, Result};
 /// Rows of `meta`: to which site the store belongs, and the time of the last stamp.
 const SITE: &str = "fleet.site";
 const CLOCK: &str = "fleet.clock";
+/// Counts the changes of documents.
+const VERSION: &str = "fleet.version";
 /// There once everything that was enrolled before the store joined is stamped.
 const ADOPTED: &str = "fleet.adopted";
 
@@ -148,19 +152,29 @@ impl Gallery {
         Ok(self.store.documents.get(&txn, key.as_bytes())?.map(Row::hash_of).transpose()?.flatten())
     }
 
-    /// Some documents that were changed and are not known to be at the broker, at most `limit`.
+    /// Some documents that were changed and are not known to be at the broker: at most `limit` after `after`, in the order of
+    /// their keys.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn outgoing(&self, limit: usize) -> Result<Vec<Outgoing>> {
+    pub fn outgoing(&self, after: Option<&DocumentKey>, limit: usize) -> Result<Vec<Outgoing>> {
         let txn = self.store.read()?;
-        let rows = self.store.outgoing.iter(&txn)?;
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(&key.as_bytes()[..]));
+        let rows = self.store.outgoing.range(&txn, &(from, Bound::Unbounded))?;
         rows.take(limit)
             .map(|row| {
                 let (key, version) = row?;
                 Ok(Outgoing { key: state::parse_key(key)?, version: version.try_into().map_or(0, u64::from_le_bytes) })
             })
             .collect()
+    }
+
+    /// The version of the last change of any document: while it stays, [`outgoing`](Self::outgoing) gives nothing new.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn newest_version(&self) -> Result<u64> {
+        self.store.counter(&*self.store.read()?, VERSION)
     }
 
     /// How many there are of them.
@@ -244,7 +258,7 @@ impl Gallery {
 
     /// Notes that a document is to be published.
     fn put_outgoing(&self, writer: &mut Writer<'_>, key: &DocumentKey) -> Result<()> {
-        let version = writer.next("fleet.version")?;
+        let version = writer.next(VERSION)?;
         Ok(self.store.outgoing.put(writer.txn(), key.as_bytes(), &version.to_le_bytes())?)
     }
 }

@@ -86,7 +86,7 @@ fn assert_alike(galleries: &[Gallery]) {
 }
 
 fn outgoing(gallery: &Gallery) -> BTreeSet<DocumentKey> {
-    gallery.outgoing(1000).unwrap().into_iter().map(|outgoing| outgoing.key).collect()
+    gallery.outgoing(None, 1000).unwrap().into_iter().map(|outgoing| outgoing.key).collect()
 }
 
 fn own_rules(subject: &str) -> SubjectRules {
@@ -122,7 +122,7 @@ fn an_enrolment_is_recognised_where_its_document_went_and_its_deletion_ends_that
     let (a, b) = (open(dirs[0].path()), open(dirs[1].path()));
     assert!(a.search(&acme, &face(1), 1, 0.9).unwrap().is_empty(), "suspended everywhere");
 
-    let sent = b.outgoing(10).unwrap();
+    let sent = b.outgoing(None, 10).unwrap();
     b.documents_sent(&sent).unwrap();
     assert!(outgoing(&b).is_empty());
     a.delete_subject(&acme, &subject("anna")).unwrap();
@@ -176,7 +176,7 @@ fn what_was_there_before_joining_is_shared_and_joining_again_changes_nothing() {
     }
     a.enroll(&acme, new("bert", 9)).unwrap();
     a.change_subject(&acme, &subject("bert"), |_| Ok(Some(own_rules("bert")))).unwrap();
-    assert!(a.outgoing(10).unwrap().is_empty(), "a gallery of no site keeps no books");
+    assert!(a.outgoing(None, 10).unwrap().is_empty(), "a gallery of no site keeps no books");
     let before = visible(&a);
     a.join_site(&name("hq"), &name("a"), &key()).unwrap();
     assert_eq!(visible(&a), before);
@@ -300,7 +300,7 @@ fn kill_9_leaves_no_change_without_its_stamp() {
         b.apply_documents(&sent, 0).unwrap();
         assert_eq!(visible(&b), visible(&a));
         assert_eq!(b.document_hashes().unwrap(), a.document_hashes().unwrap());
-        a.documents_sent(&a.outgoing(1000).unwrap()).unwrap();
+        a.documents_sent(&a.outgoing(None, 1000).unwrap()).unwrap();
     }
     assert!(worked > 20, "the child got going: {worked}");
 }
@@ -405,4 +405,53 @@ proptest! {
     fn galleries_that_exchange_documents_in_any_order_end_alike(steps in prop::collection::vec(step(), 1..40)) {
         run(steps)?;
     }
+}
+
+#[test]
+fn what_waits_is_given_from_where_it_stopped_and_a_change_is_told() {
+    let dir = folder();
+    let gallery = joined(dir.path(), "a");
+    for n in 0..25 {
+        gallery.enroll(&tenant("acme"), new(&format!("s{n}"), n)).unwrap();
+    }
+    let all: Vec<_> = gallery.outgoing(None, 1000).unwrap().into_iter().map(|outgoing| outgoing.key).collect();
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let some = gallery.outgoing(after.as_ref(), 7).unwrap();
+        let Some(last) = some.last() else { break };
+        after = Some(last.key);
+        paged.extend(some.iter().map(|outgoing| outgoing.key));
+    }
+    assert_eq!(paged, all);
+    assert!(all.len() >= 25 && gallery.outgoing_count().unwrap() == all.len() as u64);
+    let before = gallery.newest_version().unwrap();
+    gallery.documents_sent(&gallery.outgoing(None, 5).unwrap()).unwrap();
+    assert_eq!(gallery.newest_version().unwrap(), before, "what was sent is no change");
+    gallery.enroll(&tenant("acme"), new("s3", 99)).unwrap();
+    assert!(gallery.newest_version().unwrap() > before);
+}
+
+#[test]
+fn whoever_has_embeddings_of_other_recognisers_alone_is_to_be_enrolled_again() {
+    let dir = folder();
+    let of = |model: &str| Gallery::open(&settings(dir.path()), model, Arc::new(clock())).unwrap();
+    let (acme, globex) = (tenant("acme"), tenant("globex"));
+    let old = of("an-older-recogniser");
+    for (tenant, name) in [(&acme, "ann"), (&acme, "anna"), (&acme, "zoe"), (&globex, "anna")] {
+        old.enroll(tenant, new(name, 1)).unwrap();
+    }
+    assert!(old.to_enrol_again(None).unwrap().is_empty());
+    drop(old);
+    let now = open(dir.path());
+    now.enroll(&acme, new("anna", 2)).unwrap();
+    now.enroll(&acme, new("bob", 3)).unwrap();
+    let names = |tenant: Option<&TenantId>| -> Vec<String> {
+        let all = now.to_enrol_again(tenant).unwrap();
+        all.into_iter().map(|(tenant, subject)| format!("{tenant}/{subject}")).collect()
+    };
+    assert_eq!(names(None), ["acme/ann", "acme/zoe", "globex/anna"]);
+    assert_eq!(names(Some(&globex)), ["globex/anna"]);
+    now.enroll(&globex, new("anna", 2)).unwrap();
+    now.delete_subject(&acme, &subject("zoe")).unwrap();
+    assert_eq!(names(None), ["acme/ann"]);
 }

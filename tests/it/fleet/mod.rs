@@ -1,8 +1,10 @@
 //! The fleet: real daemons and a real broker.
 
 mod broker;
+mod config;
 mod hostile;
 mod orders;
+mod pushes;
 mod site;
 mod stranger;
 mod sync;
