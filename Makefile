@@ -46,6 +46,7 @@ bench: build networks photos ## speed of every stage, against the networks and o
 	$(BUILT)/examples/simulate --bench
 	$(BUILT)/examples/fleet-sizes
 	$(BUILT)/examples/simulate-fleet
+	cargo nextest run $(CARGO_FLAGS) --test it --run-ignored only --no-capture -E 'test(/^fleet::figures::/)'
 
 mutants: setup-build ## break the door and anti-passback on purpose, and see that the tests notice
 	tests/mutants

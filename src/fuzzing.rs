@@ -1,6 +1,8 @@
 //! Everything that reads bytes from outside, for fuzzers: `fuzz/` drives it for long, `tests/it/fuzzing.rs` a little with every
 //! run of the tests. A target panics where something is wrong, and does nothing else that can be seen.
 
+mod fleet;
+
 use facegate_control::{Card, access::rules::Rulebook, access::rules::Rules, door::Command};
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("multipart", api::multipart),
     ("image", image),
     ("metadata", |bytes| text(bytes, api::metadata)),
@@ -24,6 +26,7 @@ pub const TARGETS: [Target; 7] = [
     ("config", |bytes| text(bytes, config)),
     ("manifest", |bytes| text(bytes, manifest)),
     ("wire", wire),
+    ("fleet", fleet::message),
 ];
 
 fn text(bytes: &[u8], target: fn(&str)) {

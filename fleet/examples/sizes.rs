@@ -89,7 +89,15 @@ fn main() {
         filling: None,
     };
     sizes.of("status, one door", &Topic::Status(a()), &status);
-    let digest = |buckets| Digest { v: V1, by: a(), at: NOW.wall, documents: 100_000, root: Root([7; 16]), buckets };
+    let digest = |buckets| Digest {
+        v: V1,
+        by: a(),
+        at: NOW.wall,
+        documents: 100_000,
+        root: Root([7; 16]),
+        buckets,
+        checked: None,
+    };
     let plain = sizes.of("digest", &Topic::Digest(a()), &digest(None));
     sizes.of("digest with buckets", &Topic::Digest(a()), &digest(Some(Buckets::of(&Summary::default()))));
     let details = json!({ "subject": "jane.doe@example.com", "similarity": 0.8523, "track": 17 });

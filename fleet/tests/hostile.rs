@@ -58,7 +58,7 @@ fn good(site: &Site) -> Vec<(Topic, Vec<u8>)> {
         signed(
             site,
             Topic::Digest(a()),
-            &Digest { v: V1, by: a(), at: 1, documents: 1, root: Root([1; 16]), buckets: None },
+            &Digest { v: V1, by: a(), at: 1, documents: 1, root: Root([1; 16]), buckets: None, checked: None },
         ),
         signed(
             site,

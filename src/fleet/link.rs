@@ -82,7 +82,9 @@ impl Link {
                 (Arc::clone(&queue), Arc::clone(&clock), stopped.clone(), Arc::clone(&stats));
             spawn("fleet-events", move || gather(&events, &queue, &*clock, &stopped, &stats))?
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        // One thread reads and writes the connection, while that which waits for the runtime opens and stores what came.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .on_thread_start(|| Behind::Api.step_back_if_possible())
             .thread_name("fleet")
             .max_blocking_threads(4)

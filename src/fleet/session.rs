@@ -5,6 +5,7 @@ mod telling;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -47,6 +48,10 @@ const QUEUE: usize = 512;
 
 /// Messages that are taken in together, at most: one transaction of the store.
 const BATCH: usize = 256;
+
+/// Threads that open messages, at most, and how many messages are worth one.
+const OPENERS: usize = 4;
+const WORTH_A_THREAD: usize = 16;
 
 /// Events that are sent and not acknowledged, at most.
 const EVENTS_INFLIGHT: usize = 64;
@@ -219,7 +224,7 @@ impl<'k> Session<'k> {
                             Err(_) => break,
                         }
                     }
-                    if let Err(error) = self.receive(messages) {
+                    if let Err(error) = self.receive(&messages) {
                         // It comes again: the broker keeps it, and digests tell.
                         tracing::error!(%error, help = error.advice(), "what the fleet sent could not be stored");
                     }
@@ -295,29 +300,28 @@ impl<'k> Session<'k> {
     }
 
     /// Takes in messages. A voucher counts from the next message on.
-    fn receive(&mut self, messages: Vec<Message>) -> Result<()> {
-        let mut opened = Vec::with_capacity(messages.len());
+    fn receive(&mut self, messages: &[Message]) -> Result<()> {
         let retained = messages.iter().any(|message| message.retained);
-        for message in messages {
-            let stats = &self.keeper.stats;
-            stats.received.fetch_add(1, Ordering::Relaxed);
-            stats.received_bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
+        let vouchers = Topic::Device(self.keeper.settings.device.clone()).of(&self.keeper.settings.site);
+        let vouchers = vouchers.trim_end_matches(self.keeper.settings.device.as_str());
+        for run in messages.split_inclusive(|message| message.topic.starts_with(vouchers)) {
             let now = self.keeper.now();
-            match self.opener.open(&message.topic, &message.payload, now) {
-                Err(refusal) => self.refuse(&refusal, now)?,
-                Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
-                    self.command(&command, &key, message.retained, now)?;
-                }
-                Ok(message) => {
-                    let voucher = matches!(message.body, Body::Voucher(_));
-                    opened.push(message);
-                    if voucher {
-                        self.take_in(&std::mem::take(&mut opened), retained, now)?;
+            let mut opened = Vec::with_capacity(run.len());
+            for (message, result) in run.iter().zip(open_all(&self.opener, run, now)) {
+                let stats = &self.keeper.stats;
+                stats.received.fetch_add(1, Ordering::Relaxed);
+                stats.received_bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
+                match result {
+                    Err(refusal) => self.refuse(&refusal, now)?,
+                    Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
+                        self.command(&command, &key, message.retained, now)?;
                     }
+                    Ok(message) => opened.push(message),
                 }
             }
+            self.take_in(&opened, retained, now)?;
         }
-        self.take_in(&opened, retained, self.keeper.now())
+        Ok(())
     }
 
     fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
@@ -573,4 +577,22 @@ impl<'k> Session<'k> {
             self.unnumbered.push_back(tag);
         }
     }
+}
+
+/// Opens messages, many of them on several threads: signatures and seals are most of the work of filling a door.
+fn open_all(opener: &Opener, messages: &[Message], now: Now) -> Vec<std::result::Result<Opened, Refusal>> {
+    let open = |messages: &[Message]| -> Vec<_> {
+        messages.iter().map(|message| opener.open(&message.topic, &message.payload, now)).collect()
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(OPENERS);
+    let share = messages.len().div_ceil(threads).max(WORTH_A_THREAD);
+    let (mine, theirs) = messages.split_at(share.min(messages.len()));
+    thread::scope(|scope| {
+        let others: Vec<_> = theirs.chunks(share).map(|share| scope.spawn(move || open(share))).collect();
+        let mut all = open(mine);
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    })
 }

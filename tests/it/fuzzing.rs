@@ -148,4 +148,5 @@ targets! {
     bent_configurations_break_nothing "config"
     bent_manifests_break_nothing "manifest"
     bent_bodies_records_and_words_break_nothing "wire"
+    bent_messages_of_the_fleet_break_nothing "fleet"
 }

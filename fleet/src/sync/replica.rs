@@ -21,7 +21,7 @@ use crate::{
     stamp::Stamp,
     topic::{Topic, bucket_filter},
     voucher::Vouched,
-    wire::{self, Buckets, Digest, Message, Progress, Receipt, Sealed, V1},
+    wire::{self, BucketSet, Buckets, Digest, Message, Progress, Receipt, Sealed, V1},
 };
 
 /// Most documents that one [`tick`](Replica::tick) publishes: what is behind them goes into the next one.
@@ -62,6 +62,16 @@ pub struct Replica<R> {
     tidy: u64,
 }
 
+/// What of a digest is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    Root,
+    /// Where we differ from others.
+    Buckets,
+    /// The same after the broker has sent what it keeps there.
+    Checked,
+}
+
 /// What is known of one connection.
 #[derive(Debug, Default)]
 struct Connection {
@@ -80,6 +90,15 @@ struct Connection {
     digest: u64,
     /// When to look whether we still differ from others.
     look: u64,
+    /// Buckets that were asked for again, and when to tell what came of it, at the earliest.
+    checking: Option<(u64, BucketSet)>,
+}
+
+impl Connection {
+    /// When to tell what came of buckets that were asked for again: when the broker has sent them, and no sooner.
+    fn checked(&self, timing: &Timing) -> Option<u64> {
+        Some(self.checking?.0.max(self.last_retained.saturating_add(timing.quiet)))
+    }
 }
 
 impl<R: CryptoRng> Replica<R> {
@@ -224,8 +243,14 @@ impl<R: CryptoRng> Replica<R> {
             self.publish(documents, item, now, &mut actions)?;
         }
         self.look(documents, now, &mut actions);
-        if self.connection.as_ref().is_some_and(|connection| connection.digest <= now.mono) {
-            self.tell_digest(documents, false, now, &mut actions);
+        let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now.mono);
+        let connection = self.connection.as_ref();
+        if is_due(connection.and_then(|connection| connection.checked(&self.timing))) {
+            // What we have now is what the broker keeps: who has the same need not ask for it.
+            self.suspicion.told(documents.summary(), now.mono);
+            self.tell_digest(documents, Tell::Checked, now, &mut actions);
+        } else if is_due(connection.map(|connection| connection.digest)) {
+            self.tell_digest(documents, Tell::Root, now, &mut actions);
         }
         Ok(actions)
     }
@@ -236,7 +261,10 @@ impl<R: CryptoRng> Replica<R> {
         let connection = self.connection.as_ref()?;
         let next = if connection.filled {
             let look = self.suspicion.next().map(|due| due.max(connection.look));
-            [Some(connection.digest), look, Some(self.tidy)].into_iter().flatten().min()
+            [Some(connection.digest), connection.checked(&self.timing), look, Some(self.tidy)]
+                .into_iter()
+                .flatten()
+                .min()
         } else {
             Some(connection.last_retained.saturating_add(self.timing.quiet))
         };
@@ -416,7 +444,8 @@ impl<R: CryptoRng> Replica<R> {
         }
         connection.progress.of = connection.progress.of.max(digest.documents);
         if connection.filled {
-            self.suspicion.hear(digest, documents.summary(), now.mono, self.timing.settle, &mut self.rng);
+            let doors = self.registry.doors();
+            self.suspicion.hear(digest, documents.summary(), doors, now.mono, self.timing.settle, &mut self.rng);
         }
     }
 
@@ -484,26 +513,30 @@ impl<R: CryptoRng> Replica<R> {
         connection.look = now.mono + LOOK_EVERY;
         let verdict = self.suspicion.look(documents.summary(), now.mono, self.timing.settle, self.timing.digest);
         if !verdict.again.is_empty() {
-            // What comes of it is told, so that others need not wonder any longer.
-            connection.digest = connection.digest.min(now.mono + 2 * self.timing.quiet);
+            let (due, buckets) = connection.checking.get_or_insert_default();
+            *due = now.mono + 2 * self.timing.quiet;
+            verdict.again.iter().for_each(|&bucket| buckets.insert(bucket));
         }
         for bucket in verdict.again {
             actions.extend(Kind::ALL.map(|kind| Action::Resubscribe(bucket_filter(&self.identity.site, kind, bucket))));
         }
         if verdict.tell {
-            self.tell_digest(documents, true, now, actions);
+            self.tell_digest(documents, Tell::Buckets, now, actions);
         }
     }
 
-    fn tell_digest<D: Documents>(&mut self, documents: &D, buckets: bool, now: Now, actions: &mut Vec<Action>) {
+    fn tell_digest<D: Documents>(&mut self, documents: &D, tell: Tell, now: Now, actions: &mut Vec<Action>) {
         let summary = documents.summary();
+        let checking = self.connection.as_mut().filter(|_| tell == Tell::Checked);
+        let checked = checking.and_then(|connection| connection.checking.take()).map(|(_, buckets)| buckets);
         let digest = Digest {
             v: V1,
             by: self.identity.device.clone(),
             at: now.wall,
             documents: summary.count(),
             root: Root(summary.root().to_le_bytes()),
-            buckets: buckets.then(|| Buckets::of(summary)),
+            buckets: (tell != Tell::Root).then(|| Buckets::of(summary)),
+            checked,
         };
         actions.extend(self.signed(&digest, &Topic::Digest(self.identity.device.clone()), None, None));
         let sooner = self.rng.random_range(0..=self.timing.digest / 10);

@@ -3,12 +3,18 @@
 //! That two doors differ at a moment means nothing: a change is on its way. So what another door had is remembered; where we
 //! had the same shortly before, or have it since, all is well. Where not for a while, buckets are told and compared, and those in
 //! which the difference lasts are sent by the broker again.
+//!
+//! One door that differs makes all others look different from it, and the broker must not have to send everything to all of
+//! them. So a door that has the same as others gives the one that differs time to mend itself, and forgets the difference when
+//! that one has the same too; and whoever was sent buckets again tells what it has then, which is what the broker keeps: those
+//! who have the same need not be sent it as well.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry};
 
 use rand::{Rng, RngExt as _};
 
 use crate::{
+    Name,
     document::{BUCKETS, Summary},
     wire::Digest,
 };
@@ -19,17 +25,33 @@ const MAX_ROOTS: usize = 64;
 /// How exactly it is known when we changed, in milliseconds.
 const NOTED_EVERY: u64 = 1_000;
 
+/// So much longer for each door of the site waits a door that others agree with, at most, before the broker sends it buckets
+/// again, in milliseconds: being sent a few takes some ten seconds, so one door in ten at most does it before it hears of
+/// another's having done it.
+const SPREAD_A_DOOR: u64 = 1_000;
+
 /// What others had and we have not had since.
 #[derive(Debug, Default)]
 pub(super) struct Suspicion {
     /// Roots, and when something is to be done about them.
     roots: HashMap<u128, u64>,
-    /// By bucket: what another door has there, and when something is to be done about it.
-    buckets: BTreeMap<u8, (u64, u64)>,
+    /// By bucket: what another door has there.
+    buckets: BTreeMap<u8, Difference>,
+    /// When another door was last heard of that had the same as we.
+    agreed: Option<u64>,
     /// The root with which buckets were last told, by us or by a door that has the same, and when.
     told: Option<(u128, u64)>,
     /// How many changes there had been here, and when.
     changes: VecDeque<(u64, u64)>,
+}
+
+/// What another door has in a bucket.
+#[derive(Debug)]
+struct Difference {
+    theirs: u64,
+    by: Name,
+    /// When something is to be done about it.
+    due: u64,
 }
 
 /// What to do about it.
@@ -62,35 +84,53 @@ impl Suspicion {
         noted.is_none_or(|(_, at)| now.saturating_sub(*at) <= settle)
     }
 
-    /// Takes in another door's digest. `mine`: what we have.
-    pub fn hear(&mut self, digest: &Digest, mine: &Summary, now: u64, settle: u64, rng: &mut impl Rng) {
+    /// Takes in another door's digest. `mine`: what we have; `doors`: how many there are of the site.
+    pub fn hear(&mut self, digest: &Digest, mine: &Summary, doors: usize, now: u64, settle: u64, rng: &mut impl Rng) {
         let theirs = u128::from_le_bytes(digest.root.0);
         let root = mine.root();
-        if self.is_recent(mine.root_left(theirs), now, settle) {
+        let alike = self.is_recent(mine.root_left(theirs), now, settle);
+        if alike {
+            self.agreed = Some(now);
             self.roots.remove(&theirs);
-            if digest.buckets.is_some() {
-                self.buckets.clear();
-                if theirs == root {
-                    self.told = Some((root, now));
-                }
+            // What it had was mended.
+            self.buckets.retain(|_, difference| difference.by != digest.by);
+            if digest.buckets.is_some() && theirs == root {
+                self.told(mine, now);
             }
-            return;
         }
-        let due = now + settle + rng.random_range(0..=settle);
-        if self.roots.len() < MAX_ROOTS {
-            self.roots.entry(theirs).or_insert(due);
+        let soon = now + settle + rng.random_range(0..=settle);
+        if !alike && self.roots.len() < MAX_ROOTS {
+            self.roots.entry(theirs).or_insert(soon);
         }
         let Some(buckets) = &digest.buckets else { return };
-        // Later than anybody tells its own: where one does who has what we have, most likely it is the other that is wrong, and
-        // looks itself.
-        let due = due + settle;
+        let checked = digest.checked.unwrap_or_default();
+        // Later than anybody tells its own, and where others have what we have, later still: most likely it is the other that
+        // is wrong, and looks itself.
+        let agreed = self.agreed.is_some_and(|at| now.saturating_sub(at) <= 2 * settle);
+        let spread = if agreed { settle + rng.random_range(0..=SPREAD_A_DOOR * doors as u64) } else { 0 };
         for bucket in (0..BUCKETS).map(|bucket| bucket as u8) {
-            if self.is_recent(mine.bucket_left(bucket, buckets.get(bucket)), now, settle) {
-                self.buckets.remove(&bucket);
-            } else {
-                self.buckets.entry(bucket).or_insert((buckets.get(bucket), due));
+            let (theirs, checked) = (buckets.get(bucket), checked.contains(bucket));
+            let recent = self.is_recent(mine.bucket_left(bucket, theirs), now, settle);
+            let due = if checked { soon } else { soon + settle + spread };
+            match self.buckets.entry(bucket) {
+                // Doors that lack the same would keep each other from it: only what the broker keeps says that we are right.
+                Entry::Occupied(known) if recent && (checked || known.get().by == digest.by) => {
+                    known.remove();
+                }
+                Entry::Occupied(mut known) if !recent && due < known.get().due => {
+                    known.insert(Difference { theirs, by: digest.by.clone(), due });
+                }
+                Entry::Vacant(place) if !recent => {
+                    place.insert(Difference { theirs, by: digest.by.clone(), due });
+                }
+                _ => {}
             }
         }
+    }
+
+    /// Takes note that buckets were told with what we have.
+    pub fn told(&mut self, mine: &Summary, now: u64) {
+        self.told = Some((mine.root(), now));
     }
 
     /// Whether there is anything to look at.
@@ -103,7 +143,7 @@ impl Suspicion {
     pub fn look(&mut self, mine: &Summary, now: u64, settle: u64, again_after: u64) -> Verdict {
         let root = mine.root();
         self.roots.remove(&root);
-        self.buckets.retain(|&bucket, (theirs, _)| *theirs != mine.bucket(bucket));
+        self.buckets.retain(|&bucket, difference| difference.theirs != mine.bucket(bucket));
         let due: Vec<u128> = self.roots.iter().filter(|(_, due)| **due <= now).map(|(theirs, _)| *theirs).collect();
         let lasts = due.iter().any(|theirs| !self.is_recent(mine.root_left(*theirs), now, settle));
         due.iter().for_each(|theirs| {
@@ -114,12 +154,13 @@ impl Suspicion {
         });
         let tell = lasts && !told;
         if tell {
-            self.told = Some((root, now));
+            self.told(mine, now);
         }
-        let due = |(bucket, (theirs, due)): (&u8, &(u64, u64))| {
-            (*due <= now).then(|| (*bucket, !self.is_recent(mine.bucket_left(*bucket, *theirs), now, settle)))
+        let due = self.buckets.iter().filter(|(_, difference)| difference.due <= now);
+        let lasts = |(bucket, difference): (&u8, &Difference)| {
+            (*bucket, !self.is_recent(mine.bucket_left(*bucket, difference.theirs), now, settle))
         };
-        let due: Vec<_> = self.buckets.iter().filter_map(due).collect();
+        let due: Vec<_> = due.map(lasts).collect();
         for (bucket, _) in &due {
             self.buckets.remove(bucket);
         }
@@ -128,7 +169,7 @@ impl Suspicion {
 
     /// When something that lasts is to be done about, at the earliest.
     pub fn next(&self) -> Option<u64> {
-        self.roots.values().copied().chain(self.buckets.values().map(|(_, due)| *due)).min()
+        self.roots.values().copied().chain(self.buckets.values().map(|difference| difference.due)).min()
     }
 
     pub fn clear(&mut self) {

@@ -27,6 +27,9 @@ pub struct Digest {
     /// The same of each bucket, where somebody differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<Buckets>,
+    /// In which of them it has just been sent again what the broker keeps, and has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<BucketSet>,
 }
 
 /// Of each of the 256 buckets the exclusive or of its documents' hashes, the lower 64 bits of it.
@@ -42,6 +45,22 @@ impl Buckets {
     /// One of them.
     pub fn get(&self, bucket: u8) -> u64 {
         self.0[usize::from(bucket)]
+    }
+}
+
+/// Some of the 256 buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BucketSet([u8; BUCKETS / 8]);
+
+impl BucketSet {
+    /// Takes a bucket in.
+    pub fn insert(&mut self, bucket: u8) {
+        self.0[usize::from(bucket / 8)] |= 1 << (bucket % 8);
+    }
+
+    /// Whether a bucket is one of them.
+    pub fn contains(&self, bucket: u8) -> bool {
+        self.0[usize::from(bucket / 8)] & 1 << (bucket % 8) != 0
     }
 }
 
@@ -77,6 +96,34 @@ impl JsonSchema for Buckets {
             "type": "string",
             "pattern": "^[A-Za-z0-9_-]{2731}$",
             "description": "256 little-endian numbers of 64 bits in base64url without padding, by bucket."
+        })
+    }
+}
+
+impl Serialize for BucketSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for BucketSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes =
+            URL_SAFE_NO_PAD.decode(Cow::<str>::deserialize(deserializer)?.as_ref()).map_err(D::Error::custom)?;
+        bytes.try_into().map(Self).map_err(|_| D::Error::custom("there are not 256 bits"))
+    }
+}
+
+impl JsonSchema for BucketSet {
+    fn schema_name() -> Cow<'static, str> {
+        "BucketSet".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[A-Za-z0-9_-]{43}$",
+            "description": "256 bits in base64url without padding, the lowest of the first byte for bucket 0."
         })
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 
 pub use self::{
     command::{Answer, Command, ConfigReport, ConfigState, Order, Outcome},
-    digest::{Buckets, Digest},
+    digest::{BucketSet, Buckets, Digest},
     event::{Class, Event, Telemetry},
     sealed::{Receipt, Sealed},
     status::{DoorStatus, Progress, Status},

@@ -54,7 +54,8 @@ impl Site {
         this
     }
 
-    fn add(&mut self, device: &str, role: Role, rng: &mut ChaCha8Rng) {
+    /// Lets a device join.
+    pub fn add(&mut self, device: &str, role: Role, rng: &mut ChaCha8Rng) {
         let key = SecretKey::random(rng);
         let voucher = self.voucher(device, &key, role, 1, false);
         self.devices.insert(name(device), key);

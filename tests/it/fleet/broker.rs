@@ -25,17 +25,26 @@ impl Broker {
     /// Starts one with the certificates that `facegate fleet init` made in a folder. It keeps everything on its disk as it
     /// comes, and messages for those who are away and asked for that.
     pub fn start(site: &Path) -> Self {
+        // Every change is written at once: `kill -9` then loses what a power cut would.
+        Self::with(site, "persistence true\nautosave_on_changes true\nautosave_interval 1\n")
+    }
+
+    /// One that keeps nothing on its disk.
+    pub fn in_memory(site: &Path) -> Self {
+        Self::with(site, "persistence false\n")
+    }
+
+    fn with(site: &Path, persistence: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("acl"), ACL.replace("SITE", SITE)).expect("a file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let (dir, site) = (folder.path().display(), site.display());
         let user = String::from_utf8(Command::new("id").arg("-un").output().expect("id").stdout).expect("a name");
         let user = user.trim();
-        // Every change is written at once: `kill -9` then loses what a power cut would.
         let config = format!(
             "user {user}\nlistener {port} 127.0.0.1\ncafile {site}/ca.pem\ncertfile {site}/broker.pem\nkeyfile {site}/broker.key\n\
              require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {dir}/acl\n\
-             persistence true\npersistence_location {dir}/\nautosave_on_changes true\nautosave_interval 1\n\
+             {persistence}persistence_location {dir}/\n\
              max_queued_messages 0\nmax_inflight_messages 100\n"
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).expect("a file");

@@ -37,6 +37,25 @@ impl Stranger {
         while let Ok(Ok(_)) = connection.recv_timeout(Duration::from_millis(500)) {}
     }
 
+    /// What the broker keeps below a filter.
+    pub fn kept(&self, id: &str, filter: &str) -> Vec<(String, Vec<u8>)> {
+        let (client, mut connection) = self.client(id, true);
+        client.subscribe(filter, QoS::AtLeastOnce).expect("room");
+        let mut kept = Vec::new();
+        let mut patience = PATIENCE;
+        while let Ok(happened) = connection.recv_timeout(patience) {
+            match happened.expect("the connection holds") {
+                Event::Incoming(Packet::Publish(publish)) if publish.retain => {
+                    kept.push((publish.topic, publish.payload.to_vec()));
+                }
+                // What it keeps follows at once.
+                Event::Incoming(Packet::SubAck(_)) => patience = Duration::from_millis(300),
+                _ => {}
+            }
+        }
+        kept
+    }
+
     /// Publishes these, and waits until the broker has them all.
     pub fn publish(&self, id: &str, messages: &[(String, Vec<u8>, bool)]) {
         let (client, mut connection) = self.client(id, true);

@@ -322,6 +322,15 @@ impl Daemon {
         Pid::from_raw(task.file_name()?.to_str()?.parse().ok()?)
     }
 
+    /// Processor time so far, user and system, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // utime and stime are the 14th and 15th fields of all; the name, in parentheses, is the second. See proc(5).
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        ticks / rustix::param::clock_ticks_per_second() as f64
+    }
+
     /// Its threads by name, and by how much each has stepped back behind the others, as of `nice`.
     pub fn threads(&self) -> Vec<(String, i32)> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
