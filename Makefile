@@ -9,7 +9,8 @@ export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross deb package-test board-test setup-build setup-roots setup-test
+.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross deb package-test board-test
+.PHONY: setup-build setup-roots setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
