@@ -9,7 +9,8 @@ export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
 
-.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross board deb package-test setup-build setup-test
+.PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross deb package-test board-test
+.PHONY: setup-build setup-roots setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -29,11 +30,11 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
 	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/package cross/package-test systemd/check \
-		cross/board/prepare cross/board/boot \
-		cross/board/test models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/mutants fuzz/run fuzz/instrument .ci/run
+		cross/board/prepare cross/board/boot cross/board/test cross/board/door \
+		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument .ci/run
 	shellcheck --shell=bash cross/package-steps
 	shellcheck --shell=sh systemd/debian/preinst systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm
-	shellcheck --shell=sh cross/board/init cross/board/door cross/board/gpio cross/board/pi
+	shellcheck --shell=sh cross/board/init cross/board/guest cross/board/gpio cross/board/pi
 	cross/one-build
 	systemd/check
 
@@ -57,18 +58,18 @@ fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outsid
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(BUILT)/facegate
 
-cross: ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian 13's own toolchain (needs root and mmdebstrap once)
+cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian 13's own toolchain (needs root once)
 	cross/build $(or $(TARGET),aarch64)
 
-deb: ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
+deb: setup-roots ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
 	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) >/dev/null,@$(MAKE) --no-print-directory build)
 	cross/package $(TARGET)
 
-package-test: build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
+package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
 	cross/package-test $$(cross/package)
 
-board: networks photos ## the ARM daemon on emulated boards: a V4L2 node, a GPIO chip and its tests, a Raspberry Pi 3's pins
-	cross/board/test $$(cross/build aarch64 --tests)
+board-test: setup-roots networks photos ## the ARM package on emulated boards: systemd, camera, GPIO, REST, reboots; a Raspberry Pi 3's pins
+	cross/board/test
 
 networks: ## the packs that can be had here
 	models/fetch --optional door starter door
@@ -78,6 +79,9 @@ photos: ## people for the demo and the tests
 
 setup-build:
 	@cross/setup build
+
+setup-roots:
+	@cross/setup roots
 
 setup-test:
 	@cross/setup test

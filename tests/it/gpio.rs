@@ -1,6 +1,6 @@
 //! The door on a GPIO chip that is a real device node: relays seen, and contacts moved, from behind the kernel's simulator.
 //!
-//! Where the kernel has no `gpio-sim`, each of these tests says that it was skipped. `make board` runs them on an emulated board
+//! Where the kernel has no `gpio-sim`, each of these tests says that it was skipped. `make board-test` runs them on an emulated board
 //! whose kernel has it.
 
 use std::{
