@@ -76,6 +76,8 @@ impl Peer {
             engine: engine(),
             recognition: Default::default(),
             leds: "/nonexistent".into(),
+            configuring: None,
+            upload: Default::default(),
         };
         let parts = fleet::Parts {
             hands: Arc::new(hands),
