@@ -50,6 +50,9 @@ const FIXED_OF_DOORS: [&[&str]; 9] = [
     &["other_side", "camera", "stills"],
 ];
 
+/// Whether a camera is one, or a replay: its other keys depend on it.
+const SOURCES: [&[&str]; 2] = [&["camera", "source"], &["other_side", "camera", "source"]];
+
 /// What may be left out although it is not fixed: without it the device could not come back.
 const KEPT: [&[&str]; 2] = [&["fleet", "broker"], &["fleet", "protocol"]];
 
@@ -67,17 +70,46 @@ pub fn compose(own: &str, ordered: &str, environment: &[(String, String)]) -> Re
         doors(table)
             .and_then(|doors| doors.iter().position(|door| door.get("name").and_then(Value::as_str) == Some(name)))
     };
+    // Before it is read: what is filled in below is of these doors and cameras, and would be wrong of others.
+    if names(&own) != names(&new) {
+        return Err(refused("which doors there are"));
+    }
     for door in &base.doors {
         let (Some(from), Some(to)) = (named(&own, &door.name), named(&new, &door.name)) else { continue };
         let Some(from) = doors(&own).and_then(|doors| doors[from].as_table()) else { continue };
         let to = new.get_mut("door").and_then(Value::as_array_mut).and_then(|doors| doors[to].as_table_mut());
         let Some(to) = to else { continue };
+        if let Some(path) = SOURCES.iter().find(|path| other(from, to, path)) {
+            return Err(refused(&format!("door '{}': {}", door.name.escape_debug(), path.join("."))));
+        }
         FIXED_OF_DOORS.iter().for_each(|path| fill(from, to, path));
     }
     let new: Config = sources::read_table(new, origin, environment.iter().cloned())?;
     new.validate().map_err(|error| error.within(origin))?;
     unchanged(&base, &new)?;
     Ok(new)
+}
+
+fn refused(what: &str) -> Error {
+    Error::new(Kind::Config, format!("{what} cannot be changed from afar"))
+        .help("leave it out, or change it in the device's own file (docs/fleet.md)")
+}
+
+fn names(table: &Table) -> Vec<&str> {
+    let doors = doors(table).into_iter().flatten();
+    let mut names: Vec<_> = doors.filter_map(|door| door.get("name").and_then(Value::as_str)).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Whether a value is given in both, and not the same.
+fn other(own: &Table, new: &Table, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    match (own.get(*first), new.get(*first)) {
+        (Some(Value::Table(own)), Some(Value::Table(new))) if !rest.is_empty() => other(own, new, rest),
+        (Some(own), Some(new)) => rest.is_empty() && own != new,
+        _ => false,
+    }
 }
 
 fn doors(table: &Table) -> Option<&Vec<Value>> {
@@ -107,10 +139,6 @@ fn fill(own: &Table, new: &mut Table, path: &[&str]) {
 
 /// Refuses to change what is fixed. Compares what is in force: a default that is written out is the same.
 fn unchanged(base: &Config, new: &Config) -> Result<()> {
-    let refused = |what: String| {
-        Err(Error::new(Kind::Config, format!("{what} cannot be changed from afar"))
-            .help("leave it out, or change it in the device's own file (docs/fleet.md)"))
-    };
     let json = |config: &Config| serde_json::to_value(config).unwrap_or_default();
     let (old, now) = (json(base), json(new));
     let at = |value: &Json, path: &[&str]| {
@@ -118,7 +146,7 @@ fn unchanged(base: &Config, new: &Config) -> Result<()> {
     };
     for path in FIXED {
         if at(&old, path) != at(&now, path) {
-            return refused(path.join("."));
+            return Err(refused(&path.join(".")));
         }
     }
     let names = |config: &Config| {
@@ -127,14 +155,14 @@ fn unchanged(base: &Config, new: &Config) -> Result<()> {
         names
     };
     if names(base) != names(new) {
-        return refused("which doors there are".into());
+        return Err(refused("which doors there are"));
     }
     for old in &base.doors {
         let Some(now) = new.doors.iter().find(|door| door.name == old.name) else { continue };
         let json = |door| serde_json::to_value(door).unwrap_or_default();
         let (name, old, now) = (&old.name, json(old), json(now));
         if let Some(path) = FIXED_OF_DOORS.iter().find(|path| at(&old, path) != at(&now, path)) {
-            return refused(format!("door '{}': {}", name.escape_debug(), path.join(".")));
+            return Err(refused(&format!("door '{}': {}", name.escape_debug(), path.join("."))));
         }
     }
     Ok(())
@@ -188,7 +216,10 @@ mod tests {
             (format!("{door}fail = \"safe\"\n"), "door 'front': fail"),
             (format!("{door}lock = {{ kind = \"simulated\", edges = \"f\" }}\n"), "door 'front': lock"),
             (format!("{DOOR}camera = {{ stills = [\"b.jpg\"] }}\n"), "door 'front': camera.stills"),
-            (format!("{DOOR}camera = {{ source = \"v4l\", device = \"/dev/video0\" }}\n"), "camera"),
+            (
+                format!("{DOOR}camera = {{ source = \"v4l\", device = \"/dev/video0\" }}\n"),
+                "door 'front': camera.source",
+            ),
         ] {
             let error = over(&ordered).err().unwrap_or_else(|| panic!("{ordered} is taken"));
             assert!(error.to_string().contains(words), "{error} for {ordered}");
