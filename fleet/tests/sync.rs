@@ -346,8 +346,9 @@ fn a_removal_by_a_door_whose_clock_is_not_set_is_remembered() {
     keep(&mut kept, &added);
     let added = published(&added)[0];
     doors[1].receive(&added.topic, &added.payload, times[1]);
-    let removed =
-        doors[2].change(&site, "mara", times[2], |document, clock| drop(document.remove(&[1; 16], clock.next(0))));
+    let removed = doors[2].change(&site, "mara", times[2], |document, clock| {
+        assert!(document.remove(&[1; 16], clock.next(0)));
+    });
     keep(&mut kept, &removed);
     for _ in 0..2 {
         for (door, now) in doors.iter_mut().zip(&mut times) {
