@@ -204,10 +204,11 @@ impl Gallery {
         writer.commit(Room::Reserve)
     }
 
-    /// The newest transaction that any process committed: while it stays, nothing of the store has changed. Costs a memory
-    /// access.
+    /// The newest transaction that whoever begins to read now sees: while it stays, nothing of the store has changed. Not what
+    /// LMDB knows of itself: that is one ahead while a commit is being made durable, and whoever took that one for seen would
+    /// miss it. 0 where the store cannot be read; whoever reads then is told why.
     pub fn newest_transaction(&self) -> usize {
-        self.store.newest_transaction()
+        self.store.read().map_or(0, |txn| txn.id())
     }
 
     /// Whether the store belongs to a site.

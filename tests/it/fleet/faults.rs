@@ -1,7 +1,12 @@
 //! Wires that break, clients inside the broker, brokers that die and clocks that are wrong: the doors come to have the same, and
 //! what they should.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use facegate::gallery::SubjectChange;
 use jiff::SignedDuration;
@@ -13,7 +18,7 @@ use super::{
     site::{Site, enrol, key, metric, settings, shows, who},
     stranger::Stranger,
 };
-use crate::support::daemon::{Board, Daemon, eventually};
+use crate::support::daemon::{Board, Daemon, eventually, patience};
 
 fn delete(daemon: &Daemon, key: &str, subject: &str) {
     let path = format!("/v1/face-matching/embeddings?subject_id={subject}");
@@ -220,5 +225,47 @@ fn a_broker_that_is_killed_again_and_again_while_people_are_enrolled_loses_nobod
     eventually("a new door has them all", || {
         let names = |peer: &Peer| peer.people().into_iter().map(|one| one.0).collect::<BTreeSet<_>>();
         (names(&new) == names(&peers[0])).then_some(())
+    });
+}
+
+/// The link asks for the newest transaction and reads what changed where it is a new one. A commit that is being made durable
+/// meanwhile must not count as seen before it can be read.
+#[test]
+fn a_change_is_never_taken_for_seen_before_it_can_be_read() {
+    let mut site = Site::new();
+    let mut peer = Peer::new(&site, "front", SignedDuration::ZERO);
+    // Nobody takes what waits.
+    site.broker.kill();
+    peer.enrol("person", 1000);
+    peer.connect();
+    eventually("it has joined", || peer.gallery.outgoing(usize::MAX).is_ok_and(|all| !all.is_empty()).then_some(()));
+    peer.disconnect();
+    let waiting = || peer.gallery.outgoing(usize::MAX).expect("the store can be read").len();
+    let before = waiting();
+    let seen = AtomicUsize::new(before);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut last = usize::MAX;
+            while !done.load(Ordering::Relaxed) {
+                let newest = peer.gallery.newest_transaction();
+                if newest != last {
+                    seen.store(waiting(), Ordering::Relaxed);
+                    last = newest;
+                }
+            }
+        });
+        let mut expected = before;
+        let seen_all = (0..100).all(|face| {
+            peer.enrol(&format!("person-{face}"), face);
+            expected += 1;
+            let deadline = Instant::now() + patience();
+            while seen.load(Ordering::Relaxed) < expected && Instant::now() < deadline {
+                thread::yield_now();
+            }
+            seen.load(Ordering::Relaxed) >= expected
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(seen_all, "an enrolment that was stored is not seen");
     });
 }

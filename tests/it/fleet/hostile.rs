@@ -40,6 +40,10 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
         (topic("rules/00/00"), b"{}".to_vec(), true),
         (topic("tenants/ab/abab"), vec![0xff; 40], true),
         (topic("devices/front"), sign::sign(&theirs, &topic("devices/front"), br#"{"v":1,"revoked":true}"#), true),
+        (topic("digests/office"), b"garbage".to_vec(), true),
+        (topic("digests/office"), vec![b'x'; 5 << 10], true),
+        (topic("digests/office"), sign::sign(&other, &topic("digests/office"), object), true),
+        (topic("digests/office"), sign::sign(&theirs, &topic("digests/office"), object), true),
         (topic("commands/back"), b"{\"name\":\"unlock\"}".to_vec(), true),
         (topic("commands/back"), sign::sign(&other, &topic("commands/back"), object), false),
         (topic("commands/back"), sign::sign(&theirs, &topic("commands/back"), object), false),
@@ -47,13 +51,13 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     for _ in 0..3 {
         stranger.publish("somebody", &hostile);
     }
-    for cause in ["unsigned", "oversized", "seal", "forged", "unknown_device", "topic", "schema"] {
+    for cause in ["unsigned", "oversized", "seal", "forged", "unknown_device", "topic", "schema", "role"] {
         eventually(cause, || {
             (metric(&back, &format!("facegate_fleet_refused_total{{cause=\"{cause}\"}} ")) >= 3.0).then_some(())
         });
     }
     let told = back.log().iter().filter(|line| line.contains("was refused")).count();
-    assert!((7..=20).contains(&told), "{told} lines for {} messages", 3 * hostile.len());
+    assert!((8..=20).contains(&told), "{told} lines for {} messages", 3 * hostile.len());
     assert_eq!(who(&back, &keys[1], "obama.jpg").as_deref(), Some("obama"));
     assert_eq!(metric(&back, "facegate_fleet_documents "), before);
     // It goes on working.
