@@ -238,9 +238,11 @@ fn a_change_is_never_taken_for_seen_before_it_can_be_read() {
     site.broker.kill();
     peer.enrol("person", 1000);
     peer.connect();
-    eventually("it has joined", || peer.gallery.outgoing(usize::MAX).is_ok_and(|all| !all.is_empty()).then_some(()));
+    eventually("it has joined", || {
+        peer.gallery.outgoing(None, usize::MAX).is_ok_and(|all| !all.is_empty()).then_some(())
+    });
     peer.disconnect();
-    let waiting = || peer.gallery.outgoing(usize::MAX).expect("the store can be read").len();
+    let waiting = || peer.gallery.outgoing(None, usize::MAX).expect("the store can be read").len();
     let before = waiting();
     let seen = AtomicUsize::new(before);
     let done = AtomicBool::new(false);
