@@ -30,6 +30,18 @@ fn keep(kept: &mut Kept, actions: &[Action]) -> usize {
     all.len()
 }
 
+/// Connects every door twice and gives it a minute, so that each has heard what the others made of what they heard.
+fn settle(doors: &mut [Door], times: &mut [Now], kept: &mut Kept) {
+    for _ in 0..2 {
+        for (door, now) in doors.iter_mut().zip(&mut *times) {
+            fill(door, kept, now);
+            let until = now.mono + 60_000;
+            let actions = door.pass(now, until);
+            keep(kept, &actions);
+        }
+    }
+}
+
 /// Connects a door, sends it what is kept, and lets it fill itself.
 fn fill(door: &mut Door, kept: &mut Kept, now: &mut Now) {
     door.connect(*now);
@@ -350,14 +362,7 @@ fn a_removal_by_a_door_whose_clock_is_not_set_is_remembered() {
         assert!(document.remove(&[1; 16], clock.next(0)));
     });
     keep(&mut kept, &removed);
-    for _ in 0..2 {
-        for (door, now) in doors.iter_mut().zip(&mut times) {
-            fill(door, &mut kept, now);
-            let until = now.mono + 60_000;
-            let actions = door.pass(now, until);
-            keep(&mut kept, &actions);
-        }
-    }
+    settle(&mut doors, &mut times, &mut kept);
     assert_eq!(doors.iter().map(subjects).collect::<Vec<_>>(), [0; 3]);
 }
 
@@ -402,14 +407,7 @@ proptest! {
                 doors[to].receive(topic, payload, times[to]);
             }
         }
-        for _ in 0..2 {
-            for (door, now) in doors.iter_mut().zip(&mut times) {
-                fill(door, &mut kept, now);
-                let until = now.mono + 60_000;
-                let actions = door.pass(now, until);
-                keep(&mut kept, &actions);
-            }
-        }
+        settle(&mut doors, &mut times, &mut kept);
         let roots = roots(&doors);
         prop_assert!(roots.iter().all(|root| *root == roots[0]), "{:?}", roots);
         let waiting: usize = doors.iter().map(|door| door.replica.waiting()).sum();

@@ -10,12 +10,13 @@ pub mod living;
 pub mod passers;
 mod pulse;
 mod records;
+mod serving;
 mod site;
 pub mod strictness;
 mod telling;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,11 +36,11 @@ use self::{
     doorway::{Doorway, Parts, Tuning},
     hours::{Airlocks, OfficeHours},
     passers::Passers,
+    serving::ApiServer,
     telling::Teller,
 };
 use crate::{
-    access,
-    api::{self, Listener, Socket, Tls},
+    access, api,
     camera::Feed,
     clock::{self, Beat, Clock},
     config::{self, Config},
@@ -50,8 +51,6 @@ use crate::{
     guard::Watch,
     journal::Journal,
     operator::{self, Desk, Post},
-    priority::Behind,
-    recognition::Recognition,
     rulebook::Gate,
     service::Sockets,
     tally,
@@ -66,9 +65,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often it is stored who was recognised last: once a minute at most, since flash wears out.
 const SEEN_STORED_EVERY: Duration = Duration::from_secs(60);
-
-/// Most calls of the API that wait for the store at a time; more queue up. As many threads compete with the door's.
-const API_BLOCKING: usize = 8;
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
@@ -114,13 +110,6 @@ impl Door {
     fn feeds(&self) -> Vec<Arc<Feed>> {
         self.sides.iter().map(|side| Arc::clone(&side.feed)).collect()
     }
-}
-
-struct ApiServer {
-    /// None where only the daemon's socket is served.
-    address: Option<SocketAddr>,
-    stop: tokio::sync::oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -346,72 +335,6 @@ impl Daemon {
         })?;
         self.noting = Some((thread, stop));
         Ok(())
-    }
-
-    fn start_api(&mut self, sockets: Sockets) -> Result<Option<Arc<api::Readiness>>> {
-        let settings = self.config.api.clone();
-        let (mut listeners, mut address, mut recognition) = (Vec::new(), None, None);
-        if let Some(listen) = settings.listen {
-            let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
-            let bound = if sockets.api.is_empty() {
-                vec![TcpListener::bind(listen).map_err(|error| {
-                    Error::new(Kind::Io, format!("the API cannot listen on {listen}"))
-                        .source(error)
-                        .help("is another facegate running? Choose another address in [api] listen")
-                })?]
-            } else {
-                sockets.api
-            };
-            recognition = Some(Recognition::start(Arc::clone(&self.engine), &settings.recognition)?);
-            for listener in bound {
-                let found = listener.local_addr().context(Kind::Io, || "the API's address cannot be read")?;
-                address = address.or(Some(found));
-                listeners.push(match &tls {
-                    Some(tls) => Listener::Tls(listener, Arc::clone(tls)),
-                    None => Listener::Tcp(listener),
-                });
-            }
-        } else if !sockets.api.is_empty() {
-            tracing::warn!("a socket for the API was passed, but api.listen is \"off\": nobody is served there");
-        }
-        if let Some(listener) = sockets.operator {
-            listeners.push(Listener::Local(Socket::passed(listener)));
-        } else if let Some(socket) = settings.socket() {
-            listeners.push(Listener::Local(Socket::bind(socket)?));
-        }
-        if listeners.is_empty() {
-            return Ok(None);
-        }
-        let state = api::State::new(
-            settings,
-            Arc::clone(&self.gallery),
-            recognition,
-            Arc::clone(&self.desk),
-            Arc::clone(&self.journal),
-        )
-        .with_fleet(self.fleet.as_ref().map(|fleet| Arc::clone(fleet.stats())));
-        let readiness = Arc::clone(state.readiness());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(API_BLOCKING)
-            .on_thread_start(|| Behind::Api.step_back_if_possible())
-            .thread_name("api")
-            .enable_all()
-            .build()
-            .context(Kind::Io, || "the API's threads cannot be started")?;
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let thread = spawn("api-main", move || {
-            let served = runtime.block_on(api::serve(listeners, state, async {
-                // Sent, or dropped with the daemon: both mean stop.
-                let _ = stopped.await;
-            }));
-            if let Err(error) = served {
-                tracing::error!(%error, "the API ended");
-            }
-            runtime.shutdown_timeout(STOP_PATIENCE / 2);
-        })?;
-        self.api = Some(ApiServer { address, stop, thread });
-        Ok(Some(readiness))
     }
 
     /// Where operators find the doors.

@@ -56,6 +56,21 @@ pub enum Happened {
     Ended(String),
 }
 
+/// Waits until the broker has accepted the connection.
+///
+/// # Errors
+/// Why the connection is over instead.
+pub async fn accepted(heard: &mut mpsc::Receiver<Happened>) -> std::result::Result<(), String> {
+    loop {
+        match heard.recv().await {
+            Some(Happened::Connected) => return Ok(()),
+            Some(Happened::Ended(why)) => return Err(why),
+            Some(_) => {}
+            None => return Err("the connection ended".into()),
+        }
+    }
+}
+
 /// Who publishes and subscribes.
 #[derive(Clone)]
 pub enum Client {

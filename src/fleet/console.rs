@@ -96,16 +96,7 @@ impl Console {
                 false => client::connect_without_will(settings, &id)?,
             }
         };
-        let connected = runtime.block_on(async {
-            loop {
-                match heard.recv().await {
-                    Some(Happened::Connected) => return Ok(()),
-                    Some(Happened::Ended(why)) => return Err(why),
-                    Some(_) => {}
-                    None => return Err("the connection ended".into()),
-                }
-            }
-        });
+        let connected = runtime.block_on(client::accepted(&mut heard));
         connected.map_err(|why: String| {
             Error::new(Kind::Io, format!("the broker {} is not reached: {why}", settings.broker))
                 .help("check fleet.broker, the certificates, and that the broker runs")

@@ -4,10 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{
-    client::{self, Happened},
-    settings::Settings,
-};
+use super::{client, settings::Settings};
 use crate::error::{Context as _, Error, Kind, Result};
 
 /// A certificate that the connection needs.
@@ -48,16 +45,7 @@ pub fn reach(settings: &Settings, patience: Duration) -> Result<()> {
     let id = format!("{}-check-{:08x}", settings.device, rand::random::<u32>());
     let reached = runtime.block_on(async {
         let (client, mut heard) = client::connect_without_will(settings, &id)?;
-        let answer = tokio::time::timeout(patience, async {
-            loop {
-                match heard.recv().await {
-                    Some(Happened::Connected) => return Ok(()),
-                    Some(Happened::Ended(why)) => return Err(why),
-                    Some(_) => {}
-                    None => return Err("the connection ended".into()),
-                }
-            }
-        });
+        let answer = tokio::time::timeout(patience, client::accepted(&mut heard));
         let answer = answer.await.unwrap_or_else(|_| Err(format!("no answer within {} s", patience.as_secs())));
         client.disconnect().await;
         Ok::<_, Error>(answer)
