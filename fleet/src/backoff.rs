@@ -1,6 +1,6 @@
 //! When to try the broker again: full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015): a
 //! random time out of a window that doubles with every failure. The first window grows with the number of doors, so that a
-//! broker that restarts is not run over by all of them at once.
+//! broker that restarts is not run over by all of them at once. Unlike there, no door tries twice within a second.
 
 use std::time::Duration;
 
@@ -23,13 +23,14 @@ pub struct Backoff {
 
 impl Backoff {
     /// How long to wait now, after one more failure, on a site of so many doors. At most two minutes, or the time that lets
-    /// all doors in at 100 a second where that is longer.
+    /// all doors in at 100 a second where that is longer; after the first failure at least a second.
     pub fn next(&mut self, doors: usize, rng: &mut impl Rng) -> Duration {
         let first = FIRST.max(A_DOOR.saturating_mul(u32::try_from(doors).unwrap_or(u32::MAX)));
         let window = first.saturating_mul(1 << self.failures.min(16)).min(LONGEST.max(first));
+        let least = if self.failures == 0 { Duration::ZERO } else { FIRST };
         self.failures = self.failures.saturating_add(1);
-        let most = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(rng.random_range(0..=most))
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(rng.random_range(ms(least)..=ms(window)))
     }
 
     /// Takes note that a connection ended which had lasted so long.
@@ -73,6 +74,7 @@ mod tests {
             let mut backoff = Backoff { failures };
             let wait = backoff.next(doors, &mut chacha20::ChaCha8Rng::seed_from_u64(seed));
             prop_assert!(wait <= LONGEST.max(A_DOOR * doors as u32));
+            prop_assert!(failures == 0 || wait >= FIRST);
         }
     }
 }

@@ -4,6 +4,9 @@
 //! milliseconds, a counter that rises where the clock does not, and the device that made it, for ties. A device's stamps rise
 //! past every stamp it has seen, so that a change that was made in knowledge of another comes after it, however wrong the
 //! clocks are.
+//!
+//! The order needs no right clock, but whoever forgets what is old does. So a stamp also says whether its maker's clock was set at
+//! all: the counter of a *dated* stamp is even, that of an *undated* one odd. Nothing is concluded from the age of an undated one.
 
 use std::fmt;
 
@@ -17,6 +20,9 @@ pub const LATEST_CLOCK_MS: u64 = 4_102_444_800_000;
 /// Stamps past this are refused: the start of 2200. What lies between is for changes after one that was made by a clock that
 /// stands at the end of the other range: 6.8 million a second for a hundred years.
 pub const LATEST_STAMP_MS: u64 = 7_258_118_400_000;
+
+/// Of a stamp's time: the device's clock was not set.
+const UNDATED: u64 = 1;
 
 /// A point in the order of all changes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -37,9 +43,19 @@ impl Stamp {
         self.time >> 16
     }
 
-    /// Tells apart what happened in one millisecond.
+    /// Tells apart what happened in one millisecond; odd where the clock was not set ([`Self::is_dated`]).
     pub const fn counter(&self) -> u16 {
         self.time as u16
+    }
+
+    /// Whether the clock of the device was set when it made this, so that [`Self::ms`] says how old it is.
+    pub const fn is_dated(&self) -> bool {
+        self.time & UNDATED == 0
+    }
+
+    /// Whether it is known to be from before `ms` (since 1970). Of an undated one that is never known.
+    pub const fn is_before(&self, ms: u64) -> bool {
+        self.is_dated() && self.ms() < ms
     }
 
     /// Who made it.
@@ -94,10 +110,13 @@ impl Clock {
         self.last = self.last.max(stamp.time);
     }
 
-    /// The next stamp, later than all that were seen or made. `wall_ms` past [`LATEST_CLOCK_MS`] counts as that.
-    pub fn next(&mut self, wall_ms: u64) -> Stamp {
-        let end = (LATEST_STAMP_MS << 16) | 0xffff;
-        self.last = (wall_ms.min(LATEST_CLOCK_MS) << 16).max(self.last.saturating_add(1)).min(end);
+    /// The next stamp, later than all that were seen or made; undated where the wall clock is not set (`None`). `wall_ms` past
+    /// [`LATEST_CLOCK_MS`] counts as that.
+    pub fn next(&mut self, wall_ms: Option<u64>) -> Stamp {
+        let end = (LATEST_STAMP_MS << 16) | 0xfffe;
+        let kind = if wall_ms.is_some() { 0 } else { UNDATED };
+        let later = (wall_ms.unwrap_or(0).min(LATEST_CLOCK_MS) << 16).max(self.last.saturating_add(1));
+        self.last = (later + (later & UNDATED ^ kind)).min(end | kind);
         Stamp { time: self.last, device: self.device.clone() }
     }
 
@@ -139,7 +158,9 @@ mod tests {
                     known[who].push(heard);
                 }
                 let wall = wild.filter(|wild| wild % 5 == 0).unwrap_or(time - YEAR_MS + skews[who]);
+                let wall = (passes % 7 != 0).then_some(wall);
                 let made = clocks[who].next(wall);
+                prop_assert_eq!(made.is_dated(), wall.is_some());
                 prop_assert!(known[who].iter().all(|known| *known < made));
                 prop_assert!(all.insert(made.clone()), "no two are alike");
                 prop_assert!(made.ms() <= LATEST_STAMP_MS);
@@ -163,7 +184,7 @@ mod tests {
         let forged = postcard::to_stdvec(&((LATEST_STAMP_MS + 1) << 16, &device)).unwrap();
         assert!(postcard::from_bytes::<Stamp>(&forged).is_err());
         let mut clock = Clock::new(device, 0);
-        assert_eq!(clock.next(u64::MAX).ms(), LATEST_CLOCK_MS);
-        assert_eq!((clock.next(0).ms(), clock.next(0).counter()), (LATEST_CLOCK_MS, 2), "and there is room behind it");
+        assert_eq!(clock.next(Some(u64::MAX)).ms(), LATEST_CLOCK_MS);
+        assert_eq!((clock.next(Some(0)).ms(), clock.next(None).counter()), (LATEST_CLOCK_MS, 3), "and there is room behind it");
     }
 }

@@ -15,7 +15,7 @@ use rumqttc::{
     },
     v5,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::settings::{Protocol, Settings};
 use crate::error::{Context as _, Error, Kind, Result};
@@ -28,7 +28,10 @@ const MAX_PACKET: usize = 256 << 10;
 const INFLIGHT: u16 = 100;
 
 /// What waits between the library's loop and ours.
-const CHANNEL: usize = 1024;
+const CHANNEL: usize = 4096;
+
+/// Bytes of messages that were received and are not dealt with yet, at most: a broker may send faster than a door can believe.
+const ROOM: usize = 16 << 20;
 
 /// How long a connection may take to be there.
 const CONNECT_SECONDS: u64 = 10;
@@ -40,6 +43,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// The broker kept it, and sends it because of a subscription.
     pub retained: bool,
+    /// Its part of the [`ROOM`], given back when it is dropped.
+    _room: OwnedSemaphorePermit,
 }
 
 /// What comes of a connection.
@@ -192,17 +197,25 @@ fn begin(settings: &Settings, id: &str, will: Option<Outgoing>) -> Result<(Clien
     Ok((client, heard))
 }
 
+/// A message, as soon as there is room for it.
+async fn message(room: &Arc<Semaphore>, topic: String, payload: Vec<u8>, retained: bool) -> Happened {
+    let bytes = payload.len().clamp(1, ROOM);
+    let permits = u32::try_from(bytes).expect("the room is less than 4 GiB");
+    let room = Arc::clone(room).acquire_many_owned(permits).await.expect("nobody closes it");
+    Happened::Message(Message { topic, payload, retained, _room: room })
+}
+
 /// Polls until the connection ends, or nobody listens.
 async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
     use v5::{Event, mqttbytes::v5::Packet};
+    let room = Arc::new(Semaphore::new(ROOM));
     loop {
         let happened = match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => Happened::Connected,
-            Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Message(Message {
-                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                payload: publish.payload.to_vec(),
-                retained: publish.retain,
-            }),
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+                message(&room, topic, publish.payload.into(), publish.retain).await
+            }
             Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
             Ok(Event::Incoming(Packet::Disconnect(told))) => {
                 Happened::Ended(format!("the broker: {:?}", told.reason_code))
@@ -222,14 +235,13 @@ async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
 /// The same in the older protocol.
 async fn run_v311(mut events: rumqttc::EventLoop, say: mpsc::Sender<Happened>) {
     use rumqttc::Event;
+    let room = Arc::new(Semaphore::new(ROOM));
     loop {
         let happened = match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => Happened::Connected,
-            Ok(Event::Incoming(Packet::Publish(publish))) => Happened::Message(Message {
-                topic: publish.topic,
-                payload: publish.payload.to_vec(),
-                retained: publish.retain,
-            }),
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                message(&room, publish.topic, publish.payload.into(), publish.retain).await
+            }
             Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
             Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,

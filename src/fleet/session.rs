@@ -46,8 +46,10 @@ const LEAD: Duration = Duration::from_millis(250);
 /// Messages of one kind of work that wait here at most, before more is asked for.
 const QUEUE: usize = 512;
 
-/// Messages that are taken in together, at most: one transaction of the store.
-const BATCH: usize = 256;
+/// Messages and bytes that are taken in together, at most: one transaction of the store. Where a door is filled, what a transaction
+/// costs on the disk is shared by many; commands wait behind it, a second at most on this scale.
+const BATCH: usize = 2048;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Threads that open messages, at most, and how many messages are worth one.
 const OPENERS: usize = 4;
@@ -207,16 +209,19 @@ impl<'k> Session<'k> {
                     return End::Stopped;
                 }
                 first = heard.recv() => {
-                    let mut messages = Vec::new();
+                    let (mut messages, mut bytes) = (Vec::new(), 0);
                     let mut next = first;
                     loop {
                         match next {
-                            Some(Happened::Message(message)) => messages.push(message),
+                            Some(Happened::Message(message)) => {
+                                bytes += message.payload.len();
+                                messages.push(message);
+                            }
                             Some(Happened::Ended(why)) => ended = Some(why),
                             Some(other) => self.note(other),
                             None => ended = Some("the connection ended".into()),
                         }
-                        if ended.is_some() || messages.len() >= BATCH {
+                        if ended.is_some() || messages.len() >= BATCH || bytes >= BATCH_BYTES {
                             break;
                         }
                         match heard.try_recv() {

@@ -76,17 +76,17 @@ impl Document {
         }
     }
 
-    /// Forgets the tombstones of embeddings that were removed before `oldest_ms`.
+    /// Forgets the tombstones of embeddings that are known to have been removed before `oldest_ms`.
     pub fn prune(&mut self, oldest_ms: u64) {
         if let Self::Subject(subject) = self {
-            subject.removed.retain(|_, stamp| stamp.ms() >= oldest_ms);
+            subject.removed.retain(|_, stamp| !stamp.is_before(oldest_ms));
         }
     }
 
     /// Whether all that is left is the memory of something erased, removed or taken back before `oldest_ms`: then the
     /// document itself may be forgotten.
     pub fn is_spent(&self, oldest_ms: u64) -> bool {
-        let old = |stamp: Option<&Stamp>| stamp.is_none_or(|stamp| stamp.ms() < oldest_ms);
+        let old = |stamp: Option<&Stamp>| stamp.is_none_or(|stamp| stamp.is_before(oldest_ms));
         match self {
             Self::Subject(_) | Self::Rules(_) => !self.is_alive() && old(self.latest()),
             // Of a tenant that was erased, late documents may still come: it is a few bytes.

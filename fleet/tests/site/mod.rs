@@ -154,7 +154,7 @@ impl Door {
     /// Enrols somebody.
     pub fn enrol(&mut self, site: &Site, subject: &str, id: u8, now: Now) -> Vec<Action> {
         self.change(site, subject, now, |document, clock| {
-            let stamp = clock.next(now.wall);
+            let stamp = clock.next((now.wall > 0).then_some(now.wall));
             document.add([id; 16], embedding(stamp, id));
         })
     }

@@ -35,7 +35,10 @@ use super::{
     Gallery,
     store::{Room, View, Writer},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    clock::WRITTEN,
+    error::{Error, Kind, Result},
+};
 
 /// Rows of `meta`: to which site the store belongs, and the time of the last stamp.
 const SITE: &str = "fleet.site";
@@ -229,8 +232,8 @@ impl Gallery {
     fn next_stamp(&self, writer: &mut Writer<'_>, site: &Site) -> Result<Stamp> {
         let last = self.store.counter(writer.txn(), CLOCK)?;
         let mut clock = StampClock::new(site.device.clone(), last);
-        let wall = u64::try_from(self.clock.wall().as_millisecond()).unwrap_or(0);
-        let stamp = clock.next(wall);
+        let wall = self.clock.wall();
+        let stamp = clock.next((wall >= WRITTEN).then(|| u64::try_from(wall.as_millisecond()).unwrap_or(0)));
         self.store.meta.put(writer.txn(), CLOCK.as_bytes(), &clock.last().to_le_bytes())?;
         Ok(stamp)
     }

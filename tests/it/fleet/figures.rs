@@ -108,7 +108,7 @@ fn how_soon_an_enrolment_is_at_ten_doors() {
 fn document(number: usize) -> (String, Document) {
     let name = format!("person-{number:06}");
     let mut clock = StampClock::new("office".parse().expect("a name"), 0);
-    let stamp = clock.next(1_780_000_000_000 + number as u64);
+    let stamp = clock.next(Some(1_780_000_000_000 + number as u64));
     let mut random = number as u32 * 2 + 1;
     let template: Vec<u8> = (0..512)
         .flat_map(|_| {

@@ -67,7 +67,7 @@ impl Door {
         if let Some(latest) = own.as_ref().and_then(|own| own.latest()) {
             self.clock.see(latest);
         }
-        let stamp = self.clock.next(self.now(time).wall);
+        let stamp = self.clock.next(Some(self.now(time).wall));
         let fresh = || SubjectDocument::new("site", format!("person-{place:06}"));
         let mut subject = match own.as_deref() {
             Some(Document::Subject(subject)) if subject.owner.is_some() => subject.clone(),
