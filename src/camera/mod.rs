@@ -20,6 +20,8 @@ pub mod feed;
 pub mod negotiate;
 pub mod replay;
 mod scene;
+mod throttle;
+mod turn;
 pub mod v4l;
 
 pub use feed::{Feed, FeedStats};
