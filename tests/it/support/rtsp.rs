@@ -194,7 +194,7 @@ fn play(mut to: &TcpStream, film: &[Vec<u8>], mood: &Mood) -> io::Result<()> {
     for (at, unit) in film.iter().cycle().enumerate() {
         match mood {
             Mood::Frozen => return Ok(()),
-            Mood::Noise(after) if *after == at => return to.write_all(&[0x5a; 4096]),
+            Mood::Noise(after) if *after == at => return to.write_all(&[0x5a, 0x5a, b'\r', b'\n'].repeat(1_024)),
             _ => {}
         }
         let at = u32::try_from(at).expect("no test takes years");
