@@ -2,7 +2,7 @@
 //!
 //! The way of a frame, module by module; `ARCHITECTURE.md` tells the invariants.
 //!
-//! 1. [`camera`] gives frames: from V4L2 or from stills, the newest only.
+//! 1. [`camera`] gives frames: from V4L2, from RTSP or from stills, the newest only.
 //! 2. [`vision`] makes faces of pixels and embeddings of faces: detect, track, judge, align, embed.
 //! 3. [`gallery`] knows who is enrolled: LMDB is the truth, FAISS the index, every template is sealed.
 //! 4. [`access`] (the crate `facegate_control`, pure) decides from a track's sightings and the time alone.

@@ -1,7 +1,7 @@
 //! From a camera's bytes to RGB. Pure: any bytes may come in, and what does not make a picture is an error.
 
 use image::RgbImage;
-use yuv::{YuvGrayImage, YuvPackedImage, YuvRange, YuvStandardMatrix};
+use yuv::{YuvGrayImage, YuvPackedImage, YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
 use super::negotiate::Pixels;
 use crate::{
@@ -31,6 +31,57 @@ pub struct Colour {
     pub bt709: bool,
 }
 
+impl Colour {
+    pub(super) fn range(self) -> YuvRange {
+        if self.full_range { YuvRange::Full } else { YuvRange::Limited }
+    }
+
+    pub(super) fn matrix(self) -> YuvStandardMatrix {
+        if self.bt709 { YuvStandardMatrix::Bt709 } else { YuvStandardMatrix::Bt601 }
+    }
+}
+
+/// A picture in three planes, its colours halved both ways (I420), as video decoders give it.
+#[derive(Clone, Copy)]
+pub struct Planes<'a> {
+    /// In pixels.
+    pub width: u32,
+    pub height: u32,
+    pub y: &'a [u8],
+    /// Bytes from one row of `y` to the next.
+    pub y_stride: u32,
+    pub u: &'a [u8],
+    pub v: &'a [u8],
+    /// Bytes from one row of `u` and of `v` to the next.
+    pub uv_stride: u32,
+}
+
+/// Makes an RGB picture of three planes.
+///
+/// # Errors
+/// [`Kind::Camera`] where a plane is shorter than the size needs.
+pub fn planes_to_rgb(planes: &Planes<'_>, colour: Colour) -> Result<RgbImage> {
+    let &Planes { width, height, y, y_stride, u, v, uv_stride } = planes;
+    check_size(width, height)?;
+    let halved = |plane| rows_of(plane, uv_stride, width.div_ceil(2), height.div_ceil(2));
+    let (y, u, v) = (rows_of(y, y_stride, width, height)?, halved(u)?, halved(v)?);
+    let mut image = RgbImage::new(width, height);
+    let planar = YuvPlanarImage {
+        y_plane: y,
+        y_stride,
+        u_plane: u,
+        u_stride: uv_stride,
+        v_plane: v,
+        v_stride: uv_stride,
+        width,
+        height,
+    };
+    yuv::yuv420_to_rgb(&planar, &mut image, 3 * width, colour.range(), colour.matrix())
+        .map_err(|error| error.to_string())
+        .context(Kind::Camera, || "a bad picture in planes")?;
+    Ok(image)
+}
+
 /// Makes an RGB picture of a frame's bytes (only those that the driver says are used).
 ///
 /// # Errors
@@ -48,9 +99,7 @@ pub fn to_rgb(layout: &Layout, bytes: &[u8]) -> Result<RgbImage> {
             let (stride, rows) = rows(layout, bytes, 2)?;
             let mut image = RgbImage::new(width, height);
             let packed = YuvPackedImage { yuy: rows, yuy_stride: stride, width, height };
-            let range = if layout.colour.full_range { YuvRange::Full } else { YuvRange::Limited };
-            let matrix = if layout.colour.bt709 { YuvStandardMatrix::Bt709 } else { YuvStandardMatrix::Bt601 };
-            yuv::yuyv422_to_rgb(&packed, &mut image, 3 * width, range, matrix)
+            yuv::yuyv422_to_rgb(&packed, &mut image, 3 * width, layout.colour.range(), layout.colour.matrix())
                 .map_err(|error| error.to_string())
                 .context(Kind::Camera, || "a bad YUYV frame")?;
             Ok(image)
@@ -67,12 +116,32 @@ pub fn to_rgb(layout: &Layout, bytes: &[u8]) -> Result<RgbImage> {
     }
 }
 
+/// Refuses sizes far above any camera's; keeps the sums below within range on every machine.
+pub(super) fn check_size(width: u32, height: u32) -> Result<()> {
+    let fits = 1..=1 << 14;
+    if fits.contains(&width) && fits.contains(&height) { Ok(()) } else { Err(unreadable(width, height)) }
+}
+
+/// The `rows` rows of a plane, of `row` bytes each, and no more: the conversions panic at parts of a row. An error where they are not
+/// all there.
+pub(super) fn rows_of(plane: &[u8], stride: u32, row: u32, rows: u32) -> Result<&[u8]> {
+    let needed = u64::from(stride) * u64::from(rows);
+    let whole = usize::try_from(needed).ok().and_then(|needed| plane.get(..needed));
+    whole.filter(|_| stride >= row).ok_or_else(|| {
+        Error::new(Kind::Camera, format!("a plane of {} bytes came, where {needed} are needed", plane.len()))
+    })
+}
+
+fn unreadable(width: u32, height: u32) -> Error {
+    Error::new(Kind::Camera, format!("frames of {width}×{height} pixels cannot be read"))
+}
+
 /// The stride and the rows of a frame that is not compressed; an error where they are not all there.
 fn rows<'a>(layout: &Layout, bytes: &'a [u8], bytes_per_pixel: u32) -> Result<(u32, &'a [u8])> {
     let (width, height) = (layout.width, layout.height);
-    // Far above any camera; keeps the sums below within range on every machine.
-    if width == 0 || height == 0 || width > 1 << 14 || height > 1 << 14 || (bytes_per_pixel == 2 && width % 2 == 1) {
-        return Err(Error::new(Kind::Camera, format!("frames of {width}×{height} pixels cannot be read")));
+    check_size(width, height)?;
+    if bytes_per_pixel == 2 && width % 2 == 1 {
+        return Err(unreadable(width, height));
     }
     let least = width * bytes_per_pixel;
     let stride = if layout.stride == 0 { least } else { layout.stride };
@@ -107,6 +176,19 @@ mod tests {
         let full = Layout { colour: Colour { full_range: true, bt709: false }, ..layout(Pixels::Yuyv, 16, 2, 0) };
         let image = to_rgb(&full, &[200, 128].repeat(32)).expect("converts");
         assert_eq!(image.get_pixel(3, 1), &Rgb([200, 200, 200]));
+    }
+
+    #[test]
+    fn planes_give_the_same_colours_past_their_padding() {
+        let red = Planes { width: 6, height: 4, y: &[81; 8 * 4], y_stride: 8, u: &[90; 8], v: &[240; 8], uv_stride: 4 };
+        let image = planes_to_rgb(&red, Colour::default()).expect("converts");
+        assert!(image.pixels().all(|got| got.0.iter().zip([255, 0, 0]).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 4)));
+        let grey = Planes { y: &[200; 8 * 4], u: &[128; 8], v: &[128; 8], ..red };
+        let image = planes_to_rgb(&grey, Colour { full_range: true, bt709: true }).expect("converts");
+        assert_eq!(image.get_pixel(5, 3), &Rgb([200; 3]));
+        for short in [Planes { y: &[0; 20], ..red }, Planes { v: &[0; 3], ..red }, Planes { width: 0, ..red }] {
+            assert_eq!(planes_to_rgb(&short, Colour::default()).expect_err("too short").kind(), Kind::Camera);
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Where frames come from: real cameras by V4L2, or stills replayed as if a camera saw them.
+//! Where frames come from: cameras of the kernel by V4L2, camera modules by libcamera, cameras of the network by RTSP, or stills
+//! replayed as if a camera saw them.
 //!
 //! A [`Camera`] gives one frame a call and may fail in any way. A [`Feed`] runs one on a thread of its own, opens it anew
 //! after every failure and keeps the newest frame alone: frames are dropped and counted, never queued.
@@ -17,9 +18,13 @@ mod controls;
 pub mod convert;
 pub mod fake;
 pub mod feed;
+pub mod libcamera;
 pub mod negotiate;
 pub mod replay;
+pub mod rtsp;
 mod scene;
+mod throttle;
+mod turn;
 pub mod v4l;
 
 pub use feed::{Feed, FeedStats};
@@ -81,6 +86,10 @@ pub trait Camera: Send {
 pub enum Settings {
     /// A camera of the Linux kernel.
     V4l(v4l::Settings),
+    /// A camera module, by libcamera.
+    Libcamera(libcamera::Settings),
+    /// A camera of the network, by RTSP.
+    Rtsp(rtsp::Settings),
     /// Stills played as a camera would see them.
     Replay(replay::Settings),
 }
@@ -91,6 +100,8 @@ impl Settings {
     pub fn validate(&self) -> Result<()> {
         match self {
             Settings::V4l(settings) => settings.validate(),
+            Settings::Libcamera(settings) => settings.validate(),
+            Settings::Rtsp(settings) => settings.validate(),
             Settings::Replay(settings) => settings.validate(),
         }
     }
@@ -99,6 +110,8 @@ impl Settings {
     pub fn stall(&self) -> Duration {
         match self {
             Settings::V4l(settings) => Duration::from_millis(settings.stall_ms),
+            Settings::Libcamera(settings) => Duration::from_millis(settings.stall_ms),
+            Settings::Rtsp(settings) => Duration::from_millis(settings.stall_ms),
             // As long as a large still takes to be read and decoded on a slow board, and as long as the slowest rate.
             Settings::Replay(_) => Duration::from_secs(12),
         }
@@ -113,6 +126,15 @@ pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Camera
     settings.validate()?;
     Ok(match settings {
         Settings::V4l(settings) => Box::new(v4l::V4l::open(settings, clock)?),
+        #[cfg(feature = "libcamera")]
+        Settings::Libcamera(settings) => Box::new(libcamera::Libcamera::open(settings, clock)?),
+        #[cfg(feature = "rtsp")]
+        Settings::Rtsp(settings) => Box::new(rtsp::Rtsp::open(settings, clock)?),
+        // Not valid in such a build.
+        #[cfg(not(feature = "libcamera"))]
+        Settings::Libcamera(_) => unreachable!("a build without libcamera takes no such settings"),
+        #[cfg(not(feature = "rtsp"))]
+        Settings::Rtsp(_) => unreachable!("a build without RTSP takes no such settings"),
         Settings::Replay(settings) => Box::new(replay::Replay::open(settings, clock)?),
     })
 }
@@ -161,6 +183,10 @@ mod tests {
             panic!("not replay")
         };
         assert_eq!(replay.rate_fps, 5.0);
+        let Settings::Rtsp(rtsp) = read("source = \"rtsp\"\nurl = \"rtsp://camera/2\"").expect("reads") else {
+            panic!("not rtsp")
+        };
+        assert_eq!(rtsp.url, "rtsp://camera/2");
         assert!(read("source = \"lens\"").is_err());
     }
 
@@ -168,6 +194,7 @@ mod tests {
     fn unknown_keys_are_refused() {
         for text in [
             "source = \"v4l\"\ndevice = \"/dev/video0\"\nheigth = 4",
+            "source = \"rtsp\"\nurl = \"rtsp://camera/\"\npassword = \"secret\"",
             "source = \"replay\"\nstills = \"folder\"\nhold = 4",
         ] {
             let error = read(text).map(|_| ()).expect_err("unknown key").to_string();

@@ -102,7 +102,7 @@ impl Scene {
         let fixed = |value: f32| (f64::from(value) * 65536.0).round() as i64;
         let step = (fixed(cos), fixed(-sin));
         let (count, pitch) = (i64::from(self.width), still.width as usize);
-        for (y, row) in frame.as_mut().chunks_exact_mut(3 * self.width as usize).enumerate() {
+        for (y, row) in frame.chunks_exact_mut(3 * self.width as usize).enumerate() {
             let dx = 0.5 - self.width as f32 / 2.0 - pose.shift.0;
             let dy = y as f32 + 0.5 - self.height as f32 / 2.0 - pose.shift.1;
             // The half pixels: values stand for pixel centres.
@@ -136,7 +136,7 @@ impl Scene {
             return;
         }
         let length = 3 * self.width as usize;
-        for row in frame.as_mut().chunks_exact_mut(length) {
+        for row in frame.chunks_exact_mut(length) {
             let from = if self.noise.is_empty() { 0 } else { random.next() as usize % NOISE };
             match self.noise.get(from..from + length) {
                 Some(noise) => {

@@ -32,9 +32,11 @@ use super::{
     controls::{self, Controls},
     convert::{self, Colour, Layout},
     negotiate::{Offer, Pixels, Sizes, Wanted, Wish, negotiate},
+    throttle::Throttle,
+    turn::Turn,
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::Clock,
     error::{Context, Error, Kind, Result},
 };
 
@@ -104,8 +106,7 @@ pub struct V4l {
     stream: Option<Stream<'static>>,
     layout: Layout,
     throttle: Throttle,
-    mirror: bool,
-    upside_down: bool,
+    turn: Turn,
     description: String,
     given: u64,
     after: After,
@@ -180,8 +181,7 @@ impl V4l {
             stream: Some(stream),
             layout,
             throttle: Throttle::new(settings.rate_fps),
-            mirror: settings.mirror,
-            upside_down: settings.upside_down,
+            turn: Turn { mirror: settings.mirror, upside_down: settings.upside_down },
             description,
             given: 0,
             after: After::Reopen,
@@ -207,12 +207,7 @@ impl Camera for V4l {
             let used = buffer.len().min(about.bytesused as usize);
             let mut image = convert::to_rgb(&self.layout, &buffer[..used])
                 .context(Kind::Camera, || format!("{} gave a frame that cannot be read", self.path.display()))?;
-            if self.mirror {
-                image::imageops::flip_horizontal_in_place(&mut image);
-            }
-            if self.upside_down {
-                image::imageops::rotate180_in_place(&mut image);
-            }
+            self.turn.apply(&mut image);
             self.given += 1;
             return Ok(Frame { image, at, sequence: self.given });
         }
@@ -239,27 +234,6 @@ impl Drop for V4l {
                 std::mem::forget(stream);
             }
         }
-    }
-}
-
-/// Lets through so many frames a second and no more.
-struct Throttle {
-    every: Duration,
-    last: Option<Moment>,
-}
-
-impl Throttle {
-    fn new(rate: f32) -> Self {
-        // A quarter of slack, so that a camera at just that rate loses no frame to jitter.
-        Self { every: Duration::from_secs_f32(0.75 / rate.max(0.1)), last: None }
-    }
-
-    fn due(&mut self, at: Moment) -> bool {
-        if self.last.is_some_and(|last| at.since(last) < self.every) {
-            return false;
-        }
-        self.last = Some(at);
-        true
     }
 }
 
@@ -448,16 +422,6 @@ mod tests {
         // The other two open as files, and are no cameras.
         assert_eq!(devices(dev.path()), [by_path.join("usb-1-video-index0")]);
         assert_eq!(devices(Path::new("/there/is/none")), [] as [PathBuf; 0]);
-    }
-
-    #[test]
-    fn frames_beyond_the_rate_are_let_go() {
-        let mut throttle = Throttle::new(10.0);
-        let at = |ms| Moment::from_start(Duration::from_millis(ms));
-        let passed = (0..300).filter(|frame| throttle.due(at(frame * 1000 / 30))).count();
-        assert_eq!(passed, 100, "a third of 30 frames a second");
-        let mut jitter = Throttle::new(10.0);
-        assert_eq!((0..100).filter(|frame| jitter.due(at(frame * 100 + frame % 3 * 8))).count(), 100);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const FIXED: [&[&str]; 17] = [
 ];
 
 /// The same of each door.
-const FIXED_OF_DOORS: [&[&str]; 9] = [
+const FIXED_OF_DOORS: [&[&str]; 15] = [
     &["fail"],
     &["lock"],
     &["inputs"],
@@ -46,8 +46,14 @@ const FIXED_OF_DOORS: [&[&str]; 9] = [
     &["wiegand"],
     &["camera", "source"],
     &["camera", "stills"],
+    &["camera", "url"],
+    &["camera", "user"],
+    &["camera", "password_file"],
     &["other_side", "camera", "source"],
     &["other_side", "camera", "stills"],
+    &["other_side", "camera", "url"],
+    &["other_side", "camera", "user"],
+    &["other_side", "camera", "password_file"],
 ];
 
 /// Whether a camera is one, or a replay: its other keys depend on it.
@@ -171,6 +177,8 @@ fn unchanged(base: &Config, new: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "rtsp")]
+    use crate::camera;
 
     const OWN: &str = "[gallery]\ndir = \"g\"\n[fleet]\nsite = \"hq\"\ndevice = \"front\"\nbroker = \"b:8883\"\nclock = \"always\"\n\
         [api]\nsocket = \"s\"\n[[door]]\nname = \"front\"\ntenant = \"main\"\n\
@@ -223,6 +231,22 @@ mod tests {
         ] {
             let error = over(&ordered).err().unwrap_or_else(|| panic!("{ordered} is taken"));
             assert!(error.to_string().contains(words), "{error} for {ordered}");
+        }
+    }
+
+    #[cfg(feature = "rtsp")]
+    #[test]
+    fn a_network_cameras_address_and_password_are_the_devices_own() {
+        let camera = "source = \"rtsp\", url = \"rtsp://camera/2\", user = \"door\", password_file = \"p\"";
+        let own = OWN.replace("source = \"replay\", stills = [\"a.jpg\"]", camera);
+        let new =
+            compose(&own, &format!("{DOOR}camera = {{ rate_fps = 5.0 }}\n"), &[]).expect("the rate may be ordered");
+        let camera::Settings::Rtsp(kept) = &new.doors[0].camera else { panic!("another camera") };
+        assert_eq!((kept.url.as_str(), kept.rate_fps), ("rtsp://camera/2", 5.0));
+        for (key, value) in [("url", "rtsp://other/2"), ("user", "root"), ("password_file", "/etc/shadow")] {
+            let error = compose(&own, &format!("{DOOR}camera = {{ {key} = \"{value}\" }}\n"), &[]).err();
+            let words = error.map(|error| error.to_string()).unwrap_or_else(|| panic!("{key} is taken"));
+            assert!(words.contains(&format!("camera.{key} cannot be changed")), "{words}");
         }
     }
 

@@ -17,6 +17,8 @@ mod fuzzing;
 mod gpio;
 mod guard;
 mod liveness;
+#[cfg(feature = "rtsp")]
+mod network_camera;
 mod openapi;
 mod operator;
 mod quality;

@@ -36,7 +36,9 @@ impl Log {
     /// # Errors
     /// [`Kind::InvalidField`] where `filter` is none, such as `info` or `facegate::camera=debug,info`.
     pub fn start(filter: &str, json: bool) -> Result<Self> {
-        let parsed = EnvFilter::try_new(filter).context(Kind::InvalidField, || format!("--log '{filter}'"))?;
+        let mut parsed = EnvFilter::try_new(filter).context(Kind::InvalidField, || format!("--log '{filter}'"))?;
+        // What matters of it is told by us. Its own lines go on with bytes of the stream: pictures are not for the log.
+        parsed = parsed.add_directive("retina=off".parse().expect("a directive"));
         // To standard error: standard output is for what was asked for.
         // JSON that was asked for is for whoever reads standard error.
         let journald = if json { None } else { Journald::of_standard_error() };

@@ -6,6 +6,8 @@ pub mod disk;
 pub mod gpio_sim;
 pub mod http;
 pub mod pictures;
+#[cfg(feature = "rtsp")]
+pub mod rtsp;
 
 use std::{
     net::{SocketAddr, TcpListener},
