@@ -103,6 +103,8 @@ pub struct Gallery {
     seen: AtomicUsize,
     /// Counts what was noticed of deletions.
     deletions: AtomicU64,
+    /// How full it was after this transaction: counting walks over all of it, and figures are asked for more often than it changes.
+    counted: Mutex<Option<(usize, Stats)>>,
 }
 
 impl Gallery {
@@ -134,6 +136,7 @@ impl Gallery {
             applied: Mutex::new(None),
             seen: AtomicUsize::new(usize::MAX),
             deletions: AtomicU64::new(0),
+            counted: Mutex::new(None),
         };
         gallery.catch_up()?;
         Ok(gallery)

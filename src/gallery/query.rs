@@ -164,9 +164,18 @@ impl Gallery {
         Ok(None)
     }
 
-    /// How full the gallery is. Reads every record's header: some milliseconds for 10,000 faces.
+    /// How full the gallery is. Reads every record's header where the store has changed since: some milliseconds for 10,000 faces.
     pub fn stats(&self) -> Result<Stats> {
-        self.count(&*self.store.read()?)
+        let txn = self.store.read()?;
+        let mut counted = self.counted.lock();
+        match *counted {
+            Some((transaction, stats)) if transaction == txn.id() => Ok(stats),
+            _ => {
+                let stats = self.count(&*txn)?;
+                *counted = Some((txn.id(), stats));
+                Ok(stats)
+            }
+        }
     }
 
     pub(super) fn count(&self, txn: &View<'_>) -> Result<Stats> {
