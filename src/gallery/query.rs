@@ -171,7 +171,7 @@ impl Gallery {
         match *counted {
             Some((transaction, stats)) if transaction == txn.id() => Ok(stats),
             _ => {
-                let stats = self.count(&*txn)?;
+                let stats = self.count(&txn)?;
                 *counted = Some((txn.id(), stats));
                 Ok(stats)
             }
