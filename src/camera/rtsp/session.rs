@@ -1,6 +1,7 @@
 //! The network's side: one RTSP session, its H.264 in access units.
 //!
-//! A runtime of its own that moves only while somebody asks here: what nobody asks for stays in the kernel. What a message or an access unit may hold while it is incomplete is bounded by the
+//! A runtime of its own that moves only while somebody asks here: what nobody asks for stays in the kernel. What a message or an
+//! access unit may hold while it is incomplete is bounded by the
 //! time that it may take: see [`super::Settings::stall_ms`].
 
 use std::{
