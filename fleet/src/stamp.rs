@@ -185,6 +185,10 @@ mod tests {
         assert!(postcard::from_bytes::<Stamp>(&forged).is_err());
         let mut clock = Clock::new(device, 0);
         assert_eq!(clock.next(Some(u64::MAX)).ms(), LATEST_CLOCK_MS);
-        assert_eq!((clock.next(Some(0)).ms(), clock.next(None).counter()), (LATEST_CLOCK_MS, 3), "and there is room behind it");
+        assert_eq!(
+            (clock.next(Some(0)).ms(), clock.next(None).counter()),
+            (LATEST_CLOCK_MS, 3),
+            "and there is room behind it"
+        );
     }
 }
