@@ -1,6 +1,6 @@
 //! A camera module of the board (CSI), by libcamera: sensors that the kernel gives raw, and whose pictures are developed outside it.
 //!
-//! libcamera is C++ and wants to be had once in a process, by one thread. So a [thread] of its own has it and all its cameras; what
+//! libcamera is C++ and wants to be had once in a process, by one thread. So a thread of its own has it and all its cameras; what
 //! is read here are finished pictures, in memory that is shared with the hardware and given back for the next one.
 
 use std::collections::BTreeMap;
