@@ -90,7 +90,7 @@ impl Rtsp {
     }
 
     fn described(&self, url: &Url) -> String {
-        let shape = self.decoder.shape().expect("no picture is decoded of a stream that did not say what it is");
+        let Some(shape) = self.decoder.shape() else { return format!("RTSP camera {}: H.264", words::address(url)) };
         let rate = shape.rate.map_or("at its own rate".to_owned(), |rate| format!("{rate:.1} frames a second"));
         format!(
             "RTSP camera {}: H.264 {} {}×{}, {rate}, over TCP",

@@ -1,8 +1,7 @@
 //! The network's side: one RTSP session, its H.264 in access units.
 //!
 //! A runtime of its own that moves only while somebody asks here: what nobody asks for stays in the kernel. What a message or an
-//! access unit may hold while it is incomplete is bounded by the
-//! time that it may take: see [`super::Settings::stall_ms`].
+//! access unit may hold while it is incomplete is bounded by the time that it may take: see [`super::Settings::stall_ms`].
 
 use std::{
     sync::Arc,
@@ -92,8 +91,7 @@ impl Session {
     /// [`Kind::Camera`] where the stream has ended or cannot be followed any more.
     pub fn next(&mut self, until: Instant) -> Result<Option<Unit>> {
         loop {
-            let Some(stream) = &mut self.stream else { return Ok(None) };
-            let runtime = self.runtime.as_ref().expect("the runtime is there until the session is dropped");
+            let (Some(runtime), Some(stream)) = (&self.runtime, &mut self.stream) else { return Ok(None) };
             let waited = runtime.block_on(async { timeout_at(until.into(), stream.next()).await });
             let Ok(item) = waited else { return Ok(None) };
             if let Some(unit) = self.taken(item)? {
@@ -108,8 +106,7 @@ impl Session {
     /// As [`next`](Self::next).
     pub fn ready(&mut self) -> Result<Option<Unit>> {
         loop {
-            let Some(stream) = &mut self.stream else { return Ok(None) };
-            let runtime = self.runtime.as_ref().expect("the runtime is there until the session is dropped");
+            let (Some(runtime), Some(stream)) = (&self.runtime, &mut self.stream) else { return Ok(None) };
             let item = runtime.block_on(async {
                 // So that the runtime looks at its sockets before it is asked.
                 tokio::task::yield_now().await;
@@ -142,8 +139,7 @@ impl Session {
     }
 
     fn wait<T>(&self, until: Instant, what: impl Future<Output = T>) -> Option<T> {
-        let runtime = self.runtime.as_ref().expect("the runtime is there until the session is dropped");
-        runtime.block_on(async { timeout_at(until.into(), what).await }).ok()
+        self.runtime.as_ref()?.block_on(async { timeout_at(until.into(), what).await }).ok()
     }
 
     /// Why nothing was answered: whether the address takes a connection at all.
