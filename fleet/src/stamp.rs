@@ -115,8 +115,8 @@ impl Clock {
     pub fn next(&mut self, wall_ms: Option<u64>) -> Stamp {
         let end = (LATEST_STAMP_MS << 16) | 0xfffe;
         let kind = if wall_ms.is_some() { 0 } else { UNDATED };
-        let later = (wall_ms.unwrap_or(0).min(LATEST_CLOCK_MS) << 16).max(self.last.saturating_add(1));
-        self.last = (later + (later & UNDATED ^ kind)).min(end | kind);
+        let later = (wall_ms.unwrap_or(0).min(LATEST_CLOCK_MS) << 16).max(self.last.saturating_add(1)).min(end);
+        self.last = later + (later & UNDATED ^ kind);
         Stamp { time: self.last, device: self.device.clone() }
     }
 

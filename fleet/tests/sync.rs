@@ -369,8 +369,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Three doors change three people; messages are lost, doubled and come in any order; clocks are a year and a month apart, none
-    /// behind by more than the horizon, and one is not always set. In the end each is
-    /// sent what the broker keeps, twice around, and all have the same.
+    /// behind by more than the horizon, and one is not always set. In the end each is sent what the broker keeps, twice around, and
+    /// all have the same.
     #[test]
     fn whatever_was_lost_what_the_broker_keeps_makes_all_alike(
         steps in prop::collection::vec((0usize..3, 0usize..3, 0u8..5, any::<u8>(), 0usize..8), 1..40),
