@@ -28,7 +28,7 @@ const MAX_PACKET: usize = 256 << 10;
 const INFLIGHT: u16 = 100;
 
 /// What waits between the library's loop and ours.
-const CHANNEL: usize = 4096;
+const CHANNEL: usize = 1024;
 
 /// Bytes of messages that were received and are not dealt with yet, at most: a broker may send faster than a door can believe.
 const ROOM: usize = 16 << 20;

@@ -1,11 +1,11 @@
 //! One connection to the broker, from its birth to its end.
 
+mod opening;
 mod telling;
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
-    thread,
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use facegate_fleet::{
 use rand::rngs::ThreadRng;
 use tokio::sync::mpsc;
 
-use self::telling::status;
+use self::{opening::open_all, telling::status};
 use super::{
     client::{self, Client, Happened, Message, Outgoing},
     documents::Documents,
@@ -46,14 +46,8 @@ const LEAD: Duration = Duration::from_millis(250);
 /// Messages of one kind of work that wait here at most, before more is asked for.
 const QUEUE: usize = 512;
 
-/// Messages and bytes that are taken in together, at most: one transaction of the store. Where a door is filled, what a transaction
-/// costs on the disk is shared by many; commands wait behind it, a second at most on this scale.
-const BATCH: usize = 2048;
-const BATCH_BYTES: usize = 8 << 20;
-
-/// Threads that open messages, at most, and how many messages are worth one.
-const OPENERS: usize = 4;
-const WORTH_A_THREAD: usize = 16;
+/// Messages that are taken in together, at most: one transaction of the store.
+const BATCH: usize = 256;
 
 /// Events that are sent and not acknowledged, at most.
 const EVENTS_INFLIGHT: usize = 64;
@@ -209,19 +203,16 @@ impl<'k> Session<'k> {
                     return End::Stopped;
                 }
                 first = heard.recv() => {
-                    let (mut messages, mut bytes) = (Vec::new(), 0);
+                    let mut messages = Vec::new();
                     let mut next = first;
                     loop {
                         match next {
-                            Some(Happened::Message(message)) => {
-                                bytes += message.payload.len();
-                                messages.push(message);
-                            }
+                            Some(Happened::Message(message)) => messages.push(message),
                             Some(Happened::Ended(why)) => ended = Some(why),
                             Some(other) => self.note(other),
                             None => ended = Some("the connection ended".into()),
                         }
-                        if ended.is_some() || messages.len() >= BATCH || bytes >= BATCH_BYTES {
+                        if ended.is_some() || messages.len() >= BATCH {
                             break;
                         }
                         match heard.try_recv() {
@@ -582,22 +573,4 @@ impl<'k> Session<'k> {
             self.unnumbered.push_back(tag);
         }
     }
-}
-
-/// Opens messages, many of them on several threads: signatures and seals are most of the work of filling a door.
-fn open_all(opener: &Opener, messages: &[Message], now: Now) -> Vec<std::result::Result<Opened, Refusal>> {
-    let open = |messages: &[Message]| -> Vec<_> {
-        messages.iter().map(|message| opener.open(&message.topic, &message.payload, now)).collect()
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(OPENERS);
-    let share = messages.len().div_ceil(threads).max(WORTH_A_THREAD);
-    let (mine, theirs) = messages.split_at(share.min(messages.len()));
-    thread::scope(|scope| {
-        let others: Vec<_> = theirs.chunks(share).map(|share| scope.spawn(move || open(share))).collect();
-        let mut all = open(mine);
-        for other in others {
-            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        all
-    })
 }
