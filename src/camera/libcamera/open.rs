@@ -31,10 +31,9 @@ const OPENING: Duration = Duration::from_secs(15);
 /// An open camera that is streaming.
 pub struct Libcamera {
     clock: Arc<dyn Clock>,
-    orders: Sender<Order>,
-    number: u64,
-    /// `Some` until dropped.
-    frames: Option<Receiver<Request>>,
+    // Frames that nobody read go before the camera whose memory they are: fields are dropped in this order.
+    frames: Receiver<Request>,
+    running: Running,
     stream: Stream,
     layout: Layout,
     throttle: Throttle,
@@ -60,9 +59,8 @@ impl Libcamera {
         tracing::info!("{description}");
         Ok(Self {
             clock,
-            orders,
-            number,
-            frames: Some(frames),
+            frames,
+            running: Running { orders, number },
             stream,
             layout,
             throttle: Throttle::new(settings.rate_fps),
@@ -76,15 +74,14 @@ impl Libcamera {
 
     /// The newest frame; older ones go back unread.
     fn newest(&self) -> Result<Request> {
-        let frames = self.frames.as_ref().expect("the frames are there until the camera is dropped");
-        let mut request = frames.recv_timeout(self.stall).map_err(|error| {
+        let mut request = self.frames.recv_timeout(self.stall).map_err(|error| {
             let words = match error {
                 RecvTimeoutError::Timeout => "the camera module gave no frame in time",
                 RecvTimeoutError::Disconnected => "the camera module is gone",
             };
             Error::new(Kind::Camera, words).help("see its ribbon cable, and what `dmesg` says of it")
         })?;
-        while let Ok(newer) = frames.try_recv() {
+        while let Ok(newer) = self.frames.try_recv() {
             self.again(std::mem::replace(&mut request, newer));
         }
         Ok(request)
@@ -92,7 +89,7 @@ impl Libcamera {
 
     fn again(&self, request: Request) {
         // Without the thread no frame comes any more, which is told.
-        let _ = self.orders.send(Order::Again(self.number, request));
+        let _ = self.running.orders.send(Order::Again(self.running.number, request));
     }
 
     fn read(&self, request: &Request) -> Result<image::RgbImage> {
@@ -141,10 +138,14 @@ impl Camera for Libcamera {
     }
 }
 
-impl Drop for Libcamera {
+/// A camera that libcamera's thread runs until this is dropped.
+struct Running {
+    orders: Sender<Order>,
+    number: u64,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        // Frames that nobody read go before the camera whose memory they are.
-        drop(self.frames.take());
         let _ = self.orders.send(Order::Close(self.number));
     }
 }
