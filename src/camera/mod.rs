@@ -130,11 +130,10 @@ pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Camera
         Settings::Libcamera(settings) => Box::new(libcamera::Libcamera::open(settings, clock)?),
         #[cfg(feature = "rtsp")]
         Settings::Rtsp(settings) => Box::new(rtsp::Rtsp::open(settings, clock)?),
-        // Not valid in such a build.
         #[cfg(not(feature = "libcamera"))]
-        Settings::Libcamera(_) => unreachable!("a build without libcamera takes no such settings"),
+        Settings::Libcamera(_) => return Err(libcamera::not_built()),
         #[cfg(not(feature = "rtsp"))]
-        Settings::Rtsp(_) => unreachable!("a build without RTSP takes no such settings"),
+        Settings::Rtsp(_) => return Err(rtsp::not_built()),
         Settings::Replay(settings) => Box::new(replay::Replay::open(settings, clock)?),
     })
 }

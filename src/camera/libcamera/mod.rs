@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::check_range;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+#[cfg(not(feature = "libcamera"))]
+use crate::error::{Error, Kind};
 
 #[cfg(feature = "libcamera")]
 mod open;
@@ -79,12 +81,18 @@ impl Settings {
         check_range("camera.height", self.height, 120..=4096, "pixels")?;
         check_range("camera.rate_fps", self.rate_fps, 1.0..=120.0, "frames a second")?;
         check_range("camera.stall_ms", self.stall_ms, 500..=60_000, "milliseconds")?;
-        if cfg!(feature = "libcamera") {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Config, "camera.source = \"libcamera\": this facegate was built without libcamera")
-            .help("build it on a board of the same kind with --features libcamera; docs/cameras.md says how, and what else there is"))
+        #[cfg(not(feature = "libcamera"))]
+        return Err(not_built());
+        #[cfg(feature = "libcamera")]
+        Ok(())
     }
+}
+
+/// Why a build without the feature has no such camera.
+#[cfg(not(feature = "libcamera"))]
+pub(super) fn not_built() -> Error {
+    Error::new(Kind::Config, "camera.source = \"libcamera\": this facegate was built without libcamera")
+        .help("build it on a board of the same kind with --features libcamera; docs/cameras.md says how, and what else there is")
 }
 
 #[cfg(test)]

@@ -80,8 +80,7 @@ impl Settings {
 
     #[cfg(not(feature = "rtsp"))]
     fn validate_url(&self) -> Result<()> {
-        Err(Error::new(Kind::Config, "camera.source = \"rtsp\": this facegate was built without it")
-            .help("build it with the feature rtsp, which is on unless it was turned off"))
+        Err(not_built())
     }
 
     #[cfg(feature = "rtsp")]
@@ -138,6 +137,13 @@ impl Settings {
         let text = zeroize::Zeroizing::new(text);
         Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
     }
+}
+
+/// Why a build without the feature has no such camera.
+#[cfg(not(feature = "rtsp"))]
+pub(super) fn not_built() -> Error {
+    Error::new(Kind::Config, "camera.source = \"rtsp\": this facegate was built without it")
+        .help("build it with the feature rtsp, which is on unless it was turned off")
 }
 
 #[cfg(all(test, feature = "rtsp"))]
