@@ -305,7 +305,8 @@ pub fn verify(context: &Context, args: VerifyArgs) -> Result<Answer> {
     let similarity = engine.calibration().similarity(best.cosine);
     let verified = similarity >= args.threshold.threshold;
     if verified {
-        gallery.record_verification(&tenant, &best.enrolment.id)?;
+        gallery.note_verification(&tenant, &best.enrolment.id)?;
+        gallery.store_verifications()?;
     }
     let answer = json!({
         "verified": verified,

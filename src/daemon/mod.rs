@@ -63,7 +63,7 @@ const REFRESH: Duration = Duration::from_millis(250);
 /// How long the thread that stores who is where waits for something to store before it looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How often it is stored who was recognised last: once a minute at most, since flash wears out.
+/// How often it is stored who was recognised and verified last: once a minute at most, since flash wears out.
 const SEEN_STORED_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a thread is waited for when the daemon stops. One that hangs is left behind: the relay is at rest by then.
@@ -309,7 +309,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// The thread that stores who is where and who was recognised: a door notes it in memory and goes on.
+    /// The thread that stores who is where, who was recognised and who was verified: a door notes it in memory and goes on, and so
+    /// does a caller.
     fn start_noting(&mut self) -> Result<()> {
         let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
         let asked = Arc::clone(&stop);
@@ -325,6 +326,9 @@ impl Daemon {
                 if last || seen_stored.elapsed() >= SEEN_STORED_EVERY {
                     if let Err(error) = gallery.store_seen() {
                         tracing::error!(%error, "who was recognised last could not be stored; it is tried again");
+                    }
+                    if let Err(error) = gallery.store_verifications() {
+                        tracing::error!(%error, "who was verified could not be stored; it is tried again");
                     }
                     seen_stored = Instant::now();
                 }

@@ -129,24 +129,6 @@ impl Gallery {
         writer.log(Change::Added, tenant.number, header.id)
     }
 
-    /// Counts a verification that succeeded against an embedding.
-    ///
-    /// # Errors
-    /// `EmbeddingNotFound` where the tenant has no such embedding.
-    pub fn record_verification(&self, tenant: &TenantId, id: &EmbeddingId) -> Result<()> {
-        let mut writer = self.write()?;
-        let row = self.store.tenant(writer.txn(), tenant)?.ok_or_else(embedding_not_found)?;
-        let internal = self.internal_id(writer.txn(), &row, id)?;
-        let bytes = self.record_bytes(writer.txn(), internal)?;
-        let (mut header, sealed) = Header::parse(&bytes).ok_or_else(unreadable)?;
-        header.verification_count = header.verification_count.saturating_add(1);
-        header.last_verified = Some(microseconds(self.clock.wall()));
-        let mut changed = header.to_bytes()?;
-        changed.extend_from_slice(sealed);
-        self.store.records.put(writer.txn(), &internal.to_be_bytes(), &changed)?;
-        writer.commit(Room::Reserve)
-    }
-
     /// Deletes an embedding. When this returns, nobody can read or match it any more.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
 //! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
 //! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
-//! [`query`] asks, [`subjects`] is about people, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`transfer`] moves a tenant to another board, [`check`] proves that all of them agree.
+//! [`query`] asks, [`subjects`] is about people, [`verified`] counts, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`transfer`] moves a tenant to another board, [`check`] proves that all of them agree.
 //!
 //! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,
 //! and [`Gallery::refresh`] takes in what others did; only [`Gallery::best_two`] does not look first, because the door
@@ -43,6 +43,7 @@ mod tenants;
 mod tests;
 mod transfer;
 mod types;
+mod verified;
 
 use std::sync::{
     Arc,
@@ -97,6 +98,8 @@ pub struct Gallery {
     access: access::Memory,
     /// Whom doors have recognised.
     noted_seen: seen::Noted,
+    /// Whom callers have verified.
+    verifications: verified::Verifications,
     /// The last change of the store that `roster` and `keys` know; `None` where they are to be built. Held while they change.
     applied: Mutex<Option<u64>>,
     /// The transaction that was last looked at for changes.
@@ -133,6 +136,7 @@ impl Gallery {
             keys: RwLock::default(),
             access: access::Memory::default(),
             noted_seen: seen::Noted::default(),
+            verifications: verified::Verifications::default(),
             applied: Mutex::new(None),
             seen: AtomicUsize::new(usize::MAX),
             deletions: AtomicU64::new(0),

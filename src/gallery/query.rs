@@ -40,7 +40,7 @@ impl Gallery {
         for hit in hits {
             // Deleted or replaced since the index was asked: then it is no match.
             let Some(bytes) = self.store.records.get(&txn, &hit.id.to_be_bytes())? else { continue };
-            match self.open_record(row.slot, bytes)? {
+            match self.open_record(&txn, row.slot, bytes)? {
                 Some((header, secret)) if header.active => {
                     matches.push(Match { enrolment: header.into_enrolment(secret), cosine: hit.cosine });
                 }
@@ -77,7 +77,7 @@ impl Gallery {
             if Header::parse(bytes).is_none_or(|(header, _)| header.model != self.model) {
                 continue;
             }
-            let Some((header, secret)) = self.open_record(row.slot, bytes)? else { continue };
+            let Some((header, secret)) = self.open_record(&txn, row.slot, bytes)? else { continue };
             let cosine = secret.embedding.cosine(probe);
             if best.as_ref().is_none_or(|best| cosine > best.cosine) {
                 best = Some(Match { enrolment: header.into_enrolment(secret), cosine });
@@ -157,7 +157,7 @@ impl Gallery {
             if taken == filter.limit {
                 return Ok(last);
             }
-            let Some((header, secret)) = self.open_record(row.slot, bytes)? else { continue };
+            let Some((header, secret)) = self.open_record(&txn, row.slot, bytes)? else { continue };
             (last, taken) = (Some(header.embedding), taken + 1);
             take(header, secret);
         }
@@ -207,14 +207,19 @@ impl Gallery {
         Ok(stats)
     }
 
-    /// Opens a record that has to be readable. `None` where it was deleted since the transaction began: the record is still
+    /// Opens a record that has to be readable, with all verifications of it. `None` where it was deleted since the transaction began: the record is still
     /// in view then, its secret is not.
-    pub(super) fn open_record(&self, tenant_slot: u32, bytes: &[u8]) -> Result<Option<(Header, Secret)>> {
-        let opened = self.try_open(tenant_slot, bytes)?;
-        if opened.is_none() && !self.is_gone(bytes)? {
-            return Err(unreadable());
-        }
-        Ok(opened)
+    pub(super) fn open_record(
+        &self,
+        txn: &View<'_>,
+        tenant_slot: u32,
+        bytes: &[u8],
+    ) -> Result<Option<(Header, Secret)>> {
+        let Some((mut header, secret)) = self.try_open(tenant_slot, bytes)? else {
+            return if self.is_gone(bytes)? { Ok(None) } else { Err(unreadable()) };
+        };
+        self.add_verifications(txn, &mut header);
+        Ok(Some((header, secret)))
     }
 
     /// Whether a record that was in view is no longer in the store.

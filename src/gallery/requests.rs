@@ -96,7 +96,7 @@ impl Gallery {
             .help("make a new key for each new request"));
         }
         let Some(bytes) = self.store.records.get(txn, &row.id.to_be_bytes())? else { return Ok(None) };
-        Ok(self.open_record(slot, bytes)?.map(|(header, secret)| header.into_enrolment(secret)))
+        Ok(self.open_record(txn, slot, bytes)?.map(|(header, secret)| header.into_enrolment(secret)))
     }
 
     /// Remembers a request within the transaction that does it.

@@ -227,7 +227,9 @@ impl Gallery {
         let mut headers = Vec::new();
         for entry in self.of_subject(txn, row.number, subject)? {
             let bytes = self.store.records.get(txn, &entry.id.to_be_bytes())?.ok_or_else(unreadable)?;
-            headers.push(Header::parse(bytes).ok_or_else(unreadable)?.0);
+            let (mut header, _) = Header::parse(bytes).ok_or_else(unreadable)?;
+            self.add_verifications(txn, &mut header);
+            headers.push(header);
         }
         let made = || headers.iter().map(|header| header.created);
         let (Some(first), Some(last)) = (made().min(), made().max()) else { return Ok(None) };

@@ -71,7 +71,7 @@ pub(in crate::api) async fn verify(
         let similarity = calibration.similarity(best.cosine);
         let verified = threshold.passes(similarity);
         if verified {
-            gallery.record_verification(&tenant, &best.enrolment.id)?;
+            gallery.note_verification(&tenant, &best.enrolment.id)?;
         }
         Ok(Verified {
             success: true,

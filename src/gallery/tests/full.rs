@@ -41,7 +41,7 @@ fn a_full_store_keeps_nothing_of_the_request_and_can_be_made_smaller() {
         assert!(stats.used_bytes <= stats.max_bytes && stats.used_bytes > stats.max_bytes * 9 / 10, "{stats:?}");
         assert_sound(&gallery);
         // Counting works in a full store, and so does deleting; then there is room again.
-        gallery.record_verification(&acme, &made[1]).unwrap();
+        gallery.note_verification(&acme, &made[1]).unwrap();
         for id in &made[..4] {
             gallery.delete_embedding(&acme, id).unwrap();
         }

@@ -152,11 +152,14 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Verified { tenant, nth } => {
                 let id = rows.get(nth).map_or(unknown, |row| row.id);
-                let answer = gallery.record_verification(&names[tenant], &id);
+                let answer = gallery.note_verification(&names[tenant], &id);
                 match rows.iter_mut().find(|row| row.tenant == tenant && row.id == id) {
                     Some(row) => {
                         answer.unwrap();
                         row.verified += 1;
+                        if row.verified % 2 == 0 {
+                            gallery.store_verifications().unwrap();
+                        }
                     }
                     None => prop_assert_eq!(answer.unwrap_err().kind(), Kind::EmbeddingNotFound),
                 }
@@ -218,6 +221,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Reopen => {
+                gallery.store_verifications().unwrap();
                 drop(gallery);
                 gallery = open();
             }

@@ -112,11 +112,14 @@ fn a_record_deleted_while_it_is_read_is_no_damage() {
     let (bytes, tenant_slot) = record(&gallery, &acme);
     // What a reader with an older view still has in its hands.
     gallery.delete_embedding(&acme, &made.id).unwrap();
-    assert!(gallery.open_record(tenant_slot, &bytes).unwrap().is_none());
+    assert!(gallery.open_record(&gallery.store.read().unwrap(), tenant_slot, &bytes).unwrap().is_none());
     gallery.enroll(&acme, new("bert", 2)).unwrap();
-    assert!(gallery.open_record(tenant_slot, &bytes).unwrap().is_none(), "nor when its slot is used again");
+    assert!(
+        gallery.open_record(&gallery.store.read().unwrap(), tenant_slot, &bytes).unwrap().is_none(),
+        "nor when its slot is used again"
+    );
     let (bytes, tenant_slot) = record(&gallery, &acme);
     gallery.vault.slots.erase(tenant_slot).unwrap();
-    let damaged = gallery.open_record(tenant_slot, &bytes).err().unwrap();
+    let damaged = gallery.open_record(&gallery.store.read().unwrap(), tenant_slot, &bytes).err().unwrap();
     assert_eq!(damaged.kind(), Kind::Store, "one that is still there is damaged");
 }

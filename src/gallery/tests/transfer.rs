@@ -37,7 +37,7 @@ fn full(dir: &Path) -> Arc<Gallery> {
     gallery.change(&acme, &subject("s7"), &suspended).unwrap();
     gallery.enroll(&tenant("globex"), new("theirs", 9_000)).unwrap();
     let id = gallery.list(&acme, &ListFilter::default()).unwrap().enrolments[0].id;
-    gallery.record_verification(&acme, &id).unwrap();
+    gallery.note_verification(&acme, &id).unwrap();
     gallery
 }
 

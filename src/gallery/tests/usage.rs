@@ -1,6 +1,7 @@
 //! What callers rely on, one promise a test.
 
 use super::*;
+use crate::gallery::{record::Header, store::View};
 
 #[test]
 fn an_enrolment_comes_back_as_it_was_given() {
@@ -18,10 +19,50 @@ fn an_enrolment_comes_back_as_it_was_given() {
     assert_eq!(found[0].enrolment, made);
     assert!(found[0].cosine > 0.9999 && found[0].cosine <= 1.0);
     assert_eq!(gallery.list(&acme, &ListFilter::default()).unwrap().enrolments, std::slice::from_ref(&made));
-    gallery.record_verification(&acme, &made.id).unwrap();
+    gallery.note_verification(&acme, &made.id).unwrap();
     let compared = gallery.compare(&acme, &made.subject, &face(2)).unwrap();
     assert_eq!(compared.enrolment.verification_count, 1);
     assert!(compared.cosine < 0.3);
+}
+
+#[test]
+fn verifications_are_known_at_once_stored_once_and_seen_once_by_older_readers_too() {
+    let dir = folder();
+    let gallery = open(dir.path());
+    let acme = tenant("acme");
+    let made = gallery.enroll(&acme, new("anna", 1)).unwrap();
+    let of = |gallery: &Gallery| {
+        let info = gallery.subject(&acme, &made.subject).unwrap();
+        (info.verification_count, info.last_verified_at.is_some())
+    };
+    let by = |txn: &View<'_>| {
+        let bytes = gallery.store.records.first(txn).unwrap().unwrap().1;
+        let (mut header, _) = Header::parse(bytes).unwrap();
+        gallery.add_verifications(txn, &mut header);
+        header.verification_count
+    };
+    gallery.store_verifications().unwrap();
+    assert_eq!(of(&gallery), (0, false));
+    let before = gallery.store.read().unwrap();
+    for count in 1..=3 {
+        gallery.note_verification(&acme, &made.id).unwrap();
+        assert_eq!((of(&gallery), by(&before)), ((count, true), count));
+    }
+    gallery.store_verifications().unwrap();
+    assert_eq!((of(&gallery), by(&before)), ((3, true), 3), "neither lost nor counted twice");
+    gallery.note_verification(&acme, &made.id).unwrap();
+    assert_eq!((of(&gallery), by(&before)), ((4, true), 4));
+    drop(before);
+
+    // What is deleted before it is stored is gone, and stands in no other's way.
+    let bert = gallery.enroll(&acme, new("bert", 2)).unwrap();
+    gallery.note_verification(&acme, &bert.id).unwrap();
+    gallery.delete_embedding(&acme, &bert.id).unwrap();
+    gallery.store_verifications().unwrap();
+    drop(gallery);
+    let gallery = open(dir.path());
+    assert_eq!(of(&gallery), (4, true));
+    assert_sound(&gallery);
 }
 
 #[test]
@@ -67,7 +108,7 @@ fn tenants_do_not_see_each_other() {
         assert!(gallery.best_two(other, &face(1)).unwrap().iter().all(|hit| hit.0 != anna.subject));
         assert_eq!(gallery.compare(other, &anna.subject, &face(1)).unwrap_err().kind(), Kind::SubjectNotFound);
         assert_eq!(gallery.delete_embedding(other, &anna.id).unwrap_err().kind(), Kind::EmbeddingNotFound);
-        assert_eq!(gallery.record_verification(other, &anna.id).unwrap_err().kind(), Kind::EmbeddingNotFound);
+        assert_eq!(gallery.note_verification(other, &anna.id).unwrap_err().kind(), Kind::EmbeddingNotFound);
         assert_eq!(gallery.delete_subject(other, &anna.subject).unwrap_err().kind(), Kind::SubjectNotFound);
         let all = ListFilter { active_only: false, ..ListFilter::default() };
         assert!(gallery.list(other, &all).unwrap().enrolments.iter().all(|row| row.id != anna.id));
