@@ -156,7 +156,7 @@ fn reload(context: &Context, daemon: &mut Daemon) {
         }
         Ok(config) => {
             let needing = daemon.reload(&config);
-            tracing::info!("reloaded access, quality and motion of every door");
+            tracing::info!("reloaded access, quality, motion and region of every door");
             if !needing.is_empty() {
                 tracing::warn!("changed as well, but only a restart takes it over: {}", needing.join(", "));
             }

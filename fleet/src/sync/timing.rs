@@ -27,8 +27,8 @@ impl Default for Timing {
             quiet: 5_000,
             digest: 3_600_000,
             settle: 120_000,
-            telemetry: 300_000,
-            keep_alive: 60_000,
+            telemetry: 900_000,
+            keep_alive: 30_000,
             horizon: 90 * 86_400_000,
         }
     }
