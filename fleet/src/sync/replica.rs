@@ -1,3 +1,6 @@
+mod arriving;
+mod telling;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -6,22 +9,20 @@ use std::{
 use rand::{CryptoRng, RngExt as _};
 
 use super::{
-    Action, Documents, Outcome, Publish, Timing,
+    Action, Documents, Timing,
     queue::{Item, Queue},
     suspicion::Suspicion,
 };
 use crate::{
     Name, Now,
     document::{DocumentKey, Kind},
-    keys::{PublicKey, Root, SealingKey, SecretKey},
-    open::{Arrived, Body, Opened, Signer},
+    keys::{PublicKey, SealingKey, SecretKey},
+    open::{Body, Opened, Signer},
     refusal::{Cause, Refusal, Refusals},
-    registry::{Registry, Taken},
-    seal,
+    registry::Registry,
     stamp::Stamp,
-    topic::{Topic, bucket_filter},
-    voucher::Vouched,
-    wire::{self, BucketSet, Buckets, Digest, Message, Progress, Receipt, Sealed, V1},
+    topic::bucket_filter,
+    wire::{BucketSet, Progress},
 };
 
 /// Most documents that one [`tick`](Replica::tick) publishes: what is behind them goes into the next one.
@@ -331,132 +332,6 @@ impl<R: CryptoRng> Replica<R> {
         }
     }
 
-    fn take_voucher<D: Documents>(
-        &mut self,
-        documents: &mut D,
-        vouched: &Arc<Vouched>,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
-        let item = Item::Voucher(vouched.voucher.device.clone());
-        match self.registry.take(Arc::clone(vouched)) {
-            Taken::Nothing => self.queue.cancel(&item),
-            Taken::Stale => self.later(item, self.window(), now),
-            Taken::Device => {
-                self.queue.cancel(&item);
-                actions.push(Action::Registry);
-            }
-            Taken::Revoked(key) => {
-                actions.push(Action::Registry);
-                let spoiled = documents.copies_by(&key);
-                let window = self.window_of(spoiled.len());
-                for key in spoiled {
-                    documents.note_copy(&key, None);
-                    self.later(Item::Document(key), window, now);
-                }
-            }
-        }
-    }
-
-    fn take_documents<D: Documents>(
-        &mut self,
-        documents: &mut D,
-        arrived: &[Arc<Arrived>],
-        signers: &[PublicKey],
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), D::Error> {
-        if arrived.is_empty() {
-            return Ok(());
-        }
-        let outcomes = documents.merge(arrived, self.oldest_tombstone(now))?;
-        let mut changed = false;
-        for ((arrived, signer), outcome) in arrived.iter().zip(signers).zip(outcomes) {
-            documents.note_copy(&arrived.key, Some(signer));
-            changed |= outcome.changed;
-            self.follow(arrived, outcome, now, actions);
-        }
-        if let Some(connection) = &mut self.connection {
-            connection.progress.documents += arrived.len() as u64;
-        }
-        if changed {
-            self.look(documents, now, actions);
-        }
-        Ok(())
-    }
-
-    /// What follows from a document that was merged.
-    fn follow(&mut self, arrived: &Arrived, outcome: Outcome, now: Now, actions: &mut Vec<Action>) {
-        let item = Item::Document(arrived.key);
-        if outcome.ahead {
-            // What was changed here need not wait any longer: this is what it waited for.
-            if self.connection.as_mut().is_some_and(|connection| connection.changed.remove(&arrived.key)) {
-                self.queue.now(item, now.mono);
-            } else {
-                self.later(item, self.window(), now);
-            }
-        } else {
-            self.queue.cancel(&item);
-            self.queue.cancel(&Item::Clear(arrived.document.kind(), arrived.key));
-            if let Some(connection) = &mut self.connection {
-                connection.changed.remove(&arrived.key);
-            }
-        }
-        let window = self.window_of(outcome.also.len());
-        for key in outcome.also {
-            self.later(Item::Document(key), window, now);
-        }
-        let Some(connection) = &mut self.connection else { return };
-        if !connection.filled {
-            // Receipts may have been lost with the connection before; which ones the broker has is known when all has come.
-            let told = outcome.erased.as_ref().or(arrived.document.erased());
-            connection.erasures.extend(told.map(|stamp| (arrived.key, stamp.clone())));
-        } else if let Some(stamp) = &outcome.erased {
-            actions.extend(self.receipt(arrived.key, stamp, now));
-        }
-    }
-
-    /// The broker keeps nothing of use there any more.
-    fn cleared<D: Documents>(&mut self, documents: &mut D, topic: &Topic, now: Now) -> Result<(), D::Error> {
-        match topic {
-            Topic::Document(kind, key) => {
-                let Some(document) = documents.get(key)? else { return Ok(()) };
-                documents.note_copy(key, None);
-                self.queue.cancel(&Item::Clear(*kind, *key));
-                if document.is_spent(self.oldest_tombstone(now)) {
-                    documents.forget(&[*key])?;
-                } else {
-                    self.later(Item::Document(*key), self.window(), now);
-                }
-            }
-            Topic::Device(device) if self.registry.vouched(device).is_some() => {
-                self.later(Item::Voucher(device.clone()), self.window(), now);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn hear<D: Documents>(&mut self, documents: &D, digest: &Digest, now: Now) {
-        let Some(connection) = &mut self.connection else { return };
-        if digest.by == self.identity.device {
-            return;
-        }
-        connection.progress.of = connection.progress.of.max(digest.documents);
-        if connection.filled {
-            let doors = self.registry.doors();
-            self.suspicion.hear(digest, documents.summary(), doors, now.mono, self.timing.settle, &mut self.rng);
-        }
-    }
-
-    fn note_receipt(&mut self, topic: &Topic, receipt: &Receipt) {
-        let (Topic::Receipt(device, key), Some(connection)) = (topic, &mut self.connection) else { return };
-        if *device == self.identity.device && !connection.filled {
-            let stamp = (receipt.erased_ms, receipt.erased_counter, receipt.erased_by.clone());
-            connection.receipts.insert(*key, stamp);
-        }
-    }
-
     /// All that the broker keeps has come.
     fn filled<D: Documents>(&mut self, documents: &mut D, now: Now, actions: &mut Vec<Action>) -> Result<(), D::Error> {
         let lacking = documents.without_copy()?;
@@ -524,96 +399,4 @@ impl<R: CryptoRng> Replica<R> {
             self.tell_digest(documents, Tell::Buckets, now, actions);
         }
     }
-
-    fn tell_digest<D: Documents>(&mut self, documents: &D, tell: Tell, now: Now, actions: &mut Vec<Action>) {
-        let summary = documents.summary();
-        let checking = self.connection.as_mut().filter(|_| tell == Tell::Checked);
-        let checked = checking.and_then(|connection| connection.checking.take()).map(|(_, buckets)| buckets);
-        let digest = Digest {
-            v: V1,
-            by: self.identity.device.clone(),
-            at: now.wall,
-            documents: summary.count(),
-            root: Root(summary.root().to_le_bytes()),
-            buckets: (tell != Tell::Root).then(|| Buckets::of(summary)),
-            checked,
-        };
-        actions.extend(self.signed(&digest, &Topic::Digest(self.identity.device.clone()), None, None));
-        let sooner = self.rng.random_range(0..=self.timing.digest / 10);
-        if let Some(connection) = &mut self.connection {
-            connection.digest = now.mono + self.timing.digest - sooner;
-        }
-    }
-
-    fn publish<D: Documents>(
-        &mut self,
-        documents: &mut D,
-        item: Item,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) -> Result<(), D::Error> {
-        match item {
-            Item::Document(key) => {
-                let Some(document) = documents.get(&key)? else { return Ok(()) };
-                let topic = Topic::Document(document.kind(), key);
-                let Ok(bytes) = document.to_bytes() else {
-                    actions.push(Action::TooLarge(key));
-                    return Ok(());
-                };
-                let seal = seal::seal(&self.identity.sealing, &topic.of(&self.identity.site), &bytes, &mut self.rng);
-                let sealed = Sealed { v: V1, by: self.identity.device.clone(), seal };
-                match self.signed(&sealed, &topic, None, Some(key)) {
-                    Some(publish) => {
-                        documents.note_copy(&key, Some(&self.public));
-                        actions.push(publish);
-                    }
-                    None => actions.push(Action::TooLarge(key)),
-                }
-            }
-            Item::Clear(kind, key) => {
-                if documents.get(&key)?.is_some_and(|document| document.is_spent(self.oldest_tombstone(now))) {
-                    documents.forget(&[key])?;
-                    documents.note_copy(&key, None);
-                    let topic = Topic::Document(kind, key).of(&self.identity.site);
-                    actions.push(retained(topic, Vec::new(), None, None));
-                }
-            }
-            Item::Voucher(device) => {
-                if let Some(vouched) = self.registry.vouched(&device) {
-                    let topic = Topic::Device(device).of(&self.identity.site);
-                    actions.push(retained(topic, vouched.message.to_vec(), None, None));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn receipt(&self, key: DocumentKey, stamp: &Stamp, now: Now) -> Option<Action> {
-        let receipt = Receipt {
-            v: V1,
-            by: self.identity.device.clone(),
-            at: now.wall,
-            erased_ms: stamp.ms(),
-            erased_counter: stamp.counter(),
-            erased_by: stamp.device().clone(),
-        };
-        let keep = u32::try_from(self.timing.horizon / 1000).unwrap_or(u32::MAX);
-        self.signed(&receipt, &Topic::Receipt(self.identity.device.clone(), key), Some(keep), None)
-    }
-
-    /// The message, to be retained; `None` where it is larger than its kind may be.
-    fn signed<M: Message>(
-        &self,
-        message: &M,
-        topic: &Topic,
-        expiry: Option<u32>,
-        document: Option<DocumentKey>,
-    ) -> Option<Action> {
-        let payload = wire::write(message, &self.identity.site, topic, &self.identity.key).ok()?;
-        Some(retained(topic.of(&self.identity.site), payload, expiry, document))
-    }
-}
-
-fn retained(topic: String, payload: Vec<u8>, expiry: Option<u32>, document: Option<DocumentKey>) -> Action {
-    Action::Publish(Publish { topic, payload, retain: true, expiry, document })
 }

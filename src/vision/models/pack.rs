@@ -69,7 +69,10 @@ impl Pack {
     /// [`Kind::Model`]: missing, unreadable, or another size or hash than the manifest's.
     pub fn read(&self, part: &Part) -> Result<Vec<u8>> {
         let path = self.path(part);
-        let again = format!("get it anew: `facegate-models fetch {}` (among the sources: `models/fetch {0}`)", self.manifest.name);
+        let again = format!(
+            "get it anew: `facegate-models fetch {}` (among the sources: `models/fetch {0}`)",
+            self.manifest.name
+        );
         let size = fs::metadata(&path)
             .map_err(|error| {
                 Error::new(Kind::Model, format!("the network {} cannot be read", path.display()))
