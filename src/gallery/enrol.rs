@@ -129,7 +129,8 @@ impl Gallery {
         writer.log(Change::Added, tenant.number, header.id)
     }
 
-    /// Deletes an embedding. When this returns, nobody can read or match it any more.
+    /// Deletes an embedding. When this returns, nobody can read or match it any more, and of those that are left the newest
+    /// [`keep_active`](super::Settings::keep_active) of its subject are active, unless it is suspended.
     ///
     /// # Errors
     /// `EmbeddingNotFound` where the tenant has no such embedding.
@@ -214,6 +215,10 @@ impl Gallery {
             subjects.insert(self.remove_record(&mut writer, &row, id, &mut slots)?);
         }
         for subject in &subjects {
+            // Of somebody who is being erased nothing comes back, not for a moment.
+            if !erasing && !self.is_suspended(writer.txn(), row.number, subject)? {
+                self.activate_newest(&mut writer, row.number, subject)?;
+            }
             if erasing && self.of_subject(writer.txn(), row.number, subject)?.is_empty() {
                 self.replicate_erasure(&mut writer, &row, subject)?;
             } else {
