@@ -81,6 +81,7 @@ pub(in crate::api) async fn import(
 
 async fn take_all(mut lines: Lines, mut import: Import) -> Result<Imported> {
     while let Some(line) = lines.next().await? {
+        let line = line?;
         let next = blocking(move || {
             import.take(&line)?;
             Ok(import)
