@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::PadPolicy,
     error::{Error, Kind, Result},
-    gallery::{Likeness, SubjectId},
+    gallery::Likeness,
     vision::{engine::Calibration, liveness::Liveness},
 };
+
+pub use crate::gallery::Warning;
 
 /// What is done about an enrolment that looks wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,27 +60,6 @@ impl Default for Settings {
     }
 }
 
-/// Something about an enrolment that was let through.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Warning {
-    /// As the code of the error that it would be.
-    pub kind: Kind,
-    /// What is wrong, without naming anybody.
-    pub message: String,
-    /// The similarity that it is about, where it is about one.
-    pub similarity: Option<f32>,
-    /// Whom the face is like, for those who may read who is enrolled.
-    pub other: Option<SubjectId>,
-}
-
-impl Warning {
-    /// Without what tells of others: for those who may not read who is enrolled.
-    #[must_use]
-    pub fn discreet(self) -> Self {
-        if self.other.is_some() { Self { similarity: None, other: None, ..self } } else { self }
-    }
-}
-
 impl Settings {
     /// Refuses values out of their range.
     ///
@@ -115,13 +96,10 @@ impl Settings {
             let message = "the face is like one that is enrolled as another subject";
             let similarity = Some(scale.similarity(*cosine));
             let help = "if it is the same person, enrol under that subject_id, or delete the other subject first";
-            let found = Warning {
-                kind: Kind::DuplicateSubject,
-                message: message.into(),
-                similarity,
-                other: Some(other.clone()),
-            };
-            judged(self.duplicates, found, help, &mut warnings)?;
+            let kind = Kind::DuplicateSubject;
+            let other = Some(other.clone());
+            let found = Warning { code: kind.code().into(), message: message.into(), similarity, other };
+            judged(self.duplicates, kind, found, help, &mut warnings)?;
         }
         if let Some(cosine) = likeness.own
             && scale.similarity(cosine) < self.unlike_similarity
@@ -129,8 +107,9 @@ impl Settings {
             let message = "the face is not like the other photographs of this subject";
             let similarity = Some(scale.similarity(cosine));
             let help = "is it the right person? if so, delete what is enrolled wrongly, or take the photograph again";
-            let found = Warning { kind: Kind::UnlikeSubject, message: message.into(), similarity, other: None };
-            judged(self.unlike, found, help, &mut warnings)?;
+            let kind = Kind::UnlikeSubject;
+            let found = Warning { code: kind.code().into(), message: message.into(), similarity, other: None };
+            judged(self.unlike, kind, found, help, &mut warnings)?;
         }
         Ok(warnings)
     }
@@ -158,20 +137,20 @@ impl Settings {
         };
         let mut warnings = Vec::new();
         if seen.score < self.liveness_threshold {
-            let message = seen.describe();
-            let found = Warning { kind: Kind::LivenessFailed, message, similarity: None, other: None };
+            let kind = Kind::LivenessFailed;
+            let found = Warning { code: kind.code().into(), message: seen.describe(), similarity: None, other: None };
             let help = "photograph the person, not a picture or a screen; mind the light and come closer";
-            judged(action, found, help, &mut warnings)?;
+            judged(action, kind, found, help, &mut warnings)?;
         }
         Ok(warnings)
     }
 }
 
-fn judged(action: Action, found: Warning, help: &str, warnings: &mut Vec<Warning>) -> Result<()> {
+fn judged(action: Action, kind: Kind, found: Warning, help: &str, warnings: &mut Vec<Warning>) -> Result<()> {
     match action {
         Action::Off => {}
         Action::Warn => warnings.push(found),
-        Action::Refuse => return Err(Error::new(found.kind, found.message).help(help)),
+        Action::Refuse => return Err(Error::new(kind, found.message).help(help)),
     }
     Ok(())
 }

@@ -20,14 +20,17 @@ use crate::{
 /// The header of an answer that says whether the networks were skipped.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("embedding-cache");
 
-/// What a photograph was looked at for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a photograph was looked at for. One is never taken for the other: an enrolment has a gate before it, and its template is
+/// made of several looks, so that a search with it would find another similarity than one without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum For {
     /// A search, a verification or a comparison: any face will do.
     Matching,
-    /// An enrolment, which has a gate before it.
     Enrolment,
 }
+
+/// Whose photograph it is, what it was looked at for, and its digest.
+type Name = (TenantId, For, [u8; 32]);
 
 /// Whether a photograph was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub(super) struct Cache {
 struct Kept {
     /// What the gallery said when it was looked at last.
     deletions: u64,
-    entries: LruCache<(TenantId, [u8; 32]), (For, Probe)>,
+    entries: LruCache<Name, Probe>,
 }
 
 impl Cache {
@@ -74,7 +77,7 @@ impl Cache {
         Self { kept, key }
     }
 
-    /// What the recognition makes of a photograph, from memory where it was seen before for the same or for more.
+    /// What the recognition makes of a photograph, from memory where it was seen before for the same.
     pub(super) async fn look(
         &self,
         gallery: &Gallery,
@@ -83,9 +86,9 @@ impl Cache {
         what_for: For,
         file: Vec<u8>,
     ) -> Result<(Probe, Known)> {
-        let name = (tenant.clone(), *blake3::keyed_hash(&self.key, &file).as_bytes());
+        let name = (tenant.clone(), what_for, *blake3::keyed_hash(&self.key, &file).as_bytes());
         let deletions = gallery.deletions();
-        if let Some(probe) = self.get(deletions, &name, what_for) {
+        if let Some(probe) = self.get(deletions, &name) {
             return Ok((probe, Known::Hit));
         }
         let probe = match what_for {
@@ -94,24 +97,22 @@ impl Cache {
         };
         // Deleted meanwhile: perhaps this very person.
         if gallery.deletions() == deletions {
-            self.put(deletions, name, what_for, probe.clone());
+            self.put(deletions, name, probe.clone());
         }
         Ok((probe, Known::Miss))
     }
 
-    fn get(&self, deletions: u64, name: &(TenantId, [u8; 32]), what_for: For) -> Option<Probe> {
+    fn get(&self, deletions: u64, name: &Name) -> Option<Probe> {
         let mut kept = self.kept.as_ref()?.lock();
         kept.follow(deletions);
-        let (seen_for, probe) = kept.entries.get(name)?;
-        // What was looked at for a search has not passed the gate before an enrolment.
-        (what_for == For::Matching || *seen_for == For::Enrolment).then(|| probe.clone())
+        kept.entries.get(name).cloned()
     }
 
-    fn put(&self, deletions: u64, name: (TenantId, [u8; 32]), what_for: For, probe: Probe) {
+    fn put(&self, deletions: u64, name: Name, probe: Probe) {
         let Some(kept) = &self.kept else { return };
         let mut kept = kept.lock();
         if kept.deletions == deletions {
-            kept.entries.put(name, (what_for, probe));
+            kept.entries.put(name, probe);
         }
     }
 }
@@ -144,37 +145,40 @@ mod tests {
         }
     }
 
-    fn name(tenant: &str, photograph: u8) -> (TenantId, [u8; 32]) {
-        (tenant.parse().expect("a name"), [photograph; 32])
+    fn name(tenant: &str, what_for: For, photograph: u8) -> Name {
+        (tenant.parse().expect("a name"), what_for, [photograph; 32])
     }
 
     #[test]
-    fn a_photograph_is_known_to_its_tenant_for_as_much_as_it_was_looked_at_for() {
+    fn a_photograph_is_known_to_its_tenant_for_what_it_was_looked_at() {
         let cache = Cache::new(8);
-        cache.put(0, name("acme", 1), For::Matching, probe(1.0));
-        cache.put(0, name("acme", 2), For::Enrolment, probe(2.0));
-        assert!(cache.get(0, &name("acme", 1), For::Matching).is_some());
-        assert!(cache.get(0, &name("acme", 1), For::Enrolment).is_none(), "it has passed no gate");
-        for what_for in [For::Matching, For::Enrolment] {
-            let found = cache.get(0, &name("acme", 2), what_for).expect("it is known");
-            assert!(found.embedding == probe(2.0).embedding);
+        cache.put(0, name("acme", For::Matching, 1), probe(1.0));
+        assert!(cache.get(0, &name("acme", For::Matching, 1)).is_some());
+        assert!(cache.get(0, &name("acme", For::Enrolment, 1)).is_none(), "it has passed no gate");
+        assert!(cache.get(0, &name("beta", For::Matching, 1)).is_none());
+        cache.put(0, name("acme", For::Enrolment, 2), probe(2.0));
+        assert!(cache.get(0, &name("acme", For::Matching, 2)).is_none(), "it is made of several looks");
+        cache.put(0, name("acme", For::Matching, 2), probe(3.0));
+        for (what_for, first) in [(For::Enrolment, 2.0), (For::Matching, 3.0)] {
+            let found = cache.get(0, &name("acme", what_for, 2)).expect("it is known");
+            assert!(found.embedding == probe(first).embedding, "each has its own");
         }
-        assert!(cache.get(0, &name("beta", 1), For::Matching).is_none());
     }
 
     #[test]
     fn it_is_bounded_forgets_the_oldest_and_everything_once_something_is_deleted() {
         let cache = Cache::new(2);
+        let matched = |photograph| name("acme", For::Matching, photograph);
         for photograph in 1..=3 {
-            cache.put(0, name("acme", photograph), For::Matching, probe(1.0));
+            cache.put(0, matched(photograph), probe(1.0));
         }
-        let known = |deletions, photograph| cache.get(deletions, &name("acme", photograph), For::Matching).is_some();
+        let known = |deletions, photograph| cache.get(deletions, &matched(photograph)).is_some();
         assert_eq!([1, 2, 3].map(|photograph| known(0, photograph)), [false, true, true]);
-        cache.put(7, name("acme", 4), For::Matching, probe(1.0));
+        cache.put(7, matched(4), probe(1.0));
         assert!(!known(0, 4), "it was looked at before what was deleted");
         assert_eq!([2, 3].map(|photograph| known(7, photograph)), [false, false]);
         let off = Cache::new(0);
-        off.put(0, name("acme", 1), For::Matching, probe(1.0));
-        assert!(off.get(0, &name("acme", 1), For::Matching).is_none());
+        off.put(0, matched(1), probe(1.0));
+        assert!(off.get(0, &matched(1)).is_none());
     }
 }

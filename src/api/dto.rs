@@ -33,8 +33,8 @@ pub(super) struct Enrolled {
 /// Something that looks wrong about an enrolment.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Warned {
-    /// As the code of the error that it would be, were it refused.
-    code: &'static str,
+    /// As the code of the error that it would be, were it refused; or `subject_suspended`: the face is kept and not matched.
+    code: String,
     message: String,
     /// To what it is about; absent for a key that may not read who is enrolled, where it is about another subject.
     #[schema(minimum = 0, maximum = 1)]
@@ -50,8 +50,8 @@ impl Warned {
     pub(super) fn all(warnings: Vec<Warning>, asked_by: &Operator) -> Vec<Self> {
         let may_read = asked_by.must_have(Right::Read).is_ok();
         let told = warnings.into_iter().map(|warning| if may_read { warning } else { warning.discreet() });
-        told.map(|Warning { kind, message, similarity, other }| Self {
-            code: kind.code(),
+        told.map(|Warning { code, message, similarity, other }| Self {
+            code: code.into_owned(),
             message,
             similarity,
             subject_id: other,

@@ -84,8 +84,8 @@ pub(super) async fn enrol(
     let _place = once.map(|once| state.under_way.take(tenant, once)).transpose()?;
     if let Some(once) = once {
         let (gallery, owner) = (Arc::clone(&state.gallery), tenant.clone());
-        if let Some(enrolment) = blocking(move || gallery.done_before(&owner, &once)).await? {
-            return Ok(Enrolled { enrolment, repeated: true, known: None, warnings: Vec::new() });
+        if let Some(Done { enrolment, warnings, .. }) = blocking(move || gallery.done_before(&owner, &once)).await? {
+            return Ok(Enrolled { enrolment, repeated: true, known: None, warnings });
         }
     }
     let recognition = state.recognition()?;
@@ -108,20 +108,16 @@ pub(super) async fn enrol(
         photograph,
     };
     let (gallery, tenant) = (Arc::clone(&state.gallery), tenant.clone());
-    let (done, alike) = blocking(move || {
-        let mut alike = Vec::new();
-        let done = gallery.enroll_in(&tenant, new, once.as_ref(), |new| {
+    let Done { enrolment, warnings, before } = blocking(move || {
+        gallery.enroll_in(&tenant, new, once.as_ref(), |new| {
             if settings.compares() {
-                alike = settings.compare(&gallery.likeness(&tenant, &new.subject, &new.embedding)?, &scale)?;
+                warnings.extend(settings.compare(&gallery.likeness(&tenant, &new.subject, &new.embedding)?, &scale)?);
             }
-            Ok(())
-        })?;
-        Ok((done, alike))
+            Ok(warnings)
+        })
     })
     .await?;
-    warnings.extend(alike);
-    let repeated = matches!(done, Done::Before(_));
-    Ok(Enrolled { enrolment: done.enrolment(), repeated, known: Some(known), warnings })
+    Ok(Enrolled { enrolment, repeated: before, known: Some(known), warnings })
 }
 
 /// Requests that are done once and are being done.

@@ -106,7 +106,7 @@ fn public_message(error: &Error) -> String {
     match error.kind() {
         Kind::Busy => "too much is being worked on; try again in a moment".into(),
         Kind::NotReady => "the daemon is starting or stopping; try again in a moment".into(),
-        Kind::StorageFull => "there is no room left to store anything; nothing of this request was kept".into(),
+        Kind::StorageFull => "there is no room left to store anything, so that this was not stored".into(),
         kind if kind.http_status() >= 500 => {
             "the daemon failed to do this; its log has the reason under this request id".into()
         }

@@ -1,6 +1,6 @@
 //! Reading a `multipart/form-data` body: one image or two and some short fields, everything bounded.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 use axum::{
     body::HttpBody,
@@ -12,54 +12,42 @@ use axum::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    State,
-    error::Failure,
-    settings::Settings,
-    values::{Values, printable},
-};
+use super::{State, error::Failure, settings::Settings, values::Values};
 use crate::error::{Error, Kind, Result};
 
-/// The fields that are photographs.
-const IMAGES: [&str; 3] = ["image", "image1", "image2"];
-
-/// A form as it came. Fields that nobody knows are there, too, and harm nothing.
-pub(super) struct Form {
-    pub(super) values: Values,
-    /// In the order of [`IMAGES`].
-    images: [Option<Vec<u8>>; IMAGES.len()],
-    /// Held as long as the images are in memory: it bounds how many are.
-    _place: OwnedSemaphorePermit,
+/// The fields that a call reads. All others are passed over, whatever is in them.
+pub(super) trait Fields {
+    /// Those that are photographs.
+    const IMAGES: &'static [&'static str] = &["image"];
+    /// Those that are text.
+    const TEXTS: &'static [&'static str] = &[];
 }
 
-impl Form {
-    /// Takes the only image out.
+/// A form, as far as the call reads it.
+pub(super) struct Form<F> {
+    pub(super) values: Values,
+    /// In the order of [`Fields::IMAGES`].
+    images: Vec<Option<Vec<u8>>>,
+    /// Held as long as the images are in memory: it bounds how many are.
+    _place: OwnedSemaphorePermit,
+    fields: PhantomData<fn() -> F>,
+}
+
+impl<F: Fields> Form<F> {
+    /// Takes the image of this name out.
     ///
     /// # Errors
-    /// [`Kind::MissingField`] where there is none or an empty one.
-    pub(super) fn image(&mut self) -> Result<Vec<u8>> {
-        self.take(0)
-    }
-
-    /// Takes the two images of a comparison out.
-    ///
-    /// # Errors
-    /// [`Kind::MissingField`] where one is missing or empty.
-    pub(super) fn two_images(&mut self) -> Result<(Vec<u8>, Vec<u8>)> {
-        Ok((self.take(1)?, self.take(2)?))
-    }
-
-    fn take(&mut self, place: usize) -> Result<Vec<u8>> {
-        match self.images[place].take() {
+    /// [`Kind::MissingField`] where it is missing or empty.
+    pub(super) fn image(&mut self, name: &str) -> Result<Vec<u8>> {
+        let place = F::IMAGES.iter().position(|image| *image == name);
+        match place.and_then(|place| self.images[place].take()) {
             Some(image) if !image.is_empty() => Ok(image),
-            _ => {
-                Err(Error::new(Kind::MissingField, format!("{} is required: the photograph as a file", IMAGES[place])))
-            }
+            _ => Err(Error::new(Kind::MissingField, format!("{name} is required: the photograph as a file"))),
         }
     }
 }
 
-impl FromRequest<Arc<State>> for Form {
+impl<F: Fields> FromRequest<Arc<State>> for Form<F> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Failure> {
@@ -77,8 +65,10 @@ impl FromRequest<Arc<State>> for Form {
         if outcome.is_err() {
             // A client that is still sending would see a broken connection instead of the reason. The body's limit bounds
             // what is read here, the request's time limit how long.
-            while let Ok(Some(mut field)) = multipart.next_field().await {
-                while let Ok(Some(_)) = field.chunk().await {}
+            while let Ok(Some(field)) = multipart.next_field().await {
+                if pass_over(field).await.is_err() {
+                    break;
+                }
             }
         }
         outcome?;
@@ -86,9 +76,10 @@ impl FromRequest<Arc<State>> for Form {
     }
 }
 
-impl Form {
+impl<F: Fields> Form<F> {
     pub(super) fn empty(place: OwnedSemaphorePermit) -> Self {
-        Self { values: Values::default(), images: Default::default(), _place: place }
+        let images = F::IMAGES.iter().map(|_| None).collect();
+        Self { values: Values::default(), images, _place: place, fields: PhantomData }
     }
 
     pub(super) async fn read(&mut self, multipart: &mut Multipart, settings: &Settings) -> Result<()> {
@@ -101,24 +92,33 @@ impl Form {
                 return Err(Error::new(Kind::MalformedRequest, message));
             }
             // A field without a name can be nothing that is looked for.
-            let name = field.name().unwrap_or_default().to_owned();
-            if let Some(place) = IMAGES.iter().position(|image| *image == name) {
+            let name = field.name().unwrap_or_default();
+            if let Some(place) = F::IMAGES.iter().position(|image| *image == name) {
+                let name = F::IMAGES[place];
                 if self.images[place].is_some() {
                     return Err(Error::new(Kind::InvalidField, format!("{name} may be given only once")));
                 }
                 self.images[place] = Some(collect(field, most_image).await?.ok_or_else(|| {
                     Error::new(Kind::ImageTooLarge, format!("the image is larger than {most_image} bytes"))
                 })?);
-            } else {
+            } else if let Some(&name) = F::TEXTS.iter().find(|text| **text == name) {
                 let most = settings.max_field_bytes;
-                let bytes = collect(field, most).await?.ok_or_else(|| too_long(&name, most))?;
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| Error::new(Kind::InvalidField, format!("{} must be UTF-8", printable(&name))))?;
-                self.values.add(name, text)?;
+                let bytes =
+                    collect(field, most).await?.ok_or_else(|| unfit(name, &format!("is longer than {most} bytes")))?;
+                let text = String::from_utf8(bytes).map_err(|_| unfit(name, "must be UTF-8"))?;
+                self.values.add(name.to_owned(), text)?;
+            } else {
+                pass_over(field).await.map_err(unreadable)?;
             }
         }
         Ok(())
     }
+}
+
+/// Reads a field to its end and keeps nothing of it.
+async fn pass_over(mut field: Field<'_>) -> Result<(), MultipartError> {
+    while field.chunk().await?.is_some() {}
+    Ok(())
 }
 
 /// The bytes of a field, or `None` where there are more than `most`.
@@ -133,10 +133,10 @@ pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<
     Ok(Some(bytes))
 }
 
-fn too_long(name: &str, most: usize) -> Error {
+fn unfit(name: &str, rule: &str) -> Error {
     // `metadata` has its own code for whatever is wrong with it.
     let kind = if name == "metadata" { Kind::InvalidMetadata } else { Kind::InvalidField };
-    Error::new(kind, format!("{} is longer than {most} bytes", printable(name)))
+    Error::new(kind, format!("{name} {rule}"))
 }
 
 fn unreadable(error: MultipartError) -> Error {

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{FromRequest as _, Multipart, Query},
+    extract::{FromRequest as _, Multipart, RawQuery},
     http::{Request, Uri, header},
 };
 use tokio::sync::Semaphore;
 
-use super::{form::Form, settings::Settings, values::Values};
+use super::{
+    form::{Fields, Form},
+    routes::read,
+    settings::Settings,
+    values::Values,
+};
 use crate::{
     error::{Kind, Result},
     recognition,
@@ -22,6 +27,14 @@ const MOST_IMAGE_BYTES: usize = 1_024;
 
 /// Longest message of a refusal, in characters: clients' own words in it are cut.
 const LONGEST_MESSAGE: usize = 300;
+
+/// A form with every field that any call reads.
+struct Fuzzed;
+
+impl Fields for Fuzzed {
+    const IMAGES: &'static [&'static str] = &["image", "image1", "image2"];
+    const TEXTS: &'static [&'static str] = &["subject_id", "threshold", "limit", "metadata", "quality_score"];
+}
 
 /// Reads a form whose boundary is `x`.
 pub(crate) fn multipart(body: &[u8]) {
@@ -39,7 +52,7 @@ pub(crate) fn multipart(body: &[u8]) {
             .expect("the head is a constant");
         let mut parts = Multipart::from_request(request, &()).await.expect("it has a boundary");
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
-        let mut form = Form::empty(place);
+        let mut form = Form::<Fuzzed>::empty(place);
         let read = form.read(&mut parts, &settings).await;
         assert!(form.values.names().count() <= MOST_FIELDS, "more fields than allowed are kept");
         for name in form.values.names() {
@@ -48,7 +61,7 @@ pub(crate) fn multipart(body: &[u8]) {
         }
         match read {
             Ok(()) => {
-                if let Ok(image) = form.image() {
+                if let Ok(image) = form.image("image") {
                     assert!((1..=MOST_IMAGE_BYTES).contains(&image.len()), "an image of {} bytes", image.len());
                 }
                 read_all(&form.values);
@@ -75,9 +88,12 @@ pub(crate) fn metadata(text: &str) {
 /// Reads a query, as far as a path can have it, by every name that a call knows.
 pub(crate) fn query(text: &str) {
     let Ok(uri) = format!("/?{text}").parse::<Uri>() else { return };
-    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) else { return };
-    if let Ok(values) = Values::from_pairs(pairs) {
-        read_all(&values);
+    match read(RawQuery(uri.query().map(str::to_owned))) {
+        Ok(values) => read_all(&values),
+        Err(error) => {
+            assert!([Kind::MalformedRequest, Kind::InvalidField].contains(&error.kind()), "{error:?}");
+            assert!(error.message().chars().count() <= LONGEST_MESSAGE, "{error:?}");
+        }
     }
 }
 

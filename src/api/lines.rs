@@ -37,6 +37,8 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     /// How far the buffer was searched for an end of line.
     searched: usize,
+    /// The line that is read is too long: it is thrown away as it comes.
+    skipping: bool,
     so_far: u64,
     ended: bool,
 }
@@ -44,43 +46,47 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn new(body: Body, bounds: Bounds) -> Self {
         let body = body.into_data_stream();
-        Self { body, bounds, buffer: Vec::new(), searched: 0, so_far: 0, ended: false }
+        Self { body, bounds, buffer: Vec::new(), searched: 0, skipping: false, so_far: 0, ended: false }
     }
 
-    /// The next line without its end; empty ones are passed over. `None` at the end of the body.
+    /// The next line without its end; empty ones are passed over. `None` at the end of the body. One that is too long was thrown
+    /// away and is `TooLarge` itself: the next one can be read all the same.
     ///
     /// # Errors
-    /// `TooLarge` past a bound, `RequestTimeout` where it does not come, `MalformedRequest` where the body breaks off.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    /// `TooLarge` past the bound of the whole, `RequestTimeout` where it does not come, `MalformedRequest` where the body breaks
+    /// off.
+    pub(super) async fn next(&mut self) -> Result<Option<Result<Vec<u8>>>> {
         match timeout(self.bounds.patience, self.read()).await {
             Ok(line) => line,
             Err(_) => Err(Error::new(Kind::RequestTimeout, "the next line took too long to arrive")),
         }
     }
 
-    async fn read(&mut self) -> Result<Option<Vec<u8>>> {
+    async fn read(&mut self) -> Result<Option<Result<Vec<u8>>>> {
         loop {
             while let Some(line) = self.cut() {
-                if line.len() > self.bounds.line {
-                    return Err(self.too_long());
+                if std::mem::take(&mut self.skipping) || line.len() > self.bounds.line {
+                    return Ok(Some(Err(self.too_long())));
                 }
                 if !line.trim_ascii().is_empty() {
-                    return Ok(Some(line));
+                    return Ok(Some(Ok(line)));
                 }
             }
             if self.ended {
                 return Ok(None);
             }
             // With the first byte of a line end of two.
-            if self.buffer.len() > self.bounds.line + 1 {
-                return Err(self.too_long());
+            if self.skipping || self.buffer.len() > self.bounds.line + 1 {
+                self.skipping = true;
+                self.buffer.clear();
+                self.searched = 0;
             }
             match self.body.next().await {
                 Some(Ok(chunk)) => self.take(&chunk)?,
                 Some(Err(_)) => return Err(Error::new(Kind::MalformedRequest, "the body breaks off")),
                 None => {
                     self.ended = true;
-                    if !self.buffer.is_empty() {
+                    if self.skipping || !self.buffer.is_empty() {
                         self.buffer.push(b'\n');
                     }
                 }
@@ -149,40 +155,47 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { line: 40, whole: 4_000, patience: Duration::from_secs(60) };
 
-    fn all(chunks: Vec<Vec<u8>>, bounds: Bounds) -> Result<Vec<Vec<u8>>> {
+    /// Every line, `None` for one that is too long.
+    fn all(chunks: Vec<Vec<u8>>, bounds: Bounds) -> Result<Vec<Option<Vec<u8>>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let chunks = chunks.into_iter().map(|chunk| Ok::<_, std::io::Error>(Bytes::from(chunk)));
         let mut lines = Lines::new(Body::from_stream(stream::iter(chunks)), bounds);
         runtime.block_on(async {
             let mut found = Vec::new();
             while let Some(line) = lines.next().await? {
-                found.push(line);
+                if let Err(error) = &line {
+                    assert_eq!(error.kind(), Kind::TooLarge);
+                }
+                assert!(lines.buffer.len() <= 2 * bounds.line + 50, "what is too long is kept");
+                found.push(line.ok());
             }
             Ok(found)
         })
     }
 
     #[test]
-    fn lines_come_out_as_they_went_in_however_they_were_cut() {
+    fn lines_come_out_as_they_went_in_however_they_were_cut_but_those_that_are_too_long() {
+        let length = prop_oneof![4 => 1usize..=40, 1 => 41usize..=43, 1 => 44usize..300];
+        let line = (length, any::<u8>()).prop_map(|(length, letter)| vec![b'a' + letter % 26; length]);
         TestRunner::default()
-            .run(&(prop::collection::vec("[a-z]{1,40}", 0..30), 1usize..50, any::<bool>()), |(lines, size, ends)| {
-                let mut text = lines.join("\n");
+            .run(&(prop::collection::vec(line, 0..30), 1usize..50, any::<bool>()), |(lines, size, ends)| {
+                let mut text = lines.join(&b'\n');
                 if ends {
-                    text.push_str("\r\n\n");
+                    text.extend(b"\r\n\n");
                 }
-                let chunks = text.into_bytes().chunks(size).map(<[u8]>::to_vec).collect();
-                let found = all(chunks, BOUNDS).expect("within bounds");
-                prop_assert_eq!(found, lines.into_iter().map(String::into_bytes).collect::<Vec<_>>());
+                let chunks = text.chunks(size).map(<[u8]>::to_vec).collect();
+                let found = all(chunks, Bounds { whole: 10_000, ..BOUNDS }).expect("within bounds");
+                let expected: Vec<_> = lines.into_iter().map(|line| (line.len() <= 40).then_some(line)).collect();
+                prop_assert_eq!(found, expected);
                 Ok(())
             })
             .expect("it holds");
     }
 
     #[test]
-    fn what_passes_a_bound_is_refused() {
+    fn what_passes_the_bound_of_the_whole_is_refused() {
         let kind = |chunks| all(chunks, BOUNDS).expect_err("too much").kind();
-        assert_eq!(kind(vec![vec![b'x'; 41]]), Kind::TooLarge);
-        assert_eq!(kind(vec![b"abc\n".to_vec(), vec![b'x'; 30], vec![b'x'; 30]]), Kind::TooLarge);
         assert_eq!(kind(vec![b"abc\n".to_vec(); 1_001]), Kind::TooLarge);
+        assert_eq!(kind(vec![vec![b'x'; 50]; 81]), Kind::TooLarge, "one line that never ends");
     }
 }

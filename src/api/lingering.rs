@@ -1,4 +1,4 @@
-//! How a connection ends: when its client has been heard out.
+//! How requests and connections end: when their client has been heard out.
 
 use std::{
     io,
@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
+use axum::body::{Body, Bytes};
+use futures_util::StreamExt as _;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
+    runtime::Handle,
+    time::{Instant, Sleep, timeout},
 };
 
 use super::server::Stream;
@@ -80,5 +84,67 @@ impl AsyncWrite for Lingering {
                 _ => return Poll::Ready(Ok(())),
             }
         }
+    }
+}
+
+/// The body of a request, whose client is heard out also where nobody wants to hear the rest of it.
+///
+/// Over HTTP/2, to let go of half a body resets its stream: that tells the client to stop (RFC 9113, 8.1), but common ones take
+/// it for a failure and throw the answer away that came right before. On a connection of HTTP/1.1 no other request could
+/// follow. So what is left when the body is dropped is read by a task of its own, within bounds, and thrown away.
+pub(super) struct HeardOut {
+    body: Body,
+    /// Whether the client sends no byte before it is told to go on, by the first look at the body.
+    waits: bool,
+    ended: bool,
+}
+
+impl HeardOut {
+    /// `waits`: the client has asked whether it may send (`Expect: 100-continue`).
+    pub(super) fn new(body: Body, waits: bool) -> Self {
+        Self { body, waits, ended: false }
+    }
+}
+
+impl HttpBody for HeardOut {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.waits = false;
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.ended = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for HeardOut {
+    fn drop(&mut self) {
+        if self.waits || self.ended || self.body.is_end_stream() {
+            return;
+        }
+        let mut rest = std::mem::take(&mut self.body).into_data_stream();
+        // Outside of a runtime there is no connection either.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(timeout(LINGER, async move {
+            let mut discarded = 0;
+            while let Some(Ok(chunk)) = rest.next().await {
+                discarded += chunk.len();
+                if discarded > LINGER_BYTES {
+                    break;
+                }
+            }
+        }));
     }
 }

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Version, header},
+    response::Response,
+};
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,7 +34,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::{
     activity::Activity,
-    lingering::{LINGER, Lingering},
+    lingering::{HeardOut, LINGER, Lingering},
     local::Socket,
     settings::Settings,
     tls::{HTTP_2, Tls},
@@ -291,7 +297,9 @@ fn service(
 {
     tower::service_fn(move |request: Request<hyper::body::Incoming>| {
         let under_way = activity.begin();
-        let mut request = request.map(|body| activity.watch(Body::new(body), None));
+        // HTTP/2 lets clients send without being told to.
+        let waits = request.version() < Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
+        let mut request = request.map(|body| Body::new(HeardOut::new(activity.watch(Body::new(body), None), waits)));
         request.extensions_mut().insert(peer);
         let (activity, answer) = (Arc::clone(&activity), router.clone().oneshot(request));
         async move { Ok(answer.await?.map(|body| activity.watch(body, Some(under_way)))) }

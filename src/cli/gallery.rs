@@ -170,7 +170,7 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    for (path, (probe, warnings)) in args.images.iter().zip(probes) {
+    for (path, (probe, mut warnings)) in args.images.iter().zip(probes) {
         let enrolment = gallery.enroll(
             &tenant,
             NewEnrolment {
@@ -183,6 +183,8 @@ pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
                 photograph: None,
             },
         )?;
+        // Newer than all others: of somebody who is not suspended it is active.
+        warnings.extend((!enrolment.active).then(Warning::suspended));
         let told = Enrolled { enrolment, warnings: warnings.iter().map(Warned::of).collect() };
         context.out.result(&told, |Enrolled { enrolment, warnings }| {
             let mut said = format!(
@@ -215,7 +217,7 @@ struct Enrolled<'a> {
 /// What looks wrong about it.
 #[derive(Serialize)]
 struct Warned<'a> {
-    code: &'static str,
+    code: &'a str,
     message: &'a str,
     similarity: Option<f64>,
     /// Whom the face is like.
@@ -224,8 +226,8 @@ struct Warned<'a> {
 
 impl<'a> Warned<'a> {
     fn of(warning: &'a Warning) -> Self {
-        let Warning { kind, message, similarity, other } = warning;
-        Self { code: kind.code(), message, similarity: similarity.map(plain), subject: other.as_ref() }
+        let Warning { code, message, similarity, other } = warning;
+        Self { code, message, similarity: similarity.map(plain), subject: other.as_ref() }
     }
 }
 

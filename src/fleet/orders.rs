@@ -214,15 +214,15 @@ impl Hands {
                             let likeness = self.gallery.likeness(&tenant, &new.subject, &new.embedding)?;
                             warnings.extend(settings.compare(&likeness, self.engine.calibration())?);
                         }
-                        Ok(())
+                        Ok(warnings)
                     })?;
-                    let mut message = format!("enrolled as embedding {}", done.enrolment().id);
+                    let mut message = format!("enrolled as embedding {}", done.enrolment.id);
                     if !groups.is_empty() {
                         let joined = rules::join(&self.gallery, &tenant, &subject, groups);
                         joined.map_err(|error| error.within("enrolled, but in no group"))?;
                         message = format!("{message}, in {}", groups.join(", "));
                     }
-                    warnings.iter().for_each(|warning| message = format!("{message}; {}", warning.message));
+                    done.warnings.iter().for_each(|warning| message = format!("{message}; {}", warning.message));
                     return Ok(Told::done(message));
                 }
                 Err(error) => last = error,

@@ -12,7 +12,7 @@ use super::{
     requests::{Done, Once},
     seal::new_secret,
     store::{Change, Room, Tenant, View, Writer},
-    types::{Enrolment, NewEnrolment},
+    types::{Enrolment, NewEnrolment, Warning},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -30,12 +30,12 @@ impl Gallery {
     /// `InvalidField` or `InvalidMetadata` for a value out of its range, `StorageFull` where there is no room,
     /// `CapacityReached` where the tenant may hold no more: then nothing of the request is kept.
     pub fn enroll(&self, tenant: &TenantId, new: NewEnrolment) -> Result<Enrolment> {
-        self.add(new, None, |writer| writer.tenant(tenant), |_| Ok(())).map(Done::enrolment)
+        self.add(new, None, |writer| writer.tenant(tenant), |_| Ok(Vec::new())).map(|done| done.enrolment)
     }
 
     /// As [`Gallery::enroll`], for a tenant that must be there already: a call that began before its tenant was deleted must
-    /// not bring it back. What `once` names is done once. `allow` is asked last, with the subject and the template: while it
-    /// looks at the gallery nobody else can change it, in any process.
+    /// not bring it back. What `once` names is done once. `allow` is asked last, with the subject and the template, and gives what
+    /// looks wrong and is let through: while it looks at the gallery nobody else can change it, in any process.
     ///
     /// # Errors
     /// As there; `NotFound` where there is no such tenant; those of [`Gallery::done_before`] and of `allow`.
@@ -44,7 +44,7 @@ impl Gallery {
         tenant: &TenantId,
         new: NewEnrolment,
         once: Option<&Once>,
-        allow: impl FnOnce(&NewEnrolment) -> Result<()>,
+        allow: impl FnOnce(&NewEnrolment) -> Result<Vec<Warning>>,
     ) -> Result<Done> {
         self.add(new, once, |writer| self.existing(writer.txn(), tenant), allow)
     }
@@ -54,7 +54,7 @@ impl Gallery {
         new: NewEnrolment,
         once: Option<&Once>,
         tenant: impl FnOnce(&mut Writer<'_>) -> Result<Tenant>,
-        allow: impl FnOnce(&NewEnrolment) -> Result<()>,
+        allow: impl FnOnce(&NewEnrolment) -> Result<Vec<Warning>>,
     ) -> Result<Done> {
         check_score("quality_score", new.quality_score)?;
         new.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score))?;
@@ -66,13 +66,14 @@ impl Gallery {
         if let Some(once) = once
             && let Some(before) = self.find_request(writer.txn(), row.number, row.slot, once)?
         {
-            return Ok(Done::Before(before));
+            return Ok(before);
         }
-        allow(&new)?;
+        let mut warnings = allow(&new)?;
         let photograph = new.photograph;
         let secret = Secret { embedding: new.embedding, source: new.source, metadata: new.metadata };
         let now = self.clock.wall();
         let active = !self.is_suspended(writer.txn(), row.number, &new.subject)?;
+        warnings.extend((!active).then(Warning::suspended));
         let header = Header {
             active,
             verification_count: 0,
@@ -93,7 +94,7 @@ impl Gallery {
             self.put_photograph(&mut writer, &row, header.id, &jpeg)?;
         }
         if let Some(once) = once {
-            self.put_request(&mut writer, &header, once)?;
+            self.put_request(&mut writer, &header, once, &warnings)?;
         }
         self.retire(&mut writer, row.number, &header.subject)?;
         let mut slots = Vec::new();
@@ -102,7 +103,7 @@ impl Gallery {
         writer.commit(Room::Configured)?;
         self.follow();
         self.store.erase_free(&self.vault.slots, slots)?;
-        Ok(Done::Now(header.into_enrolment(secret)))
+        Ok(Done { enrolment: header.into_enrolment(secret), warnings, before: false })
     }
 
     /// Stores a new record with its rows, and a secret for its tenant where that has none. `plain` is what is to be sealed.
@@ -129,7 +130,8 @@ impl Gallery {
         writer.log(Change::Added, tenant.number, header.id)
     }
 
-    /// Deletes an embedding. When this returns, nobody can read or match it any more.
+    /// Deletes an embedding. When this returns, nobody can read or match it any more, and of those that are left the newest
+    /// [`keep_active`](super::Settings::keep_active) of its subject are active, unless it is suspended.
     ///
     /// # Errors
     /// `EmbeddingNotFound` where the tenant has no such embedding.
@@ -214,6 +216,10 @@ impl Gallery {
             subjects.insert(self.remove_record(&mut writer, &row, id, &mut slots)?);
         }
         for subject in &subjects {
+            // Of somebody who is being erased nothing comes back, not for a moment.
+            if !erasing && !self.is_suspended(writer.txn(), row.number, subject)? {
+                self.activate_newest(&mut writer, row.number, subject)?;
+            }
             if erasing && self.of_subject(writer.txn(), row.number, subject)?.is_empty() {
                 self.replicate_erasure(&mut writer, &row, subject)?;
             } else {

@@ -13,7 +13,7 @@ use faiss::{ConcurrentIndex, FlatIndex, IdMap, Idx, Index, MetricType, index_fac
 
 use crate::{
     error::{Error, Kind, Result},
-    vision::DIMENSION,
+    vision::{DIMENSION, cosine_of},
 };
 
 /// How far a vector's norm may be from 1.
@@ -115,7 +115,7 @@ impl<T> FaceIndex<T> {
         omp_set_num_threads(1);
         let found = ConcurrentIndex::search(&self.faiss, probe, k).map_err(|error| failed("search", error))?;
         let pairs = found.labels.iter().zip(found.distances);
-        let hits: Vec<_> = pairs.filter_map(|(label, cosine)| Some((label.get()?, cosine.clamp(-1.0, 1.0)))).collect();
+        let hits: Vec<_> = pairs.filter_map(|(label, cosine)| Some((label.get()?, cosine_of(cosine)))).collect();
         if hits.len() != k || hits.iter().any(|(id, _)| !self.faces.contains_key(id)) {
             return Err(out_of_step());
         }

@@ -67,7 +67,7 @@ pub use self::{
     transfer::{Export, Import, Imported, LONGEST_LINE},
     types::{
         CheckReport, Enrolment, Finding, KeyInfo, KeyTerms, Likeness, ListFilter, Match, MetadataChange, NewEnrolment,
-        NewKey, Page, Settings, Stats, SubjectChange, SubjectInfo, TenantInfo,
+        NewKey, Page, Settings, Stats, SubjectChange, SubjectInfo, TenantInfo, Warning,
     },
 };
 use self::{

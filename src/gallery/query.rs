@@ -21,6 +21,9 @@ use crate::{
 /// The most that a search or a page gives.
 pub(super) const MAX_LIMIT: usize = 1000;
 
+/// What the index may be off by: it must not lose what is just near enough.
+const ROUNDING: f32 = 1e-5;
+
 impl Gallery {
     /// The best embedding of each subject with a cosine of at least `least_cosine`: best first, ties by id, `limit`
     /// (1 to 1000) at most. Empty for a tenant that has nobody enrolled.
@@ -31,7 +34,7 @@ impl Gallery {
         check_limit(limit)?;
         self.catch_up()?;
         let hits = match self.roster.read().index(tenant) {
-            Some(index) => best_of_each(index, probe, limit, least_cosine, self.settings.keep_active)?,
+            Some(index) => best_of_each(index, probe, limit, least_cosine - ROUNDING, self.settings.keep_active)?,
             None => return Ok(Vec::new()),
         };
         let txn = self.store.read()?;
@@ -42,11 +45,15 @@ impl Gallery {
             let Some(bytes) = self.store.records.get(&txn, &hit.id.to_be_bytes())? else { continue };
             match self.open_record(&txn, row.slot, bytes)? {
                 Some((header, secret)) if header.active => {
-                    matches.push(Match { enrolment: header.into_enrolment(secret), cosine: hit.cosine });
+                    // As `compare` has it: the index adds in another order, and so rounds otherwise.
+                    let cosine = secret.embedding.cosine(probe);
+                    matches.push(Match { enrolment: header.into_enrolment(secret), cosine });
                 }
                 _ => {}
             }
         }
+        matches.retain(|found| found.cosine >= least_cosine);
+        matches.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then_with(|| a.enrolment.id.cmp(&b.enrolment.id)));
         Ok(matches)
     }
 

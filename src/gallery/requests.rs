@@ -6,19 +6,22 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | 0, tenant u32, digest of the request's key 16 bytes | internal id u64, digest of its content 16 bytes, time i64 in microseconds since 1970 |
+//! | 0, tenant u32, digest of the request's key 16 bytes | internal id u64, digest of its content 16 bytes, time i64 in microseconds since 1970; where there were any, the warnings as JSON |
 //! | 1, internal id u64 | the first row's key |
 //!
 //! Digests are keyed with the master key: from the disk alone nobody learns whether a photograph was sent. Rows end after a day.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     Gallery,
+    enrol::unreadable,
     ids::TenantId,
     record::{Header, microseconds, timestamp},
     store::{View, Writer},
-    types::Enrolment,
+    types::{Enrolment, Warning},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -43,22 +46,25 @@ pub struct Once {
     content: [u8; 16],
 }
 
-/// What came of a request that is to be done once.
+/// What came of a request to enrol.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Done {
-    /// It was done now.
-    Now(Enrolment),
-    /// It was done before, and this is what came of it.
-    Before(Enrolment),
+pub struct Done {
+    /// What is stored.
+    pub enrolment: Enrolment,
+    /// What looks wrong and was let through all the same.
+    pub warnings: Vec<Warning>,
+    /// An earlier request that was the same has done it.
+    pub before: bool,
 }
 
-impl Done {
-    /// The enrolment, whenever it was made.
-    pub fn enrolment(self) -> Enrolment {
-        match self {
-            Self::Now(enrolment) | Self::Before(enrolment) => enrolment,
-        }
-    }
+/// A warning as it lies in a row: whom it is about stands there as the internal id of one of their embeddings, so that of
+/// somebody who is erased no name stays.
+#[derive(Serialize, Deserialize)]
+struct Remembered<'a> {
+    code: Cow<'a, str>,
+    message: Cow<'a, str>,
+    similarity: Option<f32>,
+    other: Option<u64>,
 }
 
 impl Gallery {
@@ -72,20 +78,14 @@ impl Gallery {
     ///
     /// # Errors
     /// `IdempotencyKeyReused` where its key came with another content.
-    pub fn done_before(&self, tenant: &TenantId, once: &Once) -> Result<Option<Enrolment>> {
+    pub fn done_before(&self, tenant: &TenantId, once: &Once) -> Result<Option<Done>> {
         let txn = self.store.read()?;
         let Some(row) = self.store.tenant(&txn, tenant)? else { return Ok(None) };
         self.find_request(&txn, row.number, row.slot, once)
     }
 
     /// The same within a transaction.
-    pub(super) fn find_request(
-        &self,
-        txn: &View<'_>,
-        tenant: u32,
-        slot: u32,
-        once: &Once,
-    ) -> Result<Option<Enrolment>> {
+    pub(super) fn find_request(&self, txn: &View<'_>, tenant: u32, slot: u32, once: &Once) -> Result<Option<Done>> {
         let row = self.store.requests.get(txn, &by_key(tenant, once))?.and_then(parse);
         let Some(row) = row.filter(|row| !self.is_old(row.time)) else { return Ok(None) };
         if row.content != once.content {
@@ -96,20 +96,60 @@ impl Gallery {
             .help("make a new key for each new request"));
         }
         let Some(bytes) = self.store.records.get(txn, &row.id.to_be_bytes())? else { return Ok(None) };
-        Ok(self.open_record(txn, slot, bytes)?.map(|(header, secret)| header.into_enrolment(secret)))
+        let Some((header, secret)) = self.open_record(txn, slot, bytes)? else { return Ok(None) };
+        let remembered: Vec<Remembered<'_>> = match row.warnings {
+            [] => Vec::new(),
+            json => serde_json::from_slice(json).map_err(|_| unreadable())?,
+        };
+        let warnings =
+            remembered.into_iter().map(|warning| self.recall(txn, tenant, warning)).collect::<Result<_>>()?;
+        Ok(Some(Done { enrolment: header.into_enrolment(secret), warnings, before: true }))
+    }
+
+    /// A warning as it was told, as far as whom it is about is still enrolled.
+    fn recall(&self, txn: &View<'_>, tenant: u32, warning: Remembered<'_>) -> Result<Warning> {
+        let Remembered { code, message, similarity, other } = warning;
+        let record = other.map(|id| self.store.records.get(txn, &id.to_be_bytes())).transpose()?.flatten();
+        let whose = record.and_then(Header::parse).filter(|(header, _)| header.tenant == tenant);
+        let gone = other.is_some() && whose.is_none();
+        Ok(Warning {
+            code: code.into_owned().into(),
+            message: message.into_owned(),
+            similarity: similarity.filter(|_| !gone),
+            other: whose.map(|(header, _)| header.subject),
+        })
     }
 
     /// Remembers a request within the transaction that does it.
-    pub(super) fn put_request(&self, writer: &mut Writer<'_>, header: &Header, once: &Once) -> Result<()> {
+    pub(super) fn put_request(
+        &self,
+        writer: &mut Writer<'_>,
+        header: &Header,
+        once: &Once,
+        warnings: &[Warning],
+    ) -> Result<()> {
         self.sweep_requests(writer)?;
         let key = by_key(header.tenant, once);
-        if let Some(old) = self.store.requests.get(writer.txn(), &key)?.and_then(parse) {
-            self.store.requests.delete(writer.txn(), &by_id(old.id))?;
+        let old = self.store.requests.get(writer.txn(), &key)?.and_then(parse).map(|old| old.id);
+        if let Some(old) = old {
+            self.store.requests.delete(writer.txn(), &by_id(old))?;
         }
         let mut value = Vec::with_capacity(32);
         value.extend(header.id.to_le_bytes());
         value.extend(once.content);
         value.extend(microseconds(self.clock.wall()).to_le_bytes());
+        if !warnings.is_empty() {
+            let mut remembered = Vec::with_capacity(warnings.len());
+            for Warning { code, message, similarity, other } in warnings {
+                let theirs = match other {
+                    Some(other) => self.of_subject(writer.txn(), header.tenant, other)?.last().map(|row| row.id),
+                    None => None,
+                };
+                let (code, message) = (code.as_ref().into(), message.as_str().into());
+                remembered.push(Remembered { code, message, similarity: *similarity, other: theirs });
+            }
+            value.extend(serde_json::to_vec(&remembered).map_err(|_| unreadable())?);
+        }
         self.store.requests.put(writer.txn(), &key, &value)?;
         Ok(self.store.requests.put(writer.txn(), &by_id(header.id), &key)?)
     }
@@ -175,17 +215,19 @@ impl Gallery {
     }
 }
 
-struct Row {
+struct Row<'a> {
     id: u64,
     content: [u8; 16],
     time: i64,
+    /// JSON; empty for none, and in rows of earlier versions.
+    warnings: &'a [u8],
 }
 
-fn parse(value: &[u8]) -> Option<Row> {
+fn parse(value: &[u8]) -> Option<Row<'_>> {
     let (id, rest) = value.split_first_chunk()?;
-    let (content, time) = rest.split_first_chunk()?;
-    let time = i64::from_le_bytes(time.try_into().ok()?);
-    Some(Row { id: u64::from_le_bytes(*id), content: *content, time })
+    let (content, rest) = rest.split_first_chunk()?;
+    let (time, warnings) = rest.split_first_chunk()?;
+    Some(Row { id: u64::from_le_bytes(*id), content: *content, time: i64::from_le_bytes(*time), warnings })
 }
 
 fn by_key(tenant: u32, once: &Once) -> [u8; 21] {

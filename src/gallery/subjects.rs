@@ -141,11 +141,20 @@ impl Gallery {
 
     /// Where it is active already, nothing changes.
     fn readmit(&self, writer: &mut Writer<'_>, tenant: u32, subject: &SubjectId) -> Result<()> {
-        if !self.store.suspended.delete(writer.txn(), &subject_key(tenant, subject, None))? {
-            return Ok(());
+        let suspended = self.store.suspended.delete(writer.txn(), &subject_key(tenant, subject, None))?;
+        // Not suspended and without anything active: earlier versions left it so when the active ones were deleted.
+        if suspended || self.newest_first(writer.txn(), tenant, subject)?.iter().all(|row| !row.active) {
+            self.activate_newest(writer, tenant, subject)?;
         }
-        let rows = self.newest_first(writer.txn(), tenant, subject)?;
-        rows.iter().take(self.settings.keep_active).try_for_each(|row| self.set_active(writer, tenant, row, true))
+        Ok(())
+    }
+
+    /// Makes the newest few embeddings of a subject active, where they are not.
+    pub(super) fn activate_newest(&self, writer: &mut Writer<'_>, tenant: u32, subject: &SubjectId) -> Result<()> {
+        let mut newest = self.newest_first(writer.txn(), tenant, subject)?;
+        newest.truncate(self.settings.keep_active);
+        newest.retain(|row| !row.active);
+        newest.iter().try_for_each(|row| self.set_active(writer, tenant, row, true))
     }
 
     /// By internal id, not by embedding id: the clock that made that one may have jumped.

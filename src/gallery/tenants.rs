@@ -106,7 +106,7 @@ impl Gallery {
         if self.faces(txn, tenant, most)? < most {
             return Ok(());
         }
-        let message = format!("the tenant holds all {most} embeddings that it may; nothing of this request was kept");
+        let message = format!("the tenant holds all {most} embeddings that it may, so that this was not stored");
         Err(Error::new(Kind::CapacityReached, message).help("delete enrolments, or raise it: facegate tenants limit"))
     }
 

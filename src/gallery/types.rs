@@ -1,6 +1,6 @@
 //! What goes into the gallery and what comes out. No vector comes out.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,34 @@ pub struct Likeness {
     pub own: Option<f32>,
     /// The most similar of all other subjects, with its best embedding's cosine.
     pub other: Option<(SubjectId, f32)>,
+}
+
+/// Something about an enrolment that looks wrong and was let through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warning {
+    /// As the code of the error that it would be, were it refused.
+    pub code: Cow<'static, str>,
+    /// What is wrong, without naming anybody.
+    pub message: String,
+    /// The similarity that it is about, where it is about one.
+    pub similarity: Option<f32>,
+    /// Whom the face is like, for those who may read who is enrolled.
+    pub other: Option<SubjectId>,
+}
+
+impl Warning {
+    /// The subject is suspended.
+    pub(crate) fn suspended() -> Self {
+        let message =
+            "the subject is suspended: the face is kept, and matched by nobody until the subject is made active";
+        Self { code: "subject_suspended".into(), message: message.into(), similarity: None, other: None }
+    }
+
+    /// Without what tells of others: for those who may not read who is enrolled.
+    #[must_use]
+    pub fn discreet(self) -> Self {
+        if self.other.is_some() { Self { similarity: None, other: None, ..self } } else { self }
+    }
 }
 
 /// A face to be enrolled.

@@ -114,7 +114,7 @@ impl Embedding {
         mean
     }
 
-    /// The cosine of the angle between the two, −1 to 1.
+    /// The cosine of the angle between the two, −1 to 1; exactly 1 for the same vector.
     pub fn cosine(&self, other: &Self) -> f32 {
         // Sixteen sums side by side: one after the other is all that floats allow the compiler otherwise.
         let mut sums = [0.0; 16];
@@ -122,13 +122,19 @@ impl Embedding {
         for (a, b) in ours.iter().zip(theirs) {
             sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
         }
-        sums.iter().sum::<f32>().clamp(-1.0, 1.0)
+        cosine_of(sums.iter().sum())
     }
 
     /// The numbers.
     pub fn as_slice(&self) -> &[f32; DIMENSION] {
         &self.0
     }
+}
+
+/// The cosine that the inner product of two templates stands for. Both are rounded, so that of a vector with itself it is some
+/// units in the last place off 1; what is as near as that is the same.
+pub(crate) fn cosine_of(product: f32) -> f32 {
+    if product > 1.0 - 1e-6 { 1.0 } else { product.max(-1.0) }
 }
 
 impl std::fmt::Debug for Embedding {

@@ -314,7 +314,10 @@ impl Items {
     /// Where no more can be read: the body breaks off, passes a bound or does not come.
     async fn next(&mut self, state: &State) -> Result<Option<Result<(Item, Vec<u8>)>>> {
         match self {
-            Self::Lines(lines) => Ok(lines.next().await?.map(|line| of_line(&line, state))),
+            Self::Lines(lines) => {
+                let line = lines.next().await?;
+                Ok(line.map(|line| of_line(&line.map_err(|_| too_large(state))?, state)))
+            }
             Self::Form(form) => match timeout(state.settings.request_timeout(), of_form(form, state)).await {
                 Ok(item) => item,
                 Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
@@ -332,14 +335,18 @@ fn of_line(line: &[u8], state: &State) -> Result<(Item, Vec<u8>)> {
 }
 
 fn check_image(image: Vec<u8>, state: &State) -> Result<Vec<u8>> {
-    let most = state.settings.recognition.max_image_bytes;
     if image.is_empty() {
         return Err(Error::new(Kind::MissingField, "image is required: the photograph"));
     }
-    if image.len() > most {
-        return Err(Error::new(Kind::ImageTooLarge, format!("the image is larger than {most} bytes")));
+    if image.len() > state.settings.recognition.max_image_bytes {
+        return Err(too_large(state));
     }
     Ok(image)
+}
+
+fn too_large(state: &State) -> Error {
+    let most = state.settings.recognition.max_image_bytes;
+    Error::new(Kind::ImageTooLarge, format!("the image is larger than {most} bytes"))
 }
 
 /// A field `item` and the field `image` behind it.
@@ -349,24 +356,21 @@ async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Result<(I
     if field.name() != Some("item") {
         return Err(order());
     }
+    // What is left of a field that is too long is passed over when the next one is asked for.
     let most = state.settings.max_field_bytes;
-    let Some(json) = collect(field, most).await? else {
-        return Err(Error::new(Kind::TooLarge, format!("a field item has more than {most} bytes")));
-    };
+    let json = collect(field, most).await?;
     let field = form.next_field().await.map_err(unreadable)?.filter(|field| field.name() == Some("image"));
     let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
-    let Some(image) = image else {
-        let most = state.settings.recognition.max_image_bytes;
-        return Ok(Some(Err(Error::new(Kind::ImageTooLarge, format!("the image is larger than {most} bytes")))));
-    };
-    Ok(Some(Item::read(&json).and_then(|item| {
+    let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
+    let image = image.ok_or_else(|| too_large(state));
+    Ok(Some(json.and_then(|json| Item::read(&json)).and_then(|item| {
         if item.image.is_some() {
             return Err(Error::new(
                 Kind::InvalidField,
                 "in a form the image is a field of its own, not one of the item",
             ));
         }
-        check_image(image, state).map(|image| (item, image))
+        check_image(image?, state).map(|image| (item, image))
     })))
 }
 

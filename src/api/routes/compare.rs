@@ -12,7 +12,7 @@ use crate::api::{
     auth::Tenant,
     cache::For,
     dto::{Compared, seconds_since},
-    form::Form,
+    form::{Fields, Form},
     openapi::failures,
 };
 
@@ -29,6 +29,11 @@ pub(in crate::api) struct CompareForm {
     threshold: Option<f64>,
 }
 
+impl Fields for CompareForm {
+    const IMAGES: &'static [&'static str] = &["image1", "image2"];
+    const TEXTS: &'static [&'static str] = &["threshold"];
+}
+
 /// Compares the faces of two photographs.
 ///
 /// Nobody's enrolments are looked at, and nothing is stored. One photograph is decoded and let go before the other.
@@ -39,11 +44,11 @@ pub(in crate::api) struct CompareForm {
 pub(in crate::api) async fn compare(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    mut form: Form,
+    mut form: Form<CompareForm>,
 ) -> Cached<Compared> {
     let started = Instant::now();
     let threshold = Threshold::read(&form.values)?;
-    let (first, second) = form.two_images()?;
+    let (first, second) = (form.image("image1")?, form.image("image2")?);
     let recognition = state.recognition()?;
     let look = async |image, name| {
         let looked = state.cache.look(&state.gallery, recognition, &tenant, For::Matching, image).await;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, State as Shared, rejection::PathRejection},
+    extract::{Path, RawQuery, State as Shared, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 
 use utoipa::IntoParams;
 
-use super::{Answer, Pairs, read};
+use super::{Answer, read};
 use crate::{
     api::{
         State,
@@ -55,7 +55,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    query: Pairs,
+    query: RawQuery,
 ) -> Result<Response, Failure> {
     let query = read(query)?;
     let limit = query.count("limit", MOST)?;
@@ -104,7 +104,7 @@ pub(in crate::api) async fn delete_many(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
-    query: Pairs,
+    query: RawQuery,
 ) -> Answer<Deleted> {
     let query = read(query)?;
     if let Some(unknown) = query.names().find(|&name| name != "subject_id") {

@@ -20,7 +20,7 @@ use crate::{
         dto::{Enrolled, Warned, seconds_since},
         enrolling::{LONGEST_SOURCE, Wanted, enrol},
         error::Failure,
-        form::Form,
+        form::{Fields, Form},
         openapi::failures,
     },
     error::{Error, Kind, Result},
@@ -63,6 +63,11 @@ pub(in crate::api) struct EnrolForm {
     require_liveness: Option<bool>,
 }
 
+impl Fields for EnrolForm {
+    const TEXTS: &'static [&'static str] =
+        &["subject_id", "quality_score", "liveness_score", "enrollment_source", "metadata", "require_liveness"];
+}
+
 /// Enrols a face.
 ///
 /// When the answer arrives, the enrolment survives a power cut. The face must be large, sharp, towards the camera, neither dark nor
@@ -83,7 +88,7 @@ pub(in crate::api) async fn enroll(
     Extension(about): Extension<About>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    mut form: Form,
+    mut form: Form<EnrolForm>,
 ) -> Result<Response, Failure> {
     let started = Instant::now();
     let subject = form
@@ -98,7 +103,7 @@ pub(in crate::api) async fn enroll(
         source: form.values.label("enrollment_source", LONGEST_SOURCE)?,
         metadata: form.values.metadata("metadata")?,
         require_liveness: form.values.flag("require_liveness")?.unwrap_or_default(),
-        image: form.image()?,
+        image: form.image("image")?,
     };
     let once = key(&headers)?.map(|key| wanted.once(&state, CLIENTS, Some(key)));
     let enrolled = enrol(&state, &tenant, wanted, once).await?;

@@ -19,9 +19,10 @@ pub(super) mod transfer;
 pub(super) mod verify;
 
 use axum::{
-    extract::{Query, rejection::QueryRejection},
+    extract::RawQuery,
     http::{HeaderName, HeaderValue},
 };
+use percent_encoding::percent_decode_str;
 
 use super::{error::Failure, values::Values};
 use crate::{
@@ -56,13 +57,23 @@ impl Threshold {
     }
 }
 
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
-
-/// Reads a query.
-fn read(query: Pairs) -> Result<Values> {
-    let Query(pairs) =
-        query.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))?;
-    Values::from_pairs(pairs)
+/// Reads a query: pairs as in a form of HTML, but what is no UTF-8 is refused. To put a sign in its place, as browsers do, would
+/// name another subject than the client meant.
+///
+/// # Errors
+/// `MalformedRequest` for what is no UTF-8, `InvalidField` for a name that is given twice.
+pub(super) fn read(RawQuery(query): RawQuery) -> Result<Values> {
+    let query = query.unwrap_or_default();
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        let decoded = percent_decode_str(&text).decode_utf8().map(|text| text.into_owned());
+        decoded.map_err(|_| Error::new(Kind::MalformedRequest, "the query must be percent-encoded UTF-8"))
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decoded(name)?, decoded(value)?))
+    });
+    Values::from_pairs(pairs.collect::<Result<Vec<_>>>()?)
 }
 
 /// An answer that says whether its photographs were known.

@@ -14,7 +14,7 @@ use crate::api::{
     blocking,
     cache::For,
     dto::{Found, Match, seconds_since},
-    form::Form,
+    form::{Fields, Form},
     openapi::failures,
 };
 
@@ -35,6 +35,10 @@ pub(in crate::api) struct SearchForm {
     limit: Option<u32>,
 }
 
+impl Fields for SearchForm {
+    const TEXTS: &'static [&'static str] = &["threshold", "limit"];
+}
+
 /// Finds out whose face it is, among all who are enrolled (1:n).
 ///
 /// The best embedding of each subject, best first, ties by id; only those that reach the threshold. No match is no error.
@@ -46,12 +50,12 @@ pub(in crate::api) async fn search(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
-    mut form: Form,
+    mut form: Form<SearchForm>,
 ) -> Cached<Found> {
     let started = Instant::now();
     let threshold = Threshold::read(&form.values)?;
     let limit = form.values.count("limit", MOST)?.unwrap_or(DEFAULT_LIMIT);
-    let image = form.image()?;
+    let image = form.image("image")?;
 
     let recognition = state.recognition()?;
     let (probe, known) = state.cache.look(&state.gallery, recognition, &tenant, For::Matching, image).await?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, State as Shared, rejection::PathRejection},
+    extract::{Path, RawQuery, State as Shared, rejection::PathRejection},
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Answer, Pairs,
+    Answer,
     access::{Body, fields},
     read,
 };
@@ -75,7 +75,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    query: Pairs,
+    query: RawQuery,
 ) -> Answer<SubjectList> {
     let query = read(query)?;
     let limit = query.count("limit", MOST)?.unwrap_or(USUAL);

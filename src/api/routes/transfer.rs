@@ -48,7 +48,8 @@ pub(in crate::api) async fn export(
 /// Takes in such a file.
 ///
 /// What is there already is passed over. The answer begins at once and has one line, when the end of the file has come or something
-/// is wrong with it: `{"done": true, "imported": 600, ...}`, or `{"done": false, "error": {...}}`.
+/// is wrong with it: `{"done": true, "imported": 600, ...}`, or `{"done": false, "error": {...}, "imported": 256, ...}`. What was
+/// imported before something was wrong stays.
 #[utoipa::path(post, path = "/import", request_body(content = String, content_type = "text/plain", description = "The file. Whatever `Content-Type` says."),
     responses((status = 200, description = "How it ended.", body = String, content_type = "application/x-ndjson"),
         failures::NotThere, failures::Recorded))]
@@ -71,27 +72,42 @@ pub(in crate::api) async fn import(
     let (teller, response) = lines::answer();
     tokio::spawn(async move {
         let _place = place;
-        teller.tell(&match take_all(lines, import).await {
-            Ok(imported) => done(imported),
+        let mut so_far = Imported::default();
+        let end = match take_all(lines, import, &mut so_far).await {
+            Ok(()) => json!({ "done": true }),
             Err(error) => json!({ "done": false, "error": error::told(&error) }),
-        });
+        };
+        teller.tell(&with(end, so_far));
     });
     Ok(response)
 }
 
-async fn take_all(mut lines: Lines, mut import: Import) -> Result<Imported> {
-    while let Some(line) = lines.next().await? {
+/// Takes in what comes. `so_far` tells what is stored, however it ends.
+async fn take_all(mut lines: Lines, mut import: Import, so_far: &mut Imported) -> Result<()> {
+    loop {
+        let line = lines.next().await.and_then(Option::transpose);
         let next = blocking(move || {
-            import.take(&line)?;
-            Ok(import)
+            let ended = match line {
+                Ok(Some(line)) => import.take(&line).map(|()| false),
+                Ok(None) => import.finish().map(|_| true),
+                Err(error) => {
+                    // What came before is stored. That the file is cut is known.
+                    let _ = import.finish();
+                    Err(error)
+                }
+            };
+            Ok((import, ended))
         });
-        import = next.await.map_err(|Failure(error)| error)?;
+        let (taken, ended) = next.await.map_err(|Failure(error)| error)?;
+        import = taken;
+        *so_far = import.so_far();
+        if ended? {
+            return Ok(());
+        }
     }
-    blocking(move || import.finish()).await.map_err(|Failure(error)| error)
 }
 
-fn done(imported: Imported) -> Value {
-    let mut line = json!({ "done": true });
+fn with(mut line: Value, imported: Imported) -> Value {
     if let (Some(line), Ok(Value::Object(counts))) = (line.as_object_mut(), serde_json::to_value(imported)) {
         line.extend(counts);
     }

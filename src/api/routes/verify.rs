@@ -17,7 +17,7 @@ use crate::{
         blocking,
         cache::For,
         dto::{Verified, seconds_since},
-        form::Form,
+        form::{Fields, Form},
         openapi::failures,
     },
     error::{Error, Kind},
@@ -35,6 +35,10 @@ pub(in crate::api) struct VerifyForm {
     threshold: Option<f64>,
 }
 
+impl Fields for VerifyForm {
+    const TEXTS: &'static [&'static str] = &["threshold"];
+}
+
 /// Finds out whether a face is this subject's (1:1).
 ///
 /// The best of the subject's active embeddings counts, also when it does not reach the threshold (`"verified": false`). A success
@@ -48,12 +52,12 @@ pub(in crate::api) async fn verify(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     subject: Result<Path<String>, PathRejection>,
-    mut form: Form,
+    mut form: Form<VerifyForm>,
 ) -> Cached<Verified> {
     let started = Instant::now();
     let subject = named(subject)?;
     let threshold = Threshold::read(&form.values)?;
-    let image = form.image()?;
+    let image = form.image("image")?;
 
     // Nobody's picture is looked at for a subject that is not there.
     let filter = ListFilter { subject: Some(subject.clone()), active_only: true, limit: 1, after: None };

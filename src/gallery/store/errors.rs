@@ -14,7 +14,7 @@ pub(super) const EIO: i32 = 5;
 
 /// The one answer to a full disk and a full map.
 pub(in crate::gallery) fn storage_full() -> Error {
-    Error::new(Kind::StorageFull, "the gallery is full; nothing of this request was kept")
+    Error::new(Kind::StorageFull, "the gallery is full, so that this was not stored")
         .help("delete enrolments, free some disk, or raise gallery.max_mb and restart")
 }
 

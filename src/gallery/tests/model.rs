@@ -131,7 +131,9 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 match position {
                     Some(position) => {
                         answer.unwrap();
-                        rows.remove(position);
+                        let subject = rows.remove(position).subject;
+                        let left = rows.iter_mut().rev().filter(|row| row.tenant == tenant && row.subject == subject);
+                        left.take(keep).for_each(|row| row.active = true);
                     }
                     None => prop_assert_eq!(answer.unwrap_err().kind(), Kind::EmbeddingNotFound),
                 }

@@ -44,6 +44,38 @@ fn subjects_are_listed_once_each_page_by_page_and_by_tenant() {
 }
 
 #[test]
+fn older_embeddings_take_the_place_of_active_ones_that_are_deleted_but_not_of_somebody_suspended() {
+    let dir = folder();
+    let gallery = open(dir.path());
+    let acme = tenant("acme");
+    let ids: Vec<_> = (0..5).map(|seed| gallery.enroll(&acme, new("anna", seed)).unwrap().id).collect();
+    let found = |gallery: &Gallery| (0..5).map(|seed| matches(gallery, seed)).collect::<Vec<_>>();
+    assert_eq!(found(&gallery), [0, 0, 1, 1, 1]);
+    gallery.delete_embedding(&acme, &ids[4]).unwrap();
+    assert_eq!(found(&gallery), [0, 1, 1, 1, 0], "the newest three");
+    suspend(&gallery, "anna", false);
+    gallery.delete_embedding(&acme, &ids[3]).unwrap();
+    assert_eq!(found(&gallery), [0; 5], "who is suspended stays so");
+    suspend(&gallery, "anna", true);
+    assert_eq!(found(&gallery), [1, 1, 1, 0, 0]);
+    for id in &ids[1..3] {
+        gallery.delete_embedding(&acme, id).unwrap();
+    }
+    assert_eq!(found(&gallery), [1, 0, 0, 0, 0], "the last one is still matched");
+
+    // As an earlier version left it.
+    let mut writer = gallery.write().unwrap();
+    let row = gallery.store.tenant(writer.txn(), &acme).unwrap().unwrap();
+    let rows = gallery.of_subject(writer.txn(), row.number, &subject("anna")).unwrap();
+    gallery.set_active(&mut writer, row.number, &rows[0], false).unwrap();
+    writer.commit(crate::gallery::store::Room::Configured).unwrap();
+    assert_eq!(found(&gallery), [0; 5]);
+    suspend(&gallery, "anna", true);
+    assert_eq!(found(&gallery), [1, 0, 0, 0, 0], "to make somebody active who is so already mends it");
+    assert_sound(&gallery);
+}
+
+#[test]
 fn whoever_is_suspended_is_matched_by_nobody_until_they_are_active_again() {
     let dir = folder();
     let gallery = open(dir.path());

@@ -229,13 +229,13 @@ fn of_a_deleted_tenant_nothing_can_be_found_or_opened() {
     assert_eq!(gallery.delete_tenant(&acme).unwrap_err().kind(), Kind::NotFound);
 
     // One of the same name inherits neither faces nor rules nor a limit.
-    let late = gallery.enroll_in(&acme, new("eve", 20), None, |_| Ok(())).unwrap_err();
+    let late = gallery.enroll_in(&acme, new("eve", 20), None, |_| Ok(Vec::new())).unwrap_err();
     assert_eq!(late.kind(), Kind::NotFound, "a call that began before brings nothing back");
     let rules = serde_json::from_value(serde_json::json!({"subjects": [{"id": "eve"}]})).unwrap();
     assert_eq!(gallery.replace_rules(&acme, &rules, Expected::Any).unwrap_err().kind(), Kind::NotFound);
     assert!(gallery.tenants().unwrap().iter().all(|tenant| tenant.name != acme));
     gallery.add_tenant(&acme, None).unwrap();
-    gallery.enroll_in(&acme, new("eve", 20), None, |_| Ok(())).unwrap();
+    gallery.enroll_in(&acme, new("eve", 20), None, |_| Ok(Vec::new())).unwrap();
     assert_eq!(gallery.search(&acme, &face(4), 1, 0.9).unwrap().len(), 0);
     assert_eq!(gallery.search(&acme, &face(20), 1, 0.9).unwrap().len(), 1);
     assert!(gallery.rules(&acme).unwrap().is_none() && gallery.tenants().unwrap()[0].max_faces.is_none());

@@ -121,13 +121,58 @@ fn a_file_that_was_changed_anywhere_is_refused() {
 }
 
 #[test]
+fn a_file_that_breaks_off_suspends_nobody_of_whom_it_brought_nothing() {
+    let (dir, other) = (folder(), folder());
+    let exported = file(&full(dir.path()), "acme");
+    let text = String::from_utf8(exported).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[1].contains("suspended") && lines[9].contains("\"s7\""),
+        "the eighth embedding is whose is suspended"
+    );
+    let moved = Arc::new(open(other.path()));
+    let suspended = |gallery: &Gallery| gallery.suspended(&tenant("acme"), None, 10).unwrap().0;
+    for garbage in [2, 9] {
+        let broken = [&lines[..garbage], &["garbage"]].concat().join("\n");
+        assert_eq!(taken(&moved, broken.as_bytes()).unwrap_err().kind(), Kind::InvalidField);
+        assert_eq!((listed(&moved).len(), suspended(&moved)), (garbage - 2, Vec::new()), "what came before is stored");
+    }
+    assert!(moved.enroll(&tenant("acme"), new("s7", 5_000)).unwrap().active, "nobody said otherwise");
+    let broken = [&lines[..10], &["garbage"]].concat().join("\n");
+    assert_eq!(taken(&moved, broken.as_bytes()).unwrap_err().kind(), Kind::InvalidField);
+    assert_eq!(suspended(&moved), [subject("s7")], "with the first embedding of it");
+    assert_eq!(moved.subject(&tenant("acme"), &subject("s7")).unwrap().active_embeddings, 0);
+
+    // Suspensions of nobody, as earlier versions left them: one is somebody where the file goes to.
+    let (from, to) = (folder(), folder());
+    let (from, to) = (Arc::new(open(from.path())), Arc::new(open(to.path())));
+    from.enroll(&tenant("acme"), new("anna", 1)).unwrap();
+    let mut writer = from.write().unwrap();
+    let number = from.store.tenant(writer.txn(), &tenant("acme")).unwrap().unwrap().number;
+    for name in ["bert", "carl"] {
+        from.suspend(&mut writer, number, &subject(name)).unwrap();
+    }
+    writer.commit(crate::gallery::store::Room::Configured).unwrap();
+    to.enroll(&tenant("acme"), new("bert", 2)).unwrap();
+    let done = taken(&to, &file(&from, "acme")).unwrap();
+    assert_eq!((done.imported, done.suspended, suspended(&to)), (1, 1, vec![subject("bert")]));
+    assert_eq!(to.subject(&tenant("acme"), &subject("bert")).unwrap().active_embeddings, 0);
+    assert_sound(&to);
+    assert_sound(&moved);
+}
+
+#[test]
 fn the_limits_of_the_place_hold_and_anothers_model_is_kept_apart() {
     let (dir, other) = (folder(), folder());
     let exported = file(&full(dir.path()), "acme");
     let moved = Arc::new(Gallery::open(&settings(other.path()), "another-recogniser", Arc::new(clock())).unwrap());
     moved.add_tenant(&tenant("acme"), Some(300)).unwrap();
-    assert_eq!(taken(&moved, &exported).unwrap_err().kind(), Kind::CapacityReached);
-    assert_eq!(listed(&moved).len(), 256, "whole transactions");
+    let mut import = Import::new(Arc::clone(&moved), tenant("acme")).unwrap();
+    let lines = exported.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let error = lines.map(|line| import.take(line)).find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), Kind::CapacityReached);
+    assert!(error.message().contains("this was not stored"), "of what was stored before it says nothing: {error}");
+    assert_eq!((import.so_far().imported, listed(&moved).len()), (256, 256), "whole transactions");
     moved.limit_tenant(&tenant("acme"), None).unwrap();
     let done = taken(&moved, &exported).unwrap();
     assert_eq!((done.imported, done.foreign), (344, 344));

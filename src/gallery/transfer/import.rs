@@ -20,6 +20,9 @@ use crate::{
 /// Lines that are stored in one transaction.
 const AT_ONCE: usize = 256;
 
+/// Most subjects that are suspended before their embeddings come. It bounds the memory.
+const MOST_SUSPENDED: usize = 100_000;
+
 /// What an import came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Imported {
@@ -44,6 +47,9 @@ pub struct Import {
     /// The number of the line that is read next, from 1.
     line: u64,
     waiting: Vec<Portable>,
+    /// Whom the file suspends and of whom nothing has come yet. Each is suspended together with the first embedding of it:
+    /// where the file breaks off before, nobody is suspended whom no call shows.
+    suspended: BTreeSet<SubjectId>,
     embeddings: u64,
     so_far: Imported,
     ended: bool,
@@ -62,6 +68,7 @@ impl Import {
             digest: blake3::Hasher::new(),
             line: 1,
             waiting: Vec::new(),
+            suspended: BTreeSet::new(),
             embeddings: 0,
             so_far: Imported::default(),
             ended: false,
@@ -72,18 +79,27 @@ impl Import {
     ///
     /// # Errors
     /// `InvalidField` where it is no line of an export, damaged, or not what may come here, with its number;
-    /// `CapacityReached`, `StorageFull`.
+    /// `CapacityReached`, `StorageFull`. What came before is stored where there is room.
     pub fn take(&mut self, line: &[u8]) -> Result<()> {
         let number = self.line;
         self.line += 1;
-        self.take_line(line).map_err(|error| error.within(&format!("line {number}")))
+        self.take_line(line).map_err(|error| {
+            // Where that fails too, it is the first error that is to be told.
+            let _ = self.store();
+            error.within(&format!("line {number}"))
+        })
+    }
+
+    /// What is stored.
+    pub fn so_far(&self) -> Imported {
+        self.so_far
     }
 
     /// Ends the import.
     ///
     /// # Errors
     /// `InvalidField` where the file has no end: it was cut.
-    pub fn finish(mut self) -> Result<Imported> {
+    pub fn finish(&mut self) -> Result<Imported> {
         self.store()?;
         if self.ended {
             return Ok(self.so_far);
@@ -114,7 +130,13 @@ impl Import {
             }
             (Line::Start { .. }, _) => Err(refused("another file begins here")),
             (_, 2) => Err(refused("the file does not begin with its start")),
-            (Line::Suspended { subject_id }, _) => self.suspend(&subject_id),
+            (Line::Suspended { .. }, _) if self.suspended.len() >= MOST_SUSPENDED => {
+                Err(refused(&format!("more than {MOST_SUSPENDED} subjects are suspended before their embeddings come")))
+            }
+            (Line::Suspended { subject_id }, _) => {
+                self.suspended.insert(subject_id);
+                Ok(())
+            }
             (Line::Embedding(portable), _) => {
                 self.embeddings += 1;
                 self.waiting.push(*portable);
@@ -122,19 +144,30 @@ impl Import {
             }
             (Line::End { .. }, _) => {
                 self.ended = true;
-                self.store()
+                self.store()?;
+                self.suspend_the_rest()
             }
         }
     }
 
-    /// Before the first embedding of it comes: so it is never active, not for a moment.
-    fn suspend(&mut self, subject: &SubjectId) -> Result<()> {
+    /// Suspends whom the file suspends without an embedding of them: those who are enrolled here all the same.
+    fn suspend_the_rest(&mut self) -> Result<()> {
+        let rest = std::mem::take(&mut self.suspended);
+        if rest.is_empty() {
+            return Ok(());
+        }
         let mut writer = self.gallery.write()?;
         let row = self.gallery.existing(writer.txn(), &self.tenant)?;
-        self.gallery.suspend(&mut writer, row.number, subject)?;
-        self.gallery.replicate(&mut writer, &row, subject)?;
+        let mut done = self.so_far;
+        for subject in &rest {
+            if !self.gallery.of_subject(writer.txn(), row.number, subject)?.is_empty() {
+                self.gallery.suspend(&mut writer, row.number, subject)?;
+                self.gallery.replicate(&mut writer, &row, subject)?;
+                done.suspended += 1;
+            }
+        }
         writer.commit(Room::Configured)?;
-        self.so_far.suspended += 1;
+        self.so_far = done;
         self.gallery.catch_up().map(drop)
     }
 
@@ -149,6 +182,11 @@ impl Import {
         let mut row = gallery.existing(writer.txn(), &self.tenant)?;
         let mut done = self.so_far;
         let subjects: BTreeSet<_> = waiting.iter().map(|portable| portable.subject_id.clone()).collect();
+        // Before the first embedding of it is stored: so it is never active, not for a moment.
+        for subject in subjects.intersection(&self.suspended) {
+            gallery.suspend(&mut writer, row.number, subject)?;
+            done.suspended += 1;
+        }
         for portable in waiting {
             let foreign = portable.model != gallery.model;
             if gallery.store_portable(&mut writer, &mut row, portable)? {
@@ -165,6 +203,7 @@ impl Import {
         }
         writer.commit(Room::Configured)?;
         self.so_far = done;
+        self.suspended.retain(|subject| !subjects.contains(subject));
         let caught_up = gallery.catch_up();
         gallery.store.erase_free(&gallery.vault.slots, slots)?;
         caught_up.map(drop)

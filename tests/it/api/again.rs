@@ -90,9 +90,64 @@ fn a_photograph_that_comes_again_skips_the_networks_until_somebody_is_deleted() 
         server.call("POST", "/enroll", Some(&Form::new().text("subject_id", "x").image(&photo("obama2.jpg"))));
     assert_ne!(cache(&refused).as_deref(), Some("hit"), "it has passed no gate yet");
     let both = Form::new().image_as("image1", &photo("obama.jpg")).image_as("image2", &photo("obama2.jpg"));
+    let compared = server.call("POST", "/compare", Some(&both));
+    assert_eq!(cache(&compared).as_deref(), Some("miss"), "one of them was seen for an enrolment alone");
     assert_eq!(cache(&server.call("POST", "/compare", Some(&both))).as_deref(), Some("hit"));
     let again = server.call("POST", "/enroll", Some(&Form::new().text("subject_id", "y").image(&photo("obama.jpg"))));
     assert_eq!(cache(&again).as_deref(), Some("hit"));
     assert_eq!(server.call("DELETE", &format!("/embeddings/{id}"), None).status, 200);
     assert_eq!(probe(0).0.as_deref(), Some("miss"));
+}
+
+#[test]
+fn a_photograph_is_as_alike_whether_it_was_enrolled_a_moment_ago_or_not() {
+    let server = Server::start();
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    let alike = || {
+        let reply = server.call("POST", "/verify/EMP-001", Some(&Form::new().image(&photo("obama2.jpg"))));
+        reply.body["similarity"].clone()
+    };
+    let before = alike();
+    server.enrol(0, "EMP-002", &photo("obama2.jpg"));
+    assert_eq!(alike(), before, "known from a search and from an enrolment");
+    let other = Server::start();
+    other.enrol(0, "EMP-001", &photo("obama.jpg"));
+    other.enrol(0, "EMP-002", &photo("obama2.jpg"));
+    let reply = other.call("POST", "/verify/EMP-001", Some(&Form::new().image(&photo("obama2.jpg"))));
+    assert_eq!(reply.body["similarity"], before, "known from an enrolment alone");
+}
+
+#[test]
+fn a_request_that_is_sent_again_gets_the_same_warnings() {
+    let server = Server::start();
+    enrol(&server, "EMP-001", "obama.jpg", &[]);
+    let first = enrol(&server, "EMP-002", "obama2.jpg", &["order 7"]);
+    let again = enrol(&server, "EMP-002", "obama2.jpg", &["order 7"]);
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")));
+    assert_eq!(again.body["warnings"], first.body["warnings"]);
+    assert_eq!(again.body["warnings"][0]["code"], "duplicate_subject");
+    assert_eq!(again.body["warnings"][0]["subject_id"], "EMP-001");
+    assert_eq!(server.call("DELETE", "/embeddings?subject_id=EMP-001", None).status, 200);
+    let again = enrol(&server, "EMP-002", "obama2.jpg", &["order 7"]);
+    assert!(!again.body.to_string().contains("EMP-001"), "of whom was deleted nothing is told: {:?}", again.body);
+    assert_eq!(again.body["warnings"][0]["code"], "duplicate_subject");
+}
+
+#[test]
+fn who_enrols_somebody_suspended_is_told_that_nobody_will_match_the_face() {
+    let server = Server::start();
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    let bearer = format!("Bearer {}", server.keys[0]);
+    let patch = |body: &[u8]| {
+        let path = "/v1/face-matching/subjects/EMP-001";
+        http::call(server.address, "PATCH", path, &[("Authorization", &bearer)], Some(body)).status
+    };
+    assert_eq!(patch(b"{\"active\": false}"), 200);
+    for key in ["order 7", "order 7"] {
+        let reply = enrol(&server, "EMP-001", "obama2.jpg", &[key]);
+        assert_eq!((reply.status, &reply.body["warnings"][0]["code"]), (200, &json!("subject_suspended")));
+    }
+    assert_eq!(patch(b"{\"active\": true}"), 200);
+    let reply = enrol(&server, "EMP-001", "obama2.jpg", &[]);
+    assert_eq!((reply.status, reply.body.get("warnings")), (200, None));
 }

@@ -106,6 +106,34 @@ fn a_form_of_many_is_taken_as_curl_sends_it() {
 }
 
 #[test]
+fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
+    let mut settings = api::Settings { limits: api::Limits::off(), max_field_bytes: 1_024, ..api::Settings::default() };
+    settings.recognition.max_image_bytes = 300_000;
+    let server = Server::with(settings);
+    // Longer than an image may be, and longer than a line.
+    let large = [line("EMP-001", &vec![0; 300_001]), line("EMP-002", &vec![0; 5_000_000])].concat();
+    let lines = [large, line("EMP-003", &photo("obama.jpg"))].concat();
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", lines.as_bytes());
+    let end = told.last().expect("an end");
+    assert_eq!((&end["done"], counts(end)), (&json!(true), [3, 1, 0, 2]), "{told:?}");
+    assert!(told[..2].iter().all(|told| told["error"]["code"] == "image_too_large"), "{told:?}");
+
+    let long = json!({ "subject_id": "EMP-005", "metadata": {"name": "x".repeat(50_000)} }).to_string();
+    let form = Form::new()
+        .text("item", r#"{"subject_id": "EMP-004"}"#)
+        .image(&vec![0; 5_000_000])
+        .text("item", &long)
+        .image(&photo("obama.jpg"))
+        .text("item", r#"{"subject_id": "EMP-006"}"#)
+        .image(&photo("obama.jpg"));
+    let told = send(&server, "/enroll/batch", &Form::content_type(), &form.bytes());
+    let end = told.last().expect("an end");
+    assert_eq!((&end["done"], counts(end)), (&json!(true), [3, 1, 0, 2]), "{told:?}");
+    let codes = [&told[0]["error"]["code"], &told[1]["error"]["code"], &told[2]["subject_id"]];
+    assert_eq!(codes, ["image_too_large", "invalid_field", "EMP-006"], "{told:?}");
+}
+
+#[test]
 fn bounds_end_a_batch_and_what_was_enrolled_stays() {
     let settings = api::Settings {
         limits: api::Limits::off(),
@@ -205,4 +233,15 @@ fn a_tenant_is_taken_in_over_rest_and_a_cut_file_told() {
     let found = server.call_as(1, "POST", "/search", Some(&Form::new().image(&photo("obama2.jpg"))));
     assert_eq!(found.body["matches"][0]["subject_id"], "EMP-001");
     assert_eq!(import("garbage\n")["error"]["code"], "invalid_field");
+
+    let counts = |end: &Value| ["imported", "already_there"].map(|name| end[name].as_u64().expect("a number"));
+    server.gallery.delete_all(&"beta".parse().expect("a name")).expect("all are gone");
+    let end = import(&format!("{cut}garbage\n"));
+    assert_eq!((&end["done"], counts(&end)), (&json!(false), [1, 0]), "what came before is stored, and told: {end}");
+    let end = import(&format!("{cut}garbage\n"));
+    assert_eq!((&end["done"], counts(&end)), (&json!(false), [0, 1]), "{end}");
+    server.gallery.delete_all(&"beta".parse().expect("a name")).expect("all are gone");
+    server.gallery.limit_tenant(&"beta".parse().expect("a name"), Some(0)).expect("it is limited");
+    let end = import(&text);
+    assert_eq!((&end["error"]["code"], counts(&end)), (&json!("capacity_reached"), [0, 0]), "{end}");
 }

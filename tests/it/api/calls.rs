@@ -221,6 +221,60 @@ fn subjects_keep_their_newest_five_active_and_lists_come_in_pages() {
 }
 
 #[test]
+fn whose_active_embeddings_are_deleted_is_matched_by_the_older_ones() {
+    let server = Server::start();
+    let photo = photo("obama.jpg");
+    let ids: Vec<String> = (0..7).map(|_| server.enrol(0, "EMP-001", &photo)).collect();
+    for id in &ids[2..] {
+        assert_eq!(server.call("DELETE", &format!("/embeddings/{id}"), None).status, 200);
+    }
+    let listed = ok(server.call("GET", "/embeddings", None));
+    assert_eq!(listed["count"], 2, "active ones");
+    let verified = ok(server.call("POST", "/verify/EMP-001", Some(&probe("obama2.jpg"))));
+    assert_eq!(verified["verified"], true);
+    assert_eq!(ok(server.call("POST", "/search", Some(&probe("obama2.jpg"))))["matchCount"], 1);
+}
+
+#[test]
+fn the_same_face_is_as_alike_as_can_be_wherever_it_is_compared() {
+    let server = Server::start();
+    let at_most = |name: &str| probe(name).text("threshold", "1");
+    for picture in ["obama.jpg", "obama2.jpg", "biden.jpg"] {
+        // What a search makes of a photograph, stored as an enrolment would be.
+        let both = Form::new().image_as("image1", &photo(picture)).image_as("image2", &photo(picture));
+        let compared = ok(server.call("POST", "/compare", Some(&both.text("threshold", "1"))));
+        assert_eq!((&compared["similarity"], &compared["same_person"]), (&json!(1.0), &json!(true)), "{picture}");
+    }
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    for picture in ["obama.jpg", "obama2.jpg", "biden.jpg"] {
+        let verified = ok(server.call("POST", "/verify/EMP-001", Some(&probe(picture))));
+        let found = ok(server.call("POST", "/search", Some(&probe(picture).text("threshold", "0"))));
+        assert_eq!(found["matches"][0]["similarity"], verified["similarity"], "{picture}");
+        let (verified, found) = (
+            ok(server.call("POST", "/verify/EMP-001", Some(&at_most(picture)))),
+            ok(server.call("POST", "/search", Some(&at_most(picture)))),
+        );
+        assert_eq!(verified["verified"] == true, found["matchCount"] == 1, "{picture}");
+    }
+}
+
+#[test]
+fn a_query_that_is_no_utf_8_is_refused_and_nothing_is_deleted() {
+    let server = Server::start();
+    server.enrol(0, "\u{fffd}", &photo("obama.jpg"));
+    server.enrol(0, "a b+c", &photo("obama.jpg"));
+    for query in ["subject_id=%fe", "subject_id=%c3", "subject%ff_id=x", "subject_id=%ed%a0%80"] {
+        for method in ["DELETE", "GET"] {
+            let refused = server.call(method, &format!("/embeddings?{query}"), None);
+            assert_eq!((refused.status, refused.code()), (400, "malformed_request"), "{method} {query}");
+        }
+    }
+    assert_eq!(ok(server.call("GET", "/embeddings?", None))["count"], 2);
+    assert_eq!(ok(server.call("GET", "/embeddings?subject_id=%EF%BF%BD&", None))["count"], 1);
+    assert_eq!(ok(server.call("DELETE", "/embeddings?subject_id=a+b%2Bc", None))["deleted"], 1);
+}
+
+#[test]
 fn a_subject_s_or_everybody_s_embeddings_are_deleted_at_once() {
     let server = Server::start();
     let (first, second) = (photo("obama.jpg"), photo("biden.jpg"));

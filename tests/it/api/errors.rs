@@ -90,6 +90,30 @@ fn fields_that_are_missing_or_out_of_range_are_named() {
 }
 
 #[test]
+fn fields_that_a_call_does_not_read_are_passed_over_whatever_is_in_them() {
+    let server = Server::start();
+    let more = |form: Form| {
+        form.image_as("scan", b"\xff\xfe\0\x80")
+            .text("note", &"x".repeat(100_000))
+            .text("note", "again")
+            .image_as("image1", b"no picture")
+            .image_as("image1", b"nor this")
+            .text("", "without a name")
+            .text("", "nor this")
+    };
+    let form = more(Form::new()).text("subject_id", "EMP-001").image(&photo("obama.jpg"));
+    let enrolled = server.call("POST", "/enroll", Some(&more(form)));
+    assert_eq!(enrolled.status, 200, "{enrolled:?}");
+    for path in ["/search", "/verify/EMP-001", "/detect"] {
+        let form = more(Form::new()).text("subject_id", "a").text("subject_id", "b").image(&photo("obama.jpg"));
+        let reply = server.call("POST", path, Some(&form));
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    }
+    let metadata = Form::new().text("subject_id", "EMP-002").image_as("metadata", b"{\"a\": \"\xff\"}");
+    is(&server.call("POST", "/enroll", Some(&metadata.image(&photo("obama.jpg")))), 400, "invalid_metadata");
+}
+
+#[test]
 fn a_body_that_is_no_form_is_malformed() {
     let server = Server::start();
     let key = format!("Bearer {}", server.keys[0]);

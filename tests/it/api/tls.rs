@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::SocketAddr,
+    process::Command,
     sync::Arc,
 };
 
@@ -172,5 +173,57 @@ fn a_client_that_never_finishes_its_handshake_is_cut() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(everything(&mut silent).is_empty());
     everything(&mut half);
+    daemon.stop();
+}
+
+/// What curl makes of a `POST` of this file: the status, and the body.
+fn curl(board: &Board, daemon: &Daemon, path: &str, protocol: &str, more: &[&str]) -> (String, String) {
+    let address = address(daemon);
+    let (resolve, url) =
+        (format!("{NAME}:{}:{}", address.port(), address.ip()), format!("https://{NAME}:{}", address.port()));
+    let answer = board.path("answer");
+    let done = Command::new("curl")
+        .args(["-sS", "--max-time", "60", protocol, "--resolve", &resolve, "-w", "%{http_code}", "-o"])
+        .args([answer.as_os_str(), "--cacert".as_ref(), board.path("tls/ca.pem").as_os_str()])
+        .args(more)
+        .arg(format!("{url}{path}"))
+        .output()
+        .expect("curl is installed");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{protocol} {path}: {}: {said}", done.status);
+    let body = std::fs::read_to_string(answer).expect("an answer");
+    (String::from_utf8(done.stdout).expect("a status"), body)
+}
+
+#[test]
+fn whoever_is_refused_while_it_sends_gets_the_answer_all_the_same() {
+    let authority = Authority::new();
+    let mut board = board(&authority.sign(&[NAME]));
+    board.write("tls/ca.pem", &authority.pem);
+    board.set("api.max_batch_items", 1);
+    let key = board.run(&["keys", "add", "main", "--json"]).must(0, &[]).json().remove(0);
+    let key = format!("Authorization: Bearer {}", key["key"].as_str().expect("a key"));
+    let daemon = board.start();
+    board.write("large", vec![b'x'; 3 << 20]);
+    board.write("huge", vec![b'x'; 20 << 20]);
+    board.write("items", "{\"subject_id\": \"EMP-001\"}\n".repeat(300_000));
+    let file = |name: &str, field: &str| format!("{field}@{}", board.path(name).display());
+    let (large, huge, items) = (file("large", "image="), file("huge", "image="), file("items", ""));
+    for protocol in ["--http2", "--http1.1"].repeat(4) {
+        let curl = |path: &str, more: &[&str]| curl(&board, &daemon, path, protocol, more);
+        let (status, body) = curl("/nowhere", &["-F", &large]);
+        assert!(status == "404" && body.contains("not_found"), "{protocol}: {status} {body}");
+        let (status, body) = curl("/v1/face-matching/search", &["-F", &large]);
+        assert!(status == "401" && body.contains("missing_api_key"), "{protocol}: {status} {body}");
+        let (status, body) = curl("/v1/face-matching/search", &["-H", &key, "-F", &huge]);
+        assert!(status == "413" && body.contains("image_too_large"), "{protocol}: {status} {body}");
+        let lines = ["-H", &key, "-H", "Content-Type: application/x-ndjson", "--data-binary", &items];
+        let (status, body) = curl("/v1/face-matching/enroll/batch", &lines);
+        let end = body.lines().last().unwrap_or_default();
+        assert!(
+            status == "200" && end.contains("too_large") && end.contains("\"items\":1"),
+            "{protocol}: {status} {body}"
+        );
+    }
     daemon.stop();
 }

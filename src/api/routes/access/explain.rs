@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared};
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State as Shared},
+};
 use facegate_control::Passage;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Pairs, query};
+use super::query;
 use crate::{
     access::rules::{Explanation, Request},
     api::{State, auth::Tenant, blocking, openapi::failures, routes::Answer},
@@ -55,7 +58,7 @@ pub(in crate::api) struct Explained {
 pub(in crate::api) async fn explain(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    pairs: Pairs,
+    pairs: RawQuery,
 ) -> Answer<Explained> {
     let values = query(pairs, &["subject", "door", "passage", "at"])?;
     let missing = |name: &str| Error::new(Kind::MissingField, format!("{name} is required"));

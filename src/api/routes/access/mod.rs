@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, rejection::BytesRejection, rejection::PathRejection},
+    extract::{Path, RawQuery, rejection::BytesRejection, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Pairs, read};
+use super::read;
 use crate::{
     api::{State, dto::Done, error::Failure, openapi, values::Values},
     error::{Error, Kind, Result},
@@ -61,7 +61,7 @@ pub(super) type Name = Result<Path<String>, PathRejection>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// Reads a query, of which every parameter must be known: a misspelt `at` would ask about another time.
-fn query(query: Pairs, known: &[&str]) -> Result<Values> {
+fn query(query: RawQuery, known: &[&str]) -> Result<Values> {
     let values = read(query)?;
     if let Some(other) = values.names().find(|name| !known.contains(name)) {
         let message = format!(

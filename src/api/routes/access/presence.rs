@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared};
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State as Shared},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Name, Pairs, name, query};
+use super::{Name, name, query};
 use crate::{
     access::rules::{Place, Whereabouts},
     api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer, values},
@@ -101,7 +104,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    pairs: Pairs,
+    pairs: RawQuery,
 ) -> Answer<Listed> {
     let values = query(pairs, &["area", "limit", "cursor"])?;
     let limit = values.count("limit", MOST)?.unwrap_or(MOST);
@@ -155,7 +158,7 @@ pub(in crate::api) struct ForgiveQuery {
 pub(in crate::api) async fn forgive_all(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    pairs: Pairs,
+    pairs: RawQuery,
 ) -> Answer<Forgiven> {
     if query(pairs, &["all"])?.flag("all")? != Some(true) {
         return Err(Error::new(Kind::MissingField, "say ?all=true to forgive everybody").into());

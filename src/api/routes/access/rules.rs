@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared, http::HeaderMap, response::IntoResponse};
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State as Shared},
+    http::HeaderMap,
+    response::IntoResponse,
+};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, Body, Condition, Conditions, Pairs, body, query, tagged};
+use super::{Answered, Body, Condition, Conditions, body, query, tagged};
 use crate::{
     access::rules::Rules,
     api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer},
@@ -79,7 +84,7 @@ pub(in crate::api) struct GetQuery {
 pub(in crate::api) async fn get(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    pairs: Pairs,
+    pairs: RawQuery,
 ) -> Answered {
     let with_subjects = query(pairs, &["subjects"])?.flag("subjects")?.unwrap_or(true);
     let gallery = Arc::clone(&state.gallery);

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State as Shared, http::HeaderMap, response::Response};
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State as Shared},
+    http::HeaderMap,
+    response::Response,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, Body, Condition, Conditions, Name, Pairs, body, deleted, name, query, tag, tagged, unfit};
+use super::{Answered, Body, Condition, Conditions, Name, body, deleted, name, query, tag, tagged, unfit};
 use crate::{
     access::rules::SubjectRules,
     api::{State, auth::Tenant, blocking, dto::Done, error::Failure, openapi::failures, routes::Answer, values},
@@ -64,7 +69,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    pairs: Pairs,
+    pairs: RawQuery,
 ) -> Answer<Listed> {
     let values = query(pairs, &["limit", "cursor"])?;
     let limit = values.count("limit", MOST)?.unwrap_or(MOST);
