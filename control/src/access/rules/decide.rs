@@ -166,7 +166,7 @@ impl InForce {
         let place = |area: Option<&AreaPlan>| area.map_or(Place::Outside, |area| Place::Area(Arc::clone(&area.name)));
         let way = Some(Way { from: place(from), to: place(to) });
         let counted = |area: Option<&AreaPlan>| area.is_some_and(|area| area.anti_passback != AntiPassback::Off);
-        if presence.is_unreadable(request.subject) && (counted(from) || counted(to)) {
+        if !person.exempt && presence.is_unreadable(request.subject) && (counted(from) || counted(to)) {
             trace.step(|| Step::new("area", Finding::No, "where the subject is cannot be read; forgive them"));
             return Err(RuleReason::Unreadable);
         }

@@ -120,3 +120,14 @@ fn whoever_is_never_told_of_does_not_grow_for_ever() {
     }
     assert!(format!("{:?}", doors.presence.get("ann")).len() < 4_000);
 }
+
+#[test]
+fn where_whoever_is_exempt_was_last_keeps_them_out_of_nothing_even_unread() {
+    let mut doors = Doors::new(house(HARD, HARD));
+    for subject in ["ann", "guard"] {
+        doors.presence.set_unreadable(subject.into());
+    }
+    doors.denied("ann", "front", "rule_unreadable");
+    assert!(doors.ask("guard", "front", Passage::Entry).allowed());
+    assert_eq!(doors.enter("guard", "front"), YES);
+}
