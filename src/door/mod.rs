@@ -19,6 +19,7 @@ mod feed;
 mod gpiochip;
 mod inputs;
 pub mod kernel_time;
+mod lines;
 mod output;
 mod rppal;
 mod runner;
@@ -40,6 +41,7 @@ use crate::{
 pub use driver::{Driver, Edge, Grant, Health, Heard, Place, Report};
 pub use facegate_control::door::FailState;
 pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input};
+pub use lines::NamedLine;
 pub use output::Hardware;
 pub use settings::{Bias, Drive, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings};
 pub use simulated::{Simulated, SimulatedEdges};
