@@ -67,6 +67,16 @@ pub(super) fn frame_of(tag: u64) -> Moment {
     Moment::from_start(Duration::from_nanos(tag & !WITHIN_A_FRAME))
 }
 
+/// Whom a frame is most like, be it less than the threshold asks, or that it is nobody: not even half as like. None where it is not worth
+/// recognising, and says nothing of anybody.
+fn shown(sighting: &Sighting, threshold: f32) -> Option<Option<&Subject>> {
+    match sighting {
+        Sighting::Match { subject, similarity, .. } => Some((*similarity >= threshold / 2.0).then_some(subject)),
+        Sighting::Stranger { .. } => Some(None),
+        Sighting::PoorQuality(_) => None,
+    }
+}
+
 /// What can change while the door is in use.
 #[derive(Clone, Debug)]
 pub struct Tuning {
@@ -204,6 +214,9 @@ impl Doorway {
             looked_at += 1;
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             let seen = Seen { picture: &frame.image, face, quality, track, at: frame.at };
+            if let Some(whom) = shown(&sighting, self.decider.policy().threshold) {
+                self.living.shows(track, whom);
+            }
             let known = self.known(&sighting);
             let liveness = self.liveness(seen, known.as_ref())?;
             let living = liveness.as_ref().map(Liveness::living);
@@ -235,16 +248,13 @@ impl Doorway {
         }
     }
 
-    /// Whether a living person is seen, by the track so far, where the door requires it of somebody for whom it has not opened yet.
+    /// Whether a living person is seen, by the track's frames of them so far, where the door requires it of somebody for whom it
+    /// has not opened yet.
     fn liveness(&mut self, seen: Seen<'_>, known: Option<&Subject>) -> Result<Option<Liveness>> {
-        let asked = self.tuning.access.liveness == PadPolicy::Required
-            && known.is_some()
-            && !self.decider.has_opened(Track(seen.track.0));
-        if !asked {
-            return Ok(None);
-        }
+        let asked = self.tuning.access.liveness == PadPolicy::Required && !self.decider.has_opened(Track(seen.track.0));
+        let Some(subject) = known.filter(|_| asked) else { return Ok(None) };
         let (tally, session) = (&self.parts.tally, &mut self.session);
-        let liveness = tally.liveness.time(|| self.living.see(session, seen))?;
+        let liveness = tally.liveness.time(|| self.living.see(session, seen, subject))?;
         if let Some(lives) = self.tuning.access.lives(liveness.as_ref().map(Liveness::living).as_ref()) {
             if lives { &tally.live } else { &tally.not_live }.add(1);
         }
