@@ -369,7 +369,12 @@ impl Doorway {
                 self.tuning = Arc::new(Tuning { access: old.access.clone(), ..Tuning::clone(&tuning) });
                 // Unless a newer one has come meanwhile, which is taken in with the next frame.
                 self.parts.tuning.compare_and_swap(&tuning, Arc::clone(&self.tuning));
+                self.strictness = None;
                 self.decider.set_policy(self.tuning.access.clone());
+                // At once: not even one frame is decided by the policy's own threshold where more was derived.
+                if let Err(error) = self.follow_the_gallery() {
+                    tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
+                }
             }
         } else if let Err(error) = self.follow_the_gallery() {
             tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
