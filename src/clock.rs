@@ -50,7 +50,6 @@ impl Beat {
     }
 
     /// Now, by its clock.
-    #[cfg(test)]
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
     }

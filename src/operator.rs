@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use facegate_control::{
     CardFormat,
     door::{Alarm, Command, Mode, Refusal},
@@ -16,15 +16,16 @@ use serde::Serialize;
 
 use crate::{
     camera::{Feed, FeedStats},
-    door::Driver,
+    door::{ANSWER, Driver, Heard},
     error::{Error, Kind, Result},
     gallery::{Caller, Gallery, Right, Standing, TenantId},
     journal::{self, Entry, Event, Journal},
     tally,
 };
 
-/// A door's thread answers in a moment. One that has not after this time does not work.
-const ANSWER: Duration = Duration::from_secs(1);
+/// For how long the end of a lockdown waits until the one before it is stored. Whoever asked has been told by then that nothing came
+/// of it, and a door must not be released when nobody expects it any more.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,14 +141,15 @@ pub struct Done {
 #[derive(Default)]
 pub struct Desk {
     posts: Vec<Post>,
-    /// One command at a time: what is stored of a lockdown is what the door was told last.
-    turn: Mutex<()>,
+    /// Of each door: what is stored of a lockdown is what the door was told last. No door waits for another's disk.
+    turns: Vec<Mutex<()>>,
 }
 
 impl Desk {
     /// The desk of these doors.
     pub fn new(posts: Vec<Post>) -> Self {
-        Self { posts, turn: Mutex::new(()) }
+        let turns = posts.iter().map(|_| Mutex::default()).collect();
+        Self { posts, turns }
     }
 
     /// How all the doors of this operator are.
@@ -184,42 +186,80 @@ impl Desk {
     /// As [`Desk::doors`]; `NotFound` where this operator has no such door.
     pub fn door(&self, operator: &Operator, door: &str) -> Result<Status> {
         operator.must_have(Right::Read)?;
-        self.post(operator, door)?.status()
+        self.post(operator, door)?.0.status()
     }
 
-    /// Has a door obey, and tells what came of it. A lockdown and its end are stored when this returns. May wait for the disk.
+    /// Has a door obey, and tells what came of it. A lockdown and its end are stored when this returns. May wait for the disk, which
+    /// keeps no lockdown: the door is in it before anything is stored.
     ///
     /// # Errors
     /// `Forbidden` without the right to command doors; `NotFound` where this operator has no such door; `Lock` where it does
-    /// not answer, or its relay does not follow; `Store` where it obeyed, but a restart will not know.
+    /// not answer, or its relay does not follow; `Store` where it obeyed, but a restart will not know, or where it is not released
+    /// because its lockdown is still being stored.
     pub fn command(&self, operator: &Operator, door: &str, command: Command) -> Result<Done> {
+        self.lock_down(operator, &[door], command);
+        self.obey(operator, door, command)
+    }
+
+    /// Has several doors obey, and tells what came of it at each. A lockdown reaches all of them before it is stored of any.
+    ///
+    /// # Errors
+    /// As [`Desk::command`], for each.
+    pub fn command_all<'d>(
+        &self,
+        operator: &Operator,
+        doors: &[&'d str],
+        command: Command,
+    ) -> Vec<(&'d str, Result<Done>)> {
+        self.lock_down(operator, doors, command);
+        doors.iter().map(|&door| (door, self.obey(operator, door, command))).collect()
+    }
+
+    /// Tells the doors of a lockdown at once, whatever else is waited for. What comes of it is heard when it is told again.
+    fn lock_down(&self, operator: &Operator, doors: &[&str], command: Command) {
+        if command != Command::Lockdown || operator.must_have(Right::Door).is_err() {
+            return;
+        }
+        for door in doors {
+            // One that there is not is refused in its turn.
+            let Ok((post, _)) = self.post(operator, door) else { continue };
+            if let Err(error) = post.driver.command(command) {
+                tracing::warn!(door, %error, "the door does not hear of a lockdown at once");
+            }
+        }
+    }
+
+    fn obey(&self, operator: &Operator, door: &str, command: Command) -> Result<Done> {
         operator.must_have(Right::Door)?;
-        let post = self.post(operator, door)?;
+        let (post, turn) = self.post(operator, door)?;
         let by = operator.to_string();
-        let _turn = self.turn.lock();
         tracing::info!(door, %by, "command: {}", command.describe());
         post.journal.append(Entry { door: Some(door.into()), event: Event::Command { command, by: by.clone() } });
-        let heard = post.driver.command(command);
-        // While the door obeys; and where it does not answer, all the more.
-        let stored = match command {
-            Command::Lockdown => post.gallery.set_lockdown(door, Some(&by)),
-            Command::Release => post.gallery.set_lockdown(door, None),
-            _ => Ok(()),
-        };
-        let heard = heard?.recv_timeout(ANSWER).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Error::new(Kind::Lock, format!("door '{door}' does not answer"))
-                .help("see the log for what its lock said last, and check its wiring"),
-            RecvTimeoutError::Disconnected => Error::new(Kind::NotReady, format!("door '{door}' has been stopped")),
-        })?;
-        stored.map_err(|error| error.within("the door obeyed, but this will not outlast a restart"))?;
-        if !heard.works {
-            return Err(Error::new(
-                Kind::Lock,
-                format!("door '{door}' heard it, but its lock does not take its level"),
-            )
-            .help("see the log for what the lock said last, and check its wiring"));
+        match command {
+            Command::Lockdown => {
+                let _turn = turn.lock();
+                // Once more: a release that was under way may have reached the door after the first time. In doubt it is locked.
+                let heard = post.driver.command(command);
+                // While the door obeys; and where it does not answer, all the more.
+                let stored = post.gallery.set_lockdown(door, Some(&by));
+                let heard = post.heard(heard)?;
+                stored.map_err(unstored)?;
+                post.works(heard)
+            }
+            Command::Release => {
+                let _turn = turn.try_lock_for(PATIENCE).ok_or_else(|| {
+                    let message = format!("door '{door}' is not released: its lockdown is still being stored");
+                    Error::new(Kind::Store, message).help("the disk is slow, or an import is under way: try it again")
+                })?;
+                // One that does not hear it stays in lockdown, also after a restart.
+                let heard = post.heard(post.driver.command(command))?;
+                if heard.refused.is_none() {
+                    post.gallery.set_lockdown(door, None).map_err(unstored)?;
+                }
+                post.works(heard)
+            }
+            _ => post.works(post.heard(post.driver.command(command))?),
         }
-        Ok(Done { refused: heard.refused, mode: heard.mode })
     }
 
     /// The names of all doors of this board.
@@ -233,7 +273,7 @@ impl Desk {
     /// `NotFound` where this operator has no such door, or it is not told which of several.
     pub fn feed(&self, operator: &Operator, door: Option<&str>) -> Result<Arc<Feed>> {
         let post = match (door, self.posts.as_slice()) {
-            (Some(door), _) => self.post(operator, door)?,
+            (Some(door), _) => self.post(operator, door)?.0,
             (None, [only]) => only,
             (None, _) => {
                 return Err(Error::new(Kind::NotFound, "it is not told which door").help("name one of its doors"));
@@ -248,15 +288,39 @@ impl Desk {
     }
 
     /// A door of somebody else is none: that it is there is nobody's business.
-    fn post(&self, operator: &Operator, door: &str) -> Result<&Post> {
-        self.posts
-            .iter()
-            .find(|post| *post.name == *door && operator.owns(&post.tenant))
+    fn post(&self, operator: &Operator, door: &str) -> Result<(&Post, &Mutex<()>)> {
+        let mut both = self.posts.iter().zip(&self.turns);
+        both.find(|(post, _)| *post.name == *door && operator.owns(&post.tenant))
             .ok_or_else(|| Error::new(Kind::NotFound, "there is no door of this name").help("`facegate door status`"))
     }
 }
 
+fn unstored(error: Error) -> Error {
+    error.within("the door obeyed, but this will not outlast a restart")
+}
+
 impl Post {
+    /// What came of a command that the door was told.
+    fn heard(&self, told: Result<Receiver<Heard>>) -> Result<Heard> {
+        let door = &self.name;
+        told?.recv_timeout(ANSWER).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Error::new(Kind::Lock, format!("door '{door}' does not answer"))
+                .help("see the log for what its lock said last, and check its wiring"),
+            RecvTimeoutError::Disconnected => Error::new(Kind::NotReady, format!("door '{door}' has been stopped")),
+        })
+    }
+
+    /// Whether its lock follows.
+    fn works(&self, heard: Heard) -> Result<Done> {
+        if !heard.works {
+            let message = format!("door '{}' heard it, but its lock does not take its level", self.name);
+            return Err(
+                Error::new(Kind::Lock, message).help("see the log for what the lock said last, and check its wiring")
+            );
+        }
+        Ok(Done { refused: heard.refused, mode: heard.mode })
+    }
+
     fn work(&self) -> Work {
         let cameras = self.feeds.iter().map(|feed| feed.stats()).collect();
         Work { door: Arc::clone(&self.name), tally: Arc::clone(&self.tally), cameras }

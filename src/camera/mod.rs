@@ -106,6 +106,26 @@ impl Settings {
         }
     }
 
+    /// How many frames a second it gives at most.
+    pub fn rate_fps(&self) -> f32 {
+        match self {
+            Settings::V4l(settings) => settings.rate_fps,
+            Settings::Libcamera(settings) => settings.rate_fps,
+            Settings::Rtsp(settings) => settings.rate_fps,
+            Settings::Replay(settings) => settings.rate_fps,
+        }
+    }
+
+    /// The device that it has to itself while it is open, as it is named; none where several may have the source.
+    pub fn device(&self) -> Option<String> {
+        match self {
+            Settings::V4l(settings) => Some(settings.device.display().to_string()),
+            Settings::Libcamera(settings) if settings.device.is_empty() => Some("the only camera module".into()),
+            Settings::Libcamera(settings) => Some(format!("the camera module {}", settings.device)),
+            Settings::Rtsp(_) | Settings::Replay(_) => None,
+        }
+    }
+
     /// How long a source may give no frame before it counts as stalled.
     pub fn stall(&self) -> Duration {
         match self {

@@ -1,5 +1,7 @@
 //! `facegate door`: what an operator asks of the running daemon, by its socket.
 
+use std::thread;
+
 use facegate_control::door::Command as Order;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -99,16 +101,23 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
     order_all(context, &config, &doors, order)
 }
 
-/// Every door is asked, whatever another one says; the first error that is not a refusal is given back in the end.
+/// Every door is asked, whatever another one says, and all at once: none waits until another has answered. The first error that is
+/// not a refusal is given back in the end.
 fn order_all(context: &Context, config: &Config, doors: &Doors, order: Order) -> Result<Answer> {
     let doors = if doors.all {
         list(config)?.iter().filter_map(|door| door["door"].as_str().map(str::to_owned)).collect()
     } else {
         doors.doors.clone()
     };
+    let ask = |door: &str| call(config, Method::POST, &format!("{}/commands", path(door)), Some(&json!(order)));
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = doors.iter().map(|door| scope.spawn(|| ask(door))).collect();
+        let panicked = |_| Err(Error::new(Kind::Internal, "asking a door panicked"));
+        asked.into_iter().map(|asked| asked.join().unwrap_or_else(panicked)).collect()
+    });
     let (mut answer, mut failed) = (Answer::Yes, None);
-    for door in doors {
-        match call(config, Method::POST, &format!("{}/commands", path(&door)), Some(&json!(order))) {
+    for (door, said) in doors.into_iter().zip(answers) {
+        match said {
             Ok(said) => {
                 let mode = said["mode"].as_str().unwrap_or_default().to_owned();
                 context.out.result(&json!({ "door": door, "obeyed": true, "mode": mode }), |_| {

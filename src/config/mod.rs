@@ -278,7 +278,8 @@ impl Config {
         self.journal.validate()?;
         self.fleet.as_ref().map_or(Ok(()), fleet::Settings::validate)?;
         let mut names = HashSet::new();
-        let mut lines = HashMap::new();
+        let mut lines: Vec<(door::NamedLine, String)> = Vec::new();
+        let mut cameras = HashMap::new();
         for door in &self.doors {
             let place = |error: Error| error.within(&format!("door '{}'", door.name.escape_debug()));
             if !names.insert(&door.name) {
@@ -287,20 +288,36 @@ impl Config {
             }
             for (user, line) in lines_of(door) {
                 let user = format!("door '{}', {user}", door.name.escape_debug());
-                if let Some(other) = lines.insert(line.clone(), user.clone()) {
-                    let message = format!("{other} and {user} are on the same line, {line}");
+                if let Some((same, other)) = lines.iter().find(|(other, _)| other.is(&line)) {
+                    let named = &line.name;
+                    let also =
+                        if same.name == *named { String::new() } else { format!(", which is also {}", same.name) };
+                    let message = format!("{other} and {user} are on the same line, {named}{also}");
                     return Err(Error::new(Kind::Config, message).help("give each of them a line of its own"));
                 }
+                lines.push((line, user));
             }
             door.settings().validate().map_err(place)?;
             for (_, camera, _) in door.sides() {
                 camera.validate().map_err(place)?;
+                let Some(device) = camera.device() else { continue };
+                if let Some(other) = cameras.insert(device.clone(), &door.name) {
+                    let other = other.escape_debug();
+                    return Err(place(
+                        Error::new(Kind::Config, format!("its camera, {device}, is also that of door '{other}'")).help(
+                            "give each door, and each side of one, a camera of its own: one cannot be opened twice",
+                        ),
+                    ));
+                }
             }
             door.region.validate("region").map_err(place)?;
             if let Some(side) = &door.other_side {
                 side.region.validate("other_side.region").map_err(place)?;
             }
             door.access.validate().map_err(|fault| place(fault.into()))?;
+            for (_, camera, _) in door.sides() {
+                door.access.validate_at(camera.rate_fps()).map_err(|fault| place(fault.into()))?;
+            }
             door.quality.validate().map_err(place)?;
         }
         self.interlock()?;
@@ -319,7 +336,7 @@ impl Config {
 }
 
 /// Every line of hardware that a door has, and for what.
-fn lines_of(door: &Doorway) -> Vec<(String, String)> {
+fn lines_of(door: &Doorway) -> Vec<(String, door::NamedLine)> {
     let lock = door.lock.line().map(|line| ("[door.lock]".into(), line));
     let outputs = door.outputs.wired().filter_map(|(key, output)| Some((format!("outputs.{key}"), output.line()?)));
     let inputs =
@@ -372,7 +389,7 @@ mod tests {
     fn two_doors_on_one_line_or_of_one_name_are_refused() {
         let door = |name: &str, line: &str| {
             format!(
-                "[[door]]\nname = \"{name}\"\ntenant = \"t\"\ncamera = {{ source = \"v4l\", device = \"/dev/video0\" }}\n\
+                "[[door]]\nname = \"{name}\"\ntenant = \"t\"\ncamera = {{ source = \"v4l\", device = \"/dev/{name}\" }}\n\
                  lock = {{ kind = \"gpiochip\", chip = \"c\", line = \"{line}\" }}\n"
             )
         };
@@ -415,6 +432,52 @@ mod tests {
             assert!([first, second, line, "same line"].iter().all(|word| said.contains(word)), "{said}");
             assert!(error.advice().is_some_and(|help| help.contains("a line of its own")));
         }
+    }
+
+    #[test]
+    fn a_pin_that_is_named_in_two_ways_is_one_line() {
+        let of_chip = "[door.lock]\nkind = \"gpiochip\"\nchip = \"pinctrl-bcm2711\"\nline = \"GPIO17\"\n";
+        let pin = |pin: u8| format!("[door.inputs]\nrex = {{ kind = \"rppal\", pin = {pin} }}\n");
+        let with = |more: &str| {
+            parse(&AIRLOCK.replacen("[[door]]\nname = \"b\"", &format!("{more}[[door]]\nname = \"b\""), 1))
+        };
+        assert!(with(&(of_chip.to_owned() + &pin(18))).is_ok());
+        let said = with(&(of_chip.to_owned() + &pin(17))).expect_err("one pin").to_string();
+        assert!(said.contains("same line, BCM 17, which is also pinctrl-bcm2711 `GPIO17`"), "{said}");
+    }
+
+    #[test]
+    fn a_camera_that_two_doors_or_two_sides_would_open_is_refused() {
+        let twice = AIRLOCK.replace("/dev/video1", "/dev/video0");
+        let said = parse(&twice).expect_err("one camera").to_string();
+        assert!(said.contains("door 'b': its camera, /dev/video0, is also that of door 'a'"), "{said}");
+        let side = "[door.other_side.camera]\nsource = \"v4l\"\ndevice = \"/dev/video1\"\n";
+        assert!(parse(&(AIRLOCK.to_owned() + side)).expect_err("its own").to_string().contains("that of door 'b'"));
+        let modules = AIRLOCK.replace("source = \"v4l\", device = \"/dev/video0\"", "source = \"libcamera\"");
+        assert!(parse(&modules).is_ok());
+        assert!(
+            parse(&modules.replace("source = \"v4l\", device = \"/dev/video1\"", "source = \"libcamera\"")).is_err()
+        );
+        // A camera of the network answers whoever asks.
+        let network = ["0", "1"].iter().fold(AIRLOCK.to_owned(), |text, number| {
+            let from = format!("source = \"v4l\", device = \"/dev/video{number}\"");
+            text.replace(&from, "source = \"rtsp\", url = \"rtsp://camera/2\"")
+        });
+        assert!(parse(&network).is_ok(), "{:?}", parse(&network));
+    }
+
+    #[test]
+    fn a_door_that_could_never_open_is_refused() {
+        let with = |rate: u32, votes: u32| {
+            let camera = format!("device = \"/dev/video1\", rate_fps = {rate}");
+            let doors = AIRLOCK.replace("device = \"/dev/video1\"", &camera);
+            parse(&format!("{doors}[door.access]\nvotes = {votes}\nwindow = 30\n"))
+        };
+        assert!(with(15, 30).is_ok(), "{:?}", with(15, 30));
+        let error = with(10, 30).expect_err("29 frames take 2.9 s, and a vote lasts 2 s");
+        let said = error.to_string();
+        assert!(said.contains("door 'b': access.votes is 30") && said.contains("could never open"), "{said}");
+        assert!(error.advice().is_some_and(|help| help.contains("rate_fps")));
     }
 
     #[test]

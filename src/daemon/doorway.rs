@@ -1,6 +1,7 @@
 //! One door's loop: the newest frame in, a decision out. Read downwards and you follow a frame to the relay.
 
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -10,13 +11,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use facegate_control::Passage;
+use facegate_control::{Passage, door::Refusal};
 use image::RgbImage;
 
 use super::{
     events::{Event, Listeners},
     living::{self, Adviser, Desk, Seen, Tracks},
-    passers::Passers,
+    passers::{Ending, Passers},
     records,
     strictness::Strictness,
 };
@@ -52,11 +53,20 @@ const FACES_PER_FRAME: usize = 4;
 /// How long the loop waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// As many of the newest grants may be given back.
+const GRANTS: usize = 16;
+
+/// After the door itself has refused somebody, they are granted anew no sooner than this: they wait until it no longer does, and
+/// what is told of it must not become a flood.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
 const WITHIN_A_FRAME: u64 = 0xff;
 
 /// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there, and by its
 /// number, since one frame may show two people who are granted, and a door may have two cameras.
+///
+/// Even numbers are those of a door's first camera, odd ones of its second.
 fn tag_of(frame_at: Moment, number: u64) -> u64 {
     let nanos = u64::try_from(frame_at.since_start().as_nanos()).unwrap_or(u64::MAX);
     (nanos & !WITHIN_A_FRAME) | (number & WITHIN_A_FRAME)
@@ -65,6 +75,16 @@ fn tag_of(frame_at: Moment, number: u64) -> u64 {
 /// The time of capture of the frame whose grant bears this tag.
 pub(super) fn frame_of(tag: u64) -> Moment {
     Moment::from_start(Duration::from_nanos(tag & !WITHIN_A_FRAME))
+}
+
+/// Whom a frame is most like, be it less than the threshold asks, or that it is nobody: not even half as like. None where it is not worth
+/// recognising, and says nothing of anybody.
+fn shown(sighting: &Sighting, threshold: f32) -> Option<Option<&Subject>> {
+    match sighting {
+        Sighting::Match { subject, similarity, .. } => Some((*similarity >= threshold / 2.0).then_some(subject)),
+        Sighting::Stranger { .. } => Some(None),
+        Sighting::PoorQuality(_) => None,
+    }
 }
 
 /// What can change while the door is in use.
@@ -120,6 +140,8 @@ pub struct Doorway {
     gate: motion::Gate,
     tracker: Tracker,
     decider: Decider,
+    /// The newest grants, by their tags.
+    granted: VecDeque<(u64, Decision)>,
     /// What speaks for living people, where the door requires it.
     living: Tracks,
     /// Gives advice on it, where that is wanted.
@@ -145,6 +167,7 @@ impl Doorway {
             gate: motion::Gate::default(),
             tracker: Tracker::default(),
             decider: Decider::new(tuning.access.clone()),
+            granted: VecDeque::with_capacity(GRANTS),
             living: Tracks::default(),
             adviser: None,
             tuning,
@@ -184,6 +207,7 @@ impl Doorway {
     /// [`Kind::Model`] where a network fails.
     pub fn look(&mut self, frame: &Frame) -> Result<usize> {
         self.take_in_tuning();
+        self.take_back(frame.at);
         self.frames += 1;
         let tally = Arc::clone(&self.parts.tally);
         if self.tuning.motion_gate && !tally.motion.time(|| self.gate.moved(&frame.image, frame.at)) {
@@ -204,6 +228,9 @@ impl Doorway {
             looked_at += 1;
             recognised += usize::from(!matches!(sighting, Sighting::PoorQuality(_)));
             let seen = Seen { picture: &frame.image, face, quality, track, at: frame.at };
+            if let Some(whom) = shown(&sighting, self.decider.policy().threshold) {
+                self.living.shows(track, whom);
+            }
             let known = self.known(&sighting);
             let liveness = self.liveness(seen, known.as_ref())?;
             let living = liveness.as_ref().map(Liveness::living);
@@ -235,16 +262,13 @@ impl Doorway {
         }
     }
 
-    /// Whether a living person is seen, by the track so far, where the door requires it of somebody for whom it has not opened yet.
+    /// Whether a living person is seen, by the track's frames of them so far, where the door requires it of somebody for whom it
+    /// has not opened yet.
     fn liveness(&mut self, seen: Seen<'_>, known: Option<&Subject>) -> Result<Option<Liveness>> {
-        let asked = self.tuning.access.liveness == PadPolicy::Required
-            && known.is_some()
-            && !self.decider.has_opened(Track(seen.track.0));
-        if !asked {
-            return Ok(None);
-        }
+        let asked = self.tuning.access.liveness == PadPolicy::Required && !self.decider.has_opened(Track(seen.track.0));
+        let Some(subject) = known.filter(|_| asked) else { return Ok(None) };
         let (tally, session) = (&self.parts.tally, &mut self.session);
-        let liveness = tally.liveness.time(|| self.living.see(session, seen))?;
+        let liveness = tally.liveness.time(|| self.living.see(session, seen, subject))?;
         if let Some(lives) = self.tuning.access.lives(liveness.as_ref().map(Liveness::living).as_ref()) {
             if lives { &tally.live } else { &tally.not_live }.add(1);
         }
@@ -307,8 +331,8 @@ impl Doorway {
         self.grants += 1;
         let tag = tag_of(frame_at, self.grants << 1 | self.parts.side);
         let Some((decision, allowed)) = self.ask_the_rules(tag, decision, now) else { return };
-        if let (Some(allowed), Outcome::Granted { subject, .. }) = (&allowed, &decision.outcome) {
-            self.open(tag, subject, allowed, now);
+        if let Some(allowed) = &allowed {
+            self.open(tag, &decision, allowed, now);
         }
         let tally = &self.parts.tally;
         if decision.granted() { &tally.granted } else { &tally.denied }.add(1);
@@ -338,13 +362,38 @@ impl Doorway {
     }
 
     /// Whether somebody goes through is told by the door later: see [`super::telling`].
-    fn open(&self, tag: u64, subject: &Subject, allowed: &Allowed, now: Moment) {
+    fn open(&mut self, tag: u64, decision: &Decision, allowed: &Allowed, now: Moment) {
+        let Outcome::Granted { subject, .. } = &decision.outcome else { return };
         self.parts.passers.remember(tag, subject);
         let (class, card) = (allowed.class, allowed.card);
         let grant = Grant { tag, class, passage: self.parts.passage, card, at: now };
         if let Err(error) = self.parts.driver.grant(grant) {
             self.parts.gate.unused(tag);
+            self.decider.give_back(decision, now + AGAIN);
             tracing::error!(door = %self.parts.name, %error, help = error.advice(), "the door did not open");
+            return;
+        }
+        if self.granted.len() == GRANTS {
+            self.granted.pop_front();
+        }
+        self.granted.push_back((tag, decision.clone()));
+    }
+
+    /// Hears of grants by which nobody passed. What the door itself refused is given back; where nobody passed in time it is not:
+    /// see [`Decider::missed`].
+    fn take_back(&mut self, now: Moment) {
+        let side = self.parts.side;
+        while let Some((tag, ending)) = self.parts.passers.take_ending(|tag| tag & 1 == side) {
+            let Some(at) = self.granted.iter().position(|(granted, _)| *granted == tag) else { continue };
+            let Some((_, decision)) = self.granted.remove(at) else { continue };
+            match ending {
+                Ending::Missed => self.decider.missed(&decision),
+                // Those end when an operator says so, and not in a moment.
+                Ending::Refused(Refusal::Lockdown | Refusal::Stopped) => {
+                    self.decider.give_back(&decision, now + self.decider.policy().deny_interval());
+                }
+                Ending::Refused(_) => self.decider.give_back(&decision, now + AGAIN),
+            }
         }
     }
 
@@ -359,7 +408,12 @@ impl Doorway {
                 self.tuning = Arc::new(Tuning { access: old.access.clone(), ..Tuning::clone(&tuning) });
                 // Unless a newer one has come meanwhile, which is taken in with the next frame.
                 self.parts.tuning.compare_and_swap(&tuning, Arc::clone(&self.tuning));
+                self.strictness = None;
                 self.decider.set_policy(self.tuning.access.clone());
+                // At once: not even one frame is decided by the policy's own threshold where more was derived.
+                if let Err(error) = self.follow_the_gallery() {
+                    tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
+                }
             }
         } else if let Err(error) = self.follow_the_gallery() {
             tracing::error!(door = %self.parts.name, %error, "the threshold does not follow the gallery");
@@ -397,6 +451,8 @@ impl Doorway {
     /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh.
     pub fn forget_everybody(&mut self) {
         self.tracker = Tracker::default();
+        // Tracks are counted from the start again: those grants are of others.
+        self.granted.clear();
         self.decider = Decider::new(self.decider.policy().clone());
         self.living = Tracks::default();
         match self.parts.engine.session() {

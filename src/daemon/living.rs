@@ -3,6 +3,9 @@
 //! Where liveness is required, the door's loop asks before it decides. Where it is advisory, the loop decides first and hands a copy
 //! of the frame to the [`Adviser`], which works behind the door and writes down what it found; what it cannot keep up with, it does
 //! not see.
+//!
+//! What is seen of one person never speaks for another: evidence is of one track and of one subject. Whoever shows their own face
+//! for a while and then somebody else's photograph in its place begins anew with it.
 
 use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
@@ -33,7 +36,7 @@ const OVER: Duration = Duration::from_secs(2);
 /// Most tracks of which evidence is held; the one that was not seen for the longest goes first.
 const MOST: usize = 16;
 
-/// The adviser has seen enough of a track after so many frames.
+/// The adviser has seen enough of somebody on a track after so many frames.
 const ENOUGH: u32 = 30;
 
 /// Refuses a pack without networks for liveness where the configuration asks for it.
@@ -76,27 +79,45 @@ pub struct Seen<'a> {
     pub at: Moment,
 }
 
-/// The evidence of the tracks in view. It never passes from one to another.
+/// What is seen of one track, for whom the frames showed.
+struct Evidence {
+    subject: Subject,
+    liveness: TrackLiveness,
+    last: Moment,
+}
+
+/// The evidence of the tracks in view. It never passes from one track to another, nor from one subject to another.
 #[derive(Default)]
-pub struct Tracks(HashMap<TrackId, (TrackLiveness, Moment)>);
+pub struct Tracks(HashMap<TrackId, Evidence>);
 
 impl Tracks {
-    /// Takes in a frame of a track; gives what is found of it so far.
+    /// Takes in whom a frame of a track is most like, over the threshold or not; none where that is nobody. The evidence for anybody
+    /// else is void. A frame of the same person that is only weak takes nothing away, since it adds nothing either.
+    pub fn shows(&mut self, track: TrackId, whom: Option<&Subject>) {
+        if self.0.get(&track).is_some_and(|evidence| Some(&evidence.subject) != whom) {
+            self.0.remove(&track);
+        }
+    }
+
+    /// Takes in a frame of a track that shows `subject`; gives what is found of them on it so far.
     ///
     /// # Errors
     /// [`Kind::Model`] where a network fails.
-    pub fn see(&mut self, session: &mut Session, seen: Seen<'_>) -> Result<Option<Liveness>> {
+    pub fn see(&mut self, session: &mut Session, seen: Seen<'_>, subject: &Subject) -> Result<Option<Liveness>> {
         let Seen { picture, face, quality, track, at } = seen;
-        self.0.retain(|other, (_, last)| *other == track || at.since(*last) < OVER);
+        self.shows(track, Some(subject));
+        self.0.retain(|other, evidence| *other == track || at.since(evidence.last) < OVER);
         if self.0.len() >= MOST && !self.0.contains_key(&track) {
-            let oldest = self.0.iter().min_by_key(|(track, (_, last))| (*last, **track)).map(|(track, _)| *track);
+            let oldest =
+                self.0.iter().min_by_key(|(track, evidence)| (evidence.last, **track)).map(|(track, _)| *track);
             oldest.map(|oldest| self.0.remove(&oldest));
         }
         let network = session.liveness(picture, &face.area)?;
-        let (evidence, last) = self.0.entry(track).or_insert_with(|| (TrackLiveness::default(), at));
-        *last = at;
-        evidence.see(&Glimpse { picture, face, quality, network });
-        Ok(evidence.verdict())
+        let begin = || Evidence { subject: subject.clone(), liveness: TrackLiveness::default(), last: at };
+        let evidence = self.0.entry(track).or_insert_with(begin);
+        evidence.last = at;
+        evidence.liveness.see(&Glimpse { picture, face, quality, network });
+        Ok(evidence.liveness.verdict())
     }
 }
 
@@ -159,17 +180,17 @@ impl Adviser {
 
 impl Desk {
     fn advise(&self, session: &mut Session, asked: &Receiver<Question>) -> Result<()> {
-        let (mut tracks, mut told) = (Tracks::default(), HashMap::<TrackId, (Told, Moment)>::new());
+        let (mut tracks, mut told) = (Tracks::default(), HashMap::<(TrackId, Subject), (Told, Moment)>::new());
         for question in asked {
             let Question { picture, face, quality, track, at, subject, policy } = &question;
             told.retain(|_, (_, last)| at.since(*last) < OVER);
-            let (told, last) = told.entry(*track).or_insert((Told::default(), *at));
+            let (told, last) = told.entry((*track, subject.clone())).or_insert((Told::default(), *at));
             *last = *at;
             if told.frames >= ENOUGH {
                 continue;
             }
             let seen = Seen { picture, face, quality: *quality, track: *track, at: *at };
-            let verdict = self.tally.liveness.time(|| tracks.see(session, seen))?;
+            let verdict = self.tally.liveness.time(|| tracks.see(session, seen, subject))?;
             told.frames += 1;
             let Some(verdict) = verdict else { continue };
             let Some(lives) = policy.lives(Some(&verdict.living())) else { continue };
@@ -189,7 +210,7 @@ impl Desk {
     }
 }
 
-/// What was told of a track.
+/// What was told of somebody on a track.
 #[derive(Default)]
 struct Told {
     frames: u32,

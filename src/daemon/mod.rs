@@ -13,7 +13,7 @@ mod records;
 mod serving;
 mod site;
 pub mod strictness;
-mod telling;
+pub mod telling;
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,5 @@
-//! What a door did, told to everybody whom it concerns: the rules (who went through), the journal, the log, listeners.
+//! What a door did, told to everybody whom it concerns: the rules (who went through), the loop that granted (who did not), the
+//! journal, the log, listeners.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use facegate_control::door::{Happening, Refusal};
 use super::{
     doorway,
     events::{Event, Listeners},
-    passers::Passers,
+    passers::{Ending, Passers},
     records,
 };
 use crate::{
@@ -54,15 +55,20 @@ impl Teller {
             Happening::Passed { tag: Some(tag), .. } => self.gate.passed(tag, self.clock.wall(), at),
             // The same grant a second time says nothing about the first.
             Happening::Refused { why: Refusal::Repeated, .. } => {}
-            Happening::NobodyPassed { tag: Some(tag), .. } | Happening::Refused { tag: Some(tag), .. } => {
-                self.gate.unused(tag);
-            }
+            Happening::NobodyPassed { tag: Some(tag), .. } => self.unused(tag, Ending::Missed),
+            Happening::Refused { tag: Some(tag), why, .. } => self.unused(tag, Ending::Refused(why)),
             _ => {}
         }
         let subject = happening.tag().and_then(|tag| self.passers.who(tag));
         records::log(&self.name, &happening, subject.as_ref());
         self.journal.append(records::happening(&self.name, &happening, subject.as_ref()));
         self.listeners.tell(|| Event::Happened { door: self.name.clone(), happening, subject, at });
+    }
+
+    /// Nobody went through, and the loop that granted it is to know.
+    fn unused(&self, tag: u64, ending: Ending) {
+        self.gate.unused(tag);
+        self.passers.ended(tag, ending);
     }
 
     fn moved(&self, edge: Edge) {

@@ -53,7 +53,12 @@ pub struct Grant {
 /// What somebody asks of a door.
 #[derive(Clone, Debug)]
 pub(super) enum Order {
-    Command(Command, Sender<Heard>),
+    Command {
+        command: Command,
+        answer: Sender<Heard>,
+        /// When it was given.
+        at: Moment,
+    },
     FreeAccess(bool),
 }
 
@@ -92,13 +97,17 @@ pub enum Report {
     },
     /// Follows what moved it.
     Edge(Edge),
-    /// The card of a grant goes to the panel, or could not be sent.
+    /// The card of a grant has gone to the panel, or could not be sent.
     Card {
         tag: u64,
         sent: bool,
+        /// When it was handed to the wires, or given up.
         at: Moment,
     },
 }
+
+/// A command is answered in a moment. A door that has not after this time does not work, and does not obey it later either.
+pub const ANSWER: Duration = Duration::from_secs(1);
 
 /// How a door does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,10 +228,11 @@ impl Driver {
     }
 
     /// Tells the door what an operator asks of it. Never waits: what comes of it arrives in a moment, once the lines have
-    /// their new levels. Nothing arrives where the door is stopped meanwhile.
+    /// their new levels. Nothing arrives where the door is stopped meanwhile. What the door hears later than [`ANSWER`] it
+    /// refuses, save a lockdown.
     pub fn command(&self, command: Command) -> Result<Receiver<Heard>> {
         let (answer, heard) = bounded(1);
-        self.order(Order::Command(command, answer))?;
+        self.order(Order::Command { command, answer, at: self.beat.now() })?;
         Ok(heard)
     }
 

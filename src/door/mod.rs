@@ -17,8 +17,10 @@ pub mod chips;
 mod driver;
 mod feed;
 mod gpiochip;
+mod held;
 mod inputs;
 pub mod kernel_time;
+mod lines;
 mod output;
 mod rppal;
 mod runner;
@@ -37,13 +39,14 @@ use crate::{
     error::{Kind, Result},
 };
 
-pub use driver::{Driver, Edge, Grant, Health, Heard, Place, Report};
+pub use driver::{ANSWER, Driver, Edge, Grant, Health, Heard, Place, Report};
 pub use facegate_control::door::FailState;
 pub use inputs::{InputEdge, Inputs, Source, open_inputs, open_lines, probe_input};
+pub use lines::NamedLine;
 pub use output::Hardware;
 pub use settings::{Bias, Drive, GpiochipSettings, Line, LockSettings, RppalSettings, Settings, SimulatedSettings};
 pub use simulated::{Simulated, SimulatedEdges};
-pub use wiegand::{Wiegand, WiegandHealth, WiegandSettings};
+pub use wiegand::{Carried, Wiegand, WiegandHealth, WiegandSettings};
 pub use wiring::{GpiochipInput, InputSettings, InputsSettings, OutputsSettings, RppalInput, SimulatedInput};
 
 /// Something that can energise a relay.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, select_biased};
+use crossbeam_channel::{Receiver, Sender, never, select_biased};
 use facegate_control::{
     Passage,
     door::{Alarm, Cause, Command, Controller, Happening, Input, Refusal, Sensor, Setup, Step},
@@ -15,15 +15,24 @@ use facegate_control::{
 use parking_lot::Mutex;
 
 use super::{
-    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand, driver::Order, feed::Sensed, output::Output,
+    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand,
+    driver::Order,
+    feed::Sensed,
+    held::{Held, Lanes},
+    output::Output,
+    wiegand::Carried,
 };
 use crate::{
     clock::{Beat, Clock, Moment},
-    error::Result,
+    error::{Error, Kind, Result},
 };
 
 /// A grant that waited for longer than this opens nothing: whoever it was for has gone.
 const MAX_GRANT_AGE: Duration = Duration::from_secs(1);
+
+/// A command that waited for longer than this is not obeyed: whoever gave it has been told that the door does not answer, and does
+/// not expect it to open later. A lockdown always is.
+const MAX_COMMAND_AGE: Duration = super::ANSWER;
 
 /// While something is due, the clock is looked at as often as this at least.
 const LOOK: Duration = Duration::from_millis(50);
@@ -53,6 +62,8 @@ enum Came {
     Stop,
     Sensed(Sensed),
     Order(Order),
+    Carried(Carried),
+    NoMoreCards,
     Grant(Grant),
     Nothing,
 }
@@ -74,6 +85,8 @@ pub(super) struct Runner {
     told: Vec<Happening>,
     /// The grants that opened the lanes, until their relays have moved.
     tags: [Option<u64>; 2],
+    /// Whoever is taken to have passed once the way is open.
+    held: Held,
     /// Why the last command or grant was refused, if it was.
     refused: Option<Refusal>,
     /// What a door that begins anew after a panic has to know.
@@ -99,6 +112,7 @@ impl Runner {
             door: Controller::new(&setup)?,
             setup,
             locks: [hardware.lock, hardware.exit_lock].map(|line| line.map(|line| Output::new(line, rest))),
+            held: Held::nobody(),
             wiegand: hardware.wiegand,
             signals: [hardware.green, hardware.red, hardware.buzzer, hardware.alarm].map(signal),
             place,
@@ -153,7 +167,10 @@ impl Runner {
     fn begin_anew(&mut self, ends: &Ends) {
         let Ok(door) = Controller::new(&self.setup) else { return };
         let now = self.clock.now();
-        // Whoever was let in is so no more, which is told.
+        // Whoever was let in is so no more, which is told; and through a lock that rests nobody has passed.
+        let rest = self.setup.fail.rest_energised();
+        let lanes = lanes(&self.locks, [rest; 2], &self.setup);
+        self.held.let_out(lanes, &mut self.told);
         self.door.on(Input::Shutdown, now, &mut self.told);
         self.report(now, ends);
         (self.door, self.tags, self.interlock_free) = (door, [None; 2], true);
@@ -169,6 +186,7 @@ impl Runner {
     }
 
     fn run(&mut self, ends: &Ends) {
+        let mut carried = self.wiegand.as_ref().map_or_else(never, |wiegand| wiegand.carried());
         loop {
             ends.beat.note();
             let wait = self.step(Input::Tick, ends);
@@ -177,6 +195,7 @@ impl Runner {
                 recv(ends.stop) -> _ => Came::Stop,
                 recv(ends.sensed) -> sensed => sensed.map_or(Came::Nothing, Came::Sensed),
                 recv(ends.orders) -> order => order.map_or(Came::Nothing, Came::Order),
+                recv(carried) -> card => card.map_or(Came::NoMoreCards, Came::Carried),
                 recv(ends.grants) -> grant => grant.map_or(Came::Nothing, Came::Grant),
                 default(wait) => Came::Nothing,
             };
@@ -186,24 +205,33 @@ impl Runner {
                     return self.shut_down(ends);
                 }
                 Came::Sensed(sensed) => self.sensed(sensed, ends),
-                Came::Order(Order::Command(command, answer)) => self.commanded(command, &answer, ends),
+                Came::Order(Order::Command { command, answer, at }) => self.commanded(command, &answer, at, ends),
                 Came::Order(Order::FreeAccess(free)) => {
                     self.free = free;
                     self.step(Input::FreeAccess(free), ends);
                 }
+                Came::Carried(card) => self.arrived(card, ends),
+                // Asked again, a channel whose other end is gone would answer without a pause.
+                Came::NoMoreCards => carried = never(),
                 Came::Grant(grant) => self.granted(grant, ends),
                 Came::Nothing => {}
             }
         }
     }
 
-    fn commanded(&mut self, command: Command, answer: &Sender<Heard>, ends: &Ends) {
-        match command {
-            Command::Lockdown => self.lockdown = true,
-            Command::Release => self.lockdown = false,
-            _ => {}
+    fn commanded(&mut self, command: Command, answer: &Sender<Heard>, at: Moment, ends: &Ends) {
+        if command != Command::Lockdown && self.clock.now().since(at) > MAX_COMMAND_AGE {
+            self.told.push(Happening::Refused { by: Cause::Command, tag: None, why: Refusal::Late });
+            self.report(self.clock.now(), ends);
+            self.refused = Some(Refusal::Late);
+        } else {
+            match command {
+                Command::Lockdown => self.lockdown = true,
+                Command::Release => self.lockdown = false,
+                _ => {}
+            }
+            self.step(Input::Command(command), ends);
         }
-        self.step(Input::Command(command), ends);
         // Whoever asked may have gone.
         let works = self.locks.iter().flatten().all(|lock| lock.level.is_some());
         let _ = answer.try_send(Heard { refused: self.refused, mode: self.door.mode(), works });
@@ -212,20 +240,55 @@ impl Runner {
     fn granted(&mut self, grant: Grant, ends: &Ends) {
         let Grant { tag, class, passage, card, at } = grant;
         if self.clock.now().since(at) > MAX_GRANT_AGE {
-            ends.health.lock().refused += 1;
-            self.told.push(Happening::Refused { by: Cause::Grant, tag: Some(tag), why: Refusal::Late });
-            self.report(self.clock.now(), ends);
+            return self.refuse(tag, Refusal::Late, ends);
+        }
+        let carried = self.wiegand.clone().zip(card);
+        let Some((wiegand, card)) = carried else {
+            self.step(Input::Grant { tag, class, passage }, ends);
             return;
+        };
+        // Before the door hears of it: whom the panel cannot be told of does not pass.
+        if let Err(error) = wiegand.takes(card) {
+            self.refuse(tag, if error.kind() == Kind::NotReady { Refusal::Stopped } else { Refusal::Busy }, ends);
+            return self.not_sent(tag, &error, ends);
         }
+        self.held.carry(tag);
         self.step(Input::Grant { tag, class, passage }, ends);
-        if let (Some(wiegand), Some(card), None) = (&self.wiegand, card, self.refused) {
-            let sent = wiegand.send(card);
-            if let Err(error) = &sent {
-                tracing::error!(door = self.name, %error, help = error.advice(), "a card was not sent");
-            }
-            let report = Report::Card { tag, sent: sent.is_ok(), at: self.clock.now() };
-            ends.health.lock().unread += u64::from(ends.report.try_send(report).is_err());
+        if self.refused.is_some() {
+            self.conclude(tag, false, ends);
+        } else if let Err(error) = wiegand.send(tag, card) {
+            self.conclude(tag, false, ends);
+            self.not_sent(tag, &error, ends);
         }
+    }
+
+    /// Somebody was granted, and the door does not hear of it.
+    fn refuse(&mut self, tag: u64, why: Refusal, ends: &Ends) {
+        ends.health.lock().refused += 1;
+        self.told.push(Happening::Refused { by: Cause::Grant, tag: Some(tag), why });
+        self.report(self.clock.now(), ends);
+    }
+
+    fn not_sent(&self, tag: u64, error: &Error, ends: &Ends) {
+        tracing::error!(door = self.name, %error, help = error.advice(), "a card was not sent");
+        self.tell_of_card(tag, false, self.clock.now(), ends);
+    }
+
+    fn tell_of_card(&self, tag: u64, sent: bool, at: Moment, ends: &Ends) {
+        ends.health.lock().unread += u64::from(ends.report.try_send(Report::Card { tag, sent, at }).is_err());
+    }
+
+    /// A card has gone over the wires, or never will.
+    fn arrived(&mut self, Carried { tag, sent, took }: Carried, ends: &Ends) {
+        self.tell_of_card(tag, sent, self.clock.now() - took, ends);
+        self.conclude(tag, sent, ends);
+    }
+
+    /// Whoever waited for that card passes, or does not.
+    fn conclude(&mut self, tag: u64, sent: bool, ends: &Ends) {
+        let lanes = lanes(&self.locks, [self.setup.fail.rest_energised(); 2], &self.setup);
+        self.held.arrived(tag, sent, lanes, &mut self.told);
+        self.report(self.clock.now(), ends);
     }
 
     fn sensed(&mut self, sensed: Sensed, ends: &Ends) {
@@ -253,6 +316,8 @@ impl Runner {
             self.locks.iter_mut().chain(&mut self.signals).flatten().for_each(Output::insist);
             self.step(Input::Shutdown, ends);
         }
+        self.held.end(&mut self.told);
+        self.report(self.clock.now(), ends);
     }
 
     /// Asks the state machine for the levels and sees that the lines have them. The answer is for how long nothing is due.
@@ -274,8 +339,10 @@ impl Runner {
             }
         }
         let outputs = step.outputs;
+        let wanted = [outputs.strike, outputs.exit_strike];
+        self.held.take_in(lanes(&self.locks, wanted, &self.setup), &mut self.told);
         let mut moved = [None; 2];
-        for (lane, level) in [outputs.strike, outputs.exit_strike].into_iter().enumerate() {
+        for (lane, level) in wanted.into_iter().enumerate() {
             let Some(lock) = &mut self.locks[lane] else { continue };
             match lock.set(level, happened, now) {
                 None => {}
@@ -294,6 +361,7 @@ impl Runner {
                 Some(Err(error)) => self.failed(&error.to_string(), false, ends),
             }
         }
+        self.held.let_out(lanes(&self.locks, wanted, &self.setup), &mut self.told);
         self.report(now, ends);
         for (lane, level) in moved.into_iter().enumerate() {
             if let Some(level) = level {
@@ -369,4 +437,8 @@ impl Runner {
         health.errors += 1;
         health.last_error = Some(message.into());
     }
+}
+
+fn lanes<'a>(locks: &'a [Option<Output>; 2], wanted: [bool; 2], setup: &Setup) -> Lanes<'a> {
+    Lanes { locks, wanted, turnstile: setup.settings.turnstile.is_some() }
 }

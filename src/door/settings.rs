@@ -143,15 +143,6 @@ pub struct SimulatedSettings {
 }
 
 impl LockSettings {
-    /// What it drives, where that is hardware.
-    pub fn line(&self) -> Option<String> {
-        match self {
-            Self::None | Self::Simulated(_) => None,
-            Self::Gpiochip(line) => Some(format!("{} {}", line.chip, line.line)),
-            Self::Rppal(pin) => Some(format!("BCM {}", pin.pin)),
-        }
-    }
-
     /// Whether something of it outlives the process: hardware, or a file of edges.
     pub fn leaves_traces(&self) -> bool {
         !matches!(self, Self::None | Self::Simulated(SimulatedSettings { edges: None }))

@@ -17,7 +17,7 @@
 //! pulse: `active_low = true` where the pin has the wire's level, false behind a transistor that inverts.
 //!
 //! Whoever sends never waits: a card that cannot be queued is refused, and one that has waited for more than a second is
-//! dropped, since whoever it was for has gone.
+//! dropped, since whoever it was for has gone. What became of a card that was queued is told by [`Wiegand::carried`].
 
 mod line;
 
@@ -130,8 +130,20 @@ pub struct WiegandHealth {
     pub longest_interval_us: u64,
 }
 
+/// What became of a card that was queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The grant that it was for.
+    pub tag: u64,
+    /// Whether all of it went over the wires.
+    pub sent: bool,
+    /// How long ago its first pulse was due, or it was dropped.
+    pub took: Duration,
+}
+
 /// A card that waits, and since when.
 struct Waiting {
+    tag: u64,
     card: Card,
     frame: Frame,
     since: Duration,
@@ -141,6 +153,7 @@ struct Waiting {
 pub struct Wiegand {
     format: CardFormat,
     queue: Mutex<Option<Sender<Waiting>>>,
+    carried: Receiver<Carried>,
     ended: Receiver<()>,
     health: Arc<Mutex<WiegandHealth>>,
     pace: Arc<dyn Pace>,
@@ -159,6 +172,8 @@ impl Wiegand {
             .rest()
             .context(Kind::Lock, || format!("the Wiegand wires ({}) cannot be put at rest", wires.describe()))?;
         let (queue, waiting) = bounded(QUEUE);
+        // As many as can arrive while nobody reads, since only who reads sends more.
+        let (arrived, carried) = bounded(2 * QUEUE);
         let (end, ended) = bounded::<()>(0);
         let health = Arc::new(Mutex::new(WiegandHealth { healthy: true, ..WiegandHealth::default() }));
         let mut courier = Courier {
@@ -167,6 +182,7 @@ impl Wiegand {
             pace: Arc::clone(&pace),
             health: Arc::clone(&health),
             free_at: Duration::ZERO,
+            arrived,
         };
         let body = move || {
             for card in waiting {
@@ -179,30 +195,51 @@ impl Wiegand {
             .name("wiegand".into())
             .spawn(body)
             .context(Kind::Lock, || "the thread of the Wiegand output cannot be started")?;
-        Ok(Self { format: settings.bits, queue: Mutex::new(Some(queue)), ended, health, pace })
+        Ok(Self { format: settings.bits, queue: Mutex::new(Some(queue)), carried, ended, health, pace })
     }
 
-    /// Has a card sent. Never waits.
+    /// Has the card of the grant `tag` sent. Never waits: what became of it is told by [`Wiegand::carried`].
+    ///
+    /// # Errors
+    /// As [`Wiegand::takes`].
+    pub fn send(&self, tag: u64, card: Card) -> Result<()> {
+        let waiting = Waiting { tag, card, frame: self.frame(card)?, since: self.pace.now() };
+        let queued = self.queue.lock().as_ref().map(|queue| queue.try_send(waiting));
+        match queued {
+            Some(Ok(())) => Ok(()),
+            Some(Err(TrySendError::Full(_))) => Err(self.full()),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(stopped()),
+        }
+    }
+
+    /// Whether a card could be sent now. Where nobody else sends, the next [`Wiegand::send`] is refused only where it has been
+    /// stopped meanwhile.
     ///
     /// # Errors
     /// [`Kind::InvalidField`]: the facility does not fit. [`Kind::Lock`]: too many cards are waiting. [`Kind::NotReady`]: it
     /// has been stopped.
-    pub fn send(&self, card: Card) -> Result<()> {
-        let frame =
-            self.format.encode(card).map_err(|fault| Error::new(Kind::InvalidField, fault.message).help(fault.help))?;
-        let waiting = Waiting { card, frame, since: self.pace.now() };
-        let queued = self.queue.lock().as_ref().map(|queue| queue.try_send(waiting));
-        match queued {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => {
-                self.health.lock().refused += 1;
-                Err(lock_error("the Wiegand output has more cards to send than it can")
-                    .help("see the log for what the wires said last; shorten interval_us where the panel allows it"))
-            }
-            Some(Err(TrySendError::Disconnected(_))) | None => {
-                Err(Error::new(Kind::NotReady, "the Wiegand output has been stopped"))
-            }
+    pub fn takes(&self, card: Card) -> Result<()> {
+        self.frame(card)?;
+        match self.queue.lock().as_ref().map(Sender::is_full) {
+            Some(false) => Ok(()),
+            Some(true) => Err(self.full()),
+            None => Err(stopped()),
         }
+    }
+
+    fn frame(&self, card: Card) -> Result<Frame> {
+        self.format.encode(card).map_err(|fault| Error::new(Kind::InvalidField, fault.message).help(fault.help))
+    }
+
+    fn full(&self) -> Error {
+        self.health.lock().refused += 1;
+        lock_error("the Wiegand output has more cards to send than it can")
+            .help("see the log for what the wires said last; shorten interval_us where the panel allows it")
+    }
+
+    /// Where it is told what became of the cards. One reader gets each: whoever sends.
+    pub fn carried(&self) -> Receiver<Carried> {
+        self.carried.clone()
     }
 
     /// How the wires do.
@@ -225,6 +262,10 @@ impl Wiegand {
     }
 }
 
+fn stopped() -> Error {
+    Error::new(Kind::NotReady, "the Wiegand output has been stopped")
+}
+
 impl Drop for Wiegand {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
@@ -241,12 +282,22 @@ struct Courier {
     health: Arc<Mutex<WiegandHealth>>,
     /// When the panel has taken the last card.
     free_at: Duration,
+    arrived: Sender<Carried>,
 }
 
 impl Courier {
-    /// Sends a card, unless it is too late for it.
+    /// Sends a card, unless it is too late for it, and tells what became of it.
     fn deliver(&mut self, waiting: &Waiting) {
         self.pace.until(self.free_at);
+        let begun = self.pace.now();
+        let sent = self.carry(waiting);
+        let took = self.pace.now().saturating_sub(begun);
+        // Full only where nobody reads any more.
+        let _ = self.arrived.try_send(Carried { tag: waiting.tag, sent, took });
+    }
+
+    /// Whether all of it went over the wires.
+    fn carry(&mut self, waiting: &Waiting) -> bool {
         let age = self.pace.now().saturating_sub(waiting.since);
         if age > MAX_AGE {
             self.health.lock().dropped += 1;
@@ -255,10 +306,11 @@ impl Courier {
                 ?age,
                 "a card came too late to the Wiegand wires: dropped"
             );
-            return;
+            return false;
         }
         let send = AssertUnwindSafe(|| self.wires.send(waiting.frame, self.timing, &*self.pace));
         let sent = catch_unwind(send).unwrap_or_else(|_| Err(lock_error("sending a card panicked")));
+        let whole = sent.is_ok();
         match sent {
             Ok(sent) => self.sent(sent),
             Err(error) => {
@@ -267,6 +319,7 @@ impl Courier {
             }
         }
         self.free_at = self.pace.now() + GAP.max(self.timing.interval * 10);
+        whole
     }
 
     fn sent(&self, sent: Sent) {

@@ -71,15 +71,6 @@ impl InputSettings {
         })
     }
 
-    /// What it reads, where that is hardware; the same words as [`LockSettings::line`].
-    pub fn line(&self) -> Option<String> {
-        match self {
-            Self::Simulated(_) => None,
-            Self::Gpiochip(input) => Some(format!("{} {}", input.chip, input.line)),
-            Self::Rppal(input) => Some(format!("BCM {}", input.pin)),
-        }
-    }
-
     pub(super) fn validate(&self, key: &str) -> Result<()> {
         let empty = |what: &str, meant: &str| {
             Err(Error::new(Kind::Config, format!("door.inputs.{key}.{what} is empty, but must be {meant}"))

@@ -148,21 +148,15 @@ impl Hands {
 
     /// One door, or all of them: the first that fails is told, the others are commanded all the same.
     fn command(&self, operator: &Operator, door: Option<&str>, command: DoorCommand) -> Result<Told> {
-        let doors = match door {
-            Some(door) => vec![door.to_owned()],
-            None => self.desk.names(),
-        };
+        let names = self.desk.names();
+        let doors: Vec<&str> = door.map_or_else(|| names.iter().map(String::as_str).collect(), |door| vec![door]);
         if doors.is_empty() {
             return Err(Error::new(Kind::NotFound, "this device has no door"));
         }
         let (mut failed, mut refused) = (None, None);
-        for door in &doors {
-            match self.desk.command(operator, door, command) {
-                Ok(done) => {
-                    if let Some(why) = done.refused {
-                        refused = refused.or(Some((door.clone(), why)));
-                    }
-                }
+        for (door, done) in self.desk.command_all(operator, &doors, command) {
+            match done {
+                Ok(done) => refused = refused.or(done.refused.map(|why| (door, why))),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }

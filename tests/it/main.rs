@@ -10,6 +10,7 @@ mod conformance;
 mod controller;
 mod diagnosis;
 mod door;
+mod doorway;
 mod evaluating;
 mod faults;
 mod fleet;

@@ -1,10 +1,22 @@
 //! What operators ask of the doors of a running daemon: by its socket and by keys that may.
 
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use facegate::{
+    clock::SystemClock,
+    error::{Error, Kind},
+    gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
+    vision::{DIMENSION, Embedding},
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
     daemon::{Board, Daemon, eventually},
+    engine,
     http::{self, Reply},
     photo_path,
 };
@@ -177,5 +189,81 @@ fn an_emergency_that_latches_is_ended_by_an_operator_once_the_fire_is_over() {
     board.run(&["door", "status"]).must(0, &["front: emergency"]);
     board.run(&["door", "end-emergency", "front"]).must(0, &["it is locked now"]);
     assert!(board.edges("front").last().expect("an edge").energised);
+    daemon.stop();
+}
+
+/// Keeps everybody else from writing to the board's store until it is dropped, as an import does that stands still.
+struct Writing {
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writing {
+    fn begin(board: &Board) -> Self {
+        let settings = gallery::Settings { dir: board.path("gallery"), ..gallery::Settings::default() };
+        let clock = Arc::new(SystemClock::new());
+        let gallery = Gallery::open(&settings, engine().model_id(), clock).expect("the board's gallery opens");
+        let (begun, begins) = mpsc::channel();
+        let (done, waits) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let new = NewEnrolment {
+                subject: SubjectId::try_from("nobody").expect("a name"),
+                embedding: Embedding::normalised(&[1.0; DIMENSION]).expect("a direction"),
+                quality_score: 1.0,
+                liveness_score: None,
+                source: None,
+                metadata: None,
+                photograph: None,
+            };
+            let stored = gallery.enroll_in(&TenantId::try_from("main").expect("a name"), new, None, |_| {
+                begun.send(()).expect("the test waits");
+                // Until it is dropped.
+                let _ = waits.recv();
+                Err(Error::new(Kind::Internal, "nothing is to be stored"))
+            });
+            assert!(stored.is_err());
+        });
+        begins.recv().expect("it writes");
+        Self { done: Some(done), thread: Some(thread) }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.done = None;
+        let ended = self.thread.take().map(thread::JoinHandle::join);
+        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
+    }
+}
+
+#[test]
+fn no_door_waits_for_the_disk_with_a_lockdown_nor_for_another_door() {
+    let mut board = board();
+    board.add_door("back", "main", &[photo_path("biden.jpg")]);
+    board.set("door.1.pulse_ms", 60_000);
+    board.enrol("barack", "obama.jpg");
+    let daemon = board.start();
+    for door in ["front", "back"] {
+        board.run(&["door", "unlock", door]).must(0, &["unlocked now"]);
+    }
+    let seen = ["front", "back"].map(|door| (door, board.edges(door).len()));
+    let writing = Writing::begin(&board);
+    thread::scope(|scope| {
+        let locking = scope.spawn(|| board.run(&["door", "lockdown", "--all"]));
+        for (door, edges) in seen {
+            board.edge(door, edges, |edge| !edge.energised);
+        }
+        // What is not stored of a door is no reason to let another, or the same one, wait; and none is released meanwhile.
+        board.run(&["door", "unlock", "back"]).must(1, &["the door is in lockdown"]);
+        board.run(&["door", "release", "front"]).must(74, &["is not released", "still being stored"]);
+        assert_eq!(board.run(&["door", "status", "--json"]).must(0, &[]).json()[0]["mode"], "lockdown");
+        assert!(!locking.is_finished(), "it is not stored yet");
+        drop(writing);
+        locking.join().expect("it ends").must(0, &["front", "back", "it is lockdown now"]);
+    });
+    for status in board.run(&["door", "status", "--json"]).must(0, &[]).json() {
+        assert!(status["lockdown"]["by"].is_string(), "{status}");
+    }
+    board.run(&["door", "release", "--all"]).must(0, &["it is locked now"]);
     daemon.stop();
 }

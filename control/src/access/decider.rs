@@ -31,6 +31,15 @@ struct Vote {
     ambiguous: bool,
 }
 
+/// A track has opened the door.
+struct Opening {
+    subject: Subject,
+    /// When the frame that did it was taken.
+    at: Moment,
+    /// It is known that nobody passed.
+    missed: bool,
+}
+
 /// What is known of one track.
 struct State {
     seen: Moment,
@@ -39,7 +48,9 @@ struct State {
     /// How many frames in a row were of poor quality.
     poor: u32,
     /// For whom this track has opened the door.
-    opened_for: Option<Subject>,
+    opened: Option<Opening>,
+    /// Nobody is granted by this track before that: the door itself has refused.
+    again_at: Moment,
     /// When each kind of denial was told last. There are no more kinds than codes of reasons,
     /// rules and flaws.
     denied: Vec<(&'static str, Moment)>,
@@ -47,7 +58,14 @@ struct State {
 
 impl State {
     fn new(at: Moment) -> Self {
-        Self { seen: at, votes: VecDeque::new(), poor: 0, opened_for: None, denied: Vec::new() }
+        Self {
+            seen: at,
+            votes: VecDeque::new(),
+            poor: 0,
+            opened: None,
+            again_at: Moment::default(),
+            denied: Vec::new(),
+        }
     }
 
     /// Whether a denial of this kind may be told now; if so, notes that it was.
@@ -145,7 +163,7 @@ impl Decider {
         let Outcome::Granted { subject, similarity, .. } = &granted.outcome else { return None };
         self.granted.remove(subject);
         let state = self.tracks.get_mut(&granted.track)?;
-        state.opened_for = None;
+        state.opened = None;
         let outcome = Outcome::Denied {
             reason: DenialReason::Rules(reason),
             subject: Some(subject.clone()),
@@ -155,9 +173,34 @@ impl Decider {
         told.then_some(Decision { track: granted.track, outcome, at: granted.at })
     }
 
+    /// Takes a grant back that the door itself refused: it neither uses the track up nor begins a cooldown. From `again_at` on the
+    /// subject may be granted anew on that track.
+    pub fn give_back(&mut self, granted: &Decision, again_at: Moment) {
+        let Outcome::Granted { subject, .. } = &granted.outcome else { return };
+        if self.granted.get(subject) == Some(&granted.at) {
+            self.granted.remove(subject);
+        }
+        if let Some(state) = self.used_by(granted) {
+            (state.opened, state.again_at) = (None, again_at);
+        }
+    }
+
+    /// Takes down that nobody passed by that grant. The track stays used: whoever stands about before a door does not have it open
+    /// again and again. But from now on it is said why it does not open.
+    pub fn missed(&mut self, granted: &Decision) {
+        let opening = self.used_by(granted).and_then(|state| state.opened.as_mut());
+        opening.into_iter().for_each(|opening| opening.missed = true);
+    }
+
+    /// The track of that grant, where it is used up by it and not by a later one.
+    fn used_by(&mut self, granted: &Decision) -> Option<&mut State> {
+        let state = self.tracks.get_mut(&granted.track)?;
+        state.opened.as_ref().is_some_and(|opening| opening.at == granted.at).then_some(state)
+    }
+
     /// Whether the door was opened for this track: nothing that it shows counts any more.
     pub fn has_opened(&self, track: Track) -> bool {
-        self.tracks.get(&track).is_some_and(|state| state.opened_for.is_some())
+        self.tracks.get(&track).is_some_and(|state| state.opened.is_some())
     }
 
     /// Drops what is known of a track that has ended.
@@ -227,9 +270,11 @@ fn recognised(
 ) -> Option<Outcome> {
     let resting =
         |granted: &HashMap<Subject, Moment>| granted.get(&subject).is_some_and(|at| now.since(*at) < policy.cooldown());
-    let reason = match &state.opened_for {
-        Some(known) if *known == subject => return None,
+    let reason = match &state.opened {
+        Some(opening) if opening.subject == subject && !opening.missed => return None,
+        Some(opening) if opening.subject == subject => Some(DenialReason::NotUsed),
         Some(_) => Some(DenialReason::TrackUsed),
+        None if now < state.again_at => return None,
         None if resting(granted) => Some(DenialReason::Cooldown),
         None if policy.liveness == PadPolicy::Required => match (policy.lives(living.as_ref()), living) {
             (Some(true), _) => None,
@@ -249,13 +294,13 @@ fn recognised(
     let votes = supporters(state, &subject, now, policy);
     let frames = u32::try_from(state.votes.len()).unwrap_or(policy.window);
     granted.insert(subject.clone(), now);
-    state.opened_for = Some(subject.clone());
+    state.opened = Some(Opening { subject: subject.clone(), at: now, missed: false });
     Some(Outcome::Granted { subject, similarity, votes, frames })
 }
 
 /// No subject has enough votes. Said once the window is full; a track that has opened the door is left in peace.
 fn unrecognised(state: &mut State, now: Moment, policy: &Policy) -> Option<Outcome> {
-    if state.opened_for.is_some() || state.votes.len() < policy.window as usize {
+    if state.opened.is_some() || state.votes.len() < policy.window as usize {
         return None;
     }
     let reason = if state.votes.iter().any(|vote| vote.ambiguous) {
@@ -274,7 +319,7 @@ fn unrecognised(state: &mut State, now: Moment, policy: &Policy) -> Option<Outco
 /// walks up to a door is too small at first.
 fn poor(state: &mut State, flaw: Flaw, now: Moment, policy: &Policy) -> Option<Outcome> {
     state.poor = state.poor.saturating_add(1);
-    if state.opened_for.is_some() || state.poor < policy.window {
+    if state.opened.is_some() || state.poor < policy.window {
         return None;
     }
     let told = state.may_tell(flaw.code, now, policy.deny_interval());

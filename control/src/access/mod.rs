@@ -97,6 +97,8 @@ pub enum DenialReason {
     Cooldown,
     /// This track has opened the door already, for somebody else.
     TrackUsed,
+    /// This track has opened the door already for the same subject, and nobody passed.
+    NotUsed,
     /// Recognised, and it does not look like a living person's face.
     LivenessFailed(Flaw),
     /// The face was not worth recognising.
@@ -114,6 +116,7 @@ impl DenialReason {
             Self::NotAgreed => "not_agreed",
             Self::Cooldown => "cooldown",
             Self::TrackUsed => "track_used",
+            Self::NotUsed => "not_used",
             Self::LivenessFailed(_) => "liveness_failed",
             Self::PoorQuality(flaw) => flaw.code,
             Self::Rules(reason) => reason.code(),
@@ -128,6 +131,9 @@ impl DenialReason {
             Self::NotAgreed => "too few frames agree on one person",
             Self::Cooldown => "the door opened for this person a moment ago",
             Self::TrackUsed => "the door opened for another person on this track; step out of view and come again",
+            Self::NotUsed => {
+                "the door opened for this person and nobody passed in time; step out of view and come again"
+            }
             Self::LivenessFailed(flaw) | Self::PoorQuality(flaw) => flaw.advice,
             Self::Rules(reason) => reason.sentence(),
         }

@@ -37,6 +37,9 @@ pub struct Policy {
     pub liveness_frames: u32,
 }
 
+/// No camera is told to give more frames a second.
+const FASTEST: f32 = 120.0;
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -89,7 +92,25 @@ impl Policy {
                 return refuse(key, value.to_string(), format!("{least} to {most} (milliseconds)"));
             }
         }
-        Ok(())
+        self.validate_at(FASTEST)
+    }
+
+    /// Refuses a policy by which a camera of so many frames a second can never open the door: the first vote is too old by the time
+    /// that the last one is cast. `rate_fps` is above 0.
+    pub fn validate_at(&self, rate_fps: f32) -> Result<(), Fault> {
+        let (votes, age) = (self.votes, self.vote_age_ms);
+        let takes = 1e3 * f64::from(votes.saturating_sub(1)) / f64::from(rate_fps);
+        // A microsecond for what a fraction is rounded by.
+        if takes <= age as f64 + 1e-3 {
+            return Ok(());
+        }
+        Err(Fault::new(
+            format!(
+                "access.votes is {votes}, but at {rate_fps} frames a second these take {takes:.0} ms, and a frame votes for \
+                 access.vote_age_ms = {age} alone: the door could never open"
+            ),
+            "set votes lower, or vote_age_ms higher, under [access], or the camera's rate_fps higher",
+        ))
     }
 
     /// The false match rate that one comparison of one frame may have for [`Policy::false_accept`] with so many embeddings
@@ -118,7 +139,8 @@ impl Policy {
         Duration::from_millis(self.cooldown_ms)
     }
 
-    pub(super) fn deny_interval(&self) -> Duration {
+    /// [`Policy::deny_interval_ms`].
+    pub fn deny_interval(&self) -> Duration {
         Duration::from_millis(self.deny_interval_ms)
     }
 }
@@ -126,6 +148,18 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn votes_that_are_too_old_before_they_are_enough_are_refused() {
+        let policy = |votes, vote_age_ms| Policy { votes, window: 30, vote_age_ms, ..Policy::default() };
+        let fault = policy(30, 100).validate().expect_err("29 frames take 242 ms at the fastest camera");
+        assert!(fault.message.contains("votes is 30") && fault.message.contains("vote_age_ms = 100"), "{fault}");
+        policy(30, 242).validate().expect("the fastest camera does");
+        policy(1, 100).validate_at(0.1).expect("one frame is enough");
+        policy(11, 2_000).validate_at(5.0).expect("ten frames take 2,000 ms");
+        assert!(policy(12, 2_000).validate_at(5.0).is_err() && policy(2, 2_000).validate_at(0.4).is_err());
+        Policy::default().validate_at(1.0).expect("the slowest camera, as shipped");
+    }
 
     #[test]
     fn a_chance_is_shared_out_over_who_is_enrolled_and_the_frames() {

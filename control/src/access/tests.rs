@@ -146,6 +146,40 @@ fn whom_the_rules_refuse_is_told_once_and_asked_about_again() {
 }
 
 #[test]
+fn a_grant_that_the_door_refused_is_given_back_after_a_moment() {
+    let mut decider = Decider::new(Policy::default());
+    decider.observe(seen(1, "A", 0.9, 0));
+    let granted = decider.observe(seen(1, "A", 0.9, 100)).expect("agreed");
+    assert!(decider.has_opened(Track(1)));
+    decider.give_back(&granted, at(1_100));
+    assert!(!decider.has_opened(Track(1)));
+    for ms in (200..1_100).step_by(100) {
+        assert_eq!(decider.observe(seen(1, "A", 0.9, ms)), None, "not with every frame");
+    }
+    let again = decider.observe(seen(1, "A", 0.9, 1_100)).expect("neither the track nor a cooldown stands in the way");
+    assert!(again.granted());
+    // What is given back late does not take away what was granted since.
+    decider.give_back(&granted, at(9_000));
+    decider.observe(seen(2, "A", 0.9, 1_200));
+    assert_eq!(code(decider.observe(seen(2, "A", 0.9, 1_300))), Some("cooldown"));
+}
+
+#[test]
+fn whoever_did_not_pass_in_time_is_told_and_does_not_open_the_door_for_ever() {
+    let mut decider = Decider::new(Policy::default());
+    decider.observe(seen(1, "A", 0.9, 0));
+    let granted = decider.observe(seen(1, "A", 0.9, 100)).expect("agreed");
+    assert_eq!(decider.observe(seen(1, "A", 0.9, 200)), None, "they are on their way");
+    decider.missed(&granted);
+    assert_eq!(decider.observe(seen(1, "A", 0.9, 3_000)), None, "one vote is fresh");
+    let told: Vec<_> =
+        (3_100..60_000).step_by(100).filter_map(|ms| code(decider.observe(seen(1, "A", 0.9, ms)))).collect();
+    assert_eq!(told, ["not_used"; 12], "every five seconds");
+    decider.observe(seen(2, "A", 0.9, 60_000));
+    assert_eq!(code(decider.observe(seen(2, "A", 0.9, 60_100))), Some("agreed"), "on coming again");
+}
+
+#[test]
 fn a_used_track_opens_for_nobody_else() {
     let mut decider = Decider::new(Policy::default());
     decider.observe(seen(1, "A", 0.9, 0));

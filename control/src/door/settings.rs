@@ -164,6 +164,20 @@ impl Setup {
     pub fn validate(&self) -> Result<(), Fault> {
         range("door.pulse_ms", self.pulse_ms, 100, 60_000, "milliseconds")?;
         self.settings.validate(self.fail)?;
+        if !self.wiring.has(Sensor::Fire) {
+            let asked = [
+                ("release_on_fire", self.settings.release_on_fire == Some(true)),
+                ("fire_latches", self.settings.fire_latches),
+            ];
+            if let Some((key, _)) = asked.iter().find(|(_, asked)| *asked) {
+                return Err(Fault::new(
+                    format!(
+                        "door.controller.{key} is true, but the door hears of no fire: there is no door.inputs.fire"
+                    ),
+                    format!("wire the fire panel and name its line as `fire` under [door.inputs], or remove {key}"),
+                ));
+            }
+        }
         for sensor in Sensor::ALL {
             let Some(settle) = self.wiring.settle(sensor) else { continue };
             let key = format!("door.inputs.{}.debounce_ms", sensor.key());

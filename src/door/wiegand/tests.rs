@@ -37,7 +37,7 @@ fn cards(moved: &line::tests::Record) -> Vec<Card> {
 fn cards_go_over_the_wires_in_their_order_with_a_rest_between_them() {
     let (wiegand, moved, _) = start(usize::MAX);
     for number in [1, 2, 3] {
-        wiegand.send(card(number)).expect("queued");
+        wiegand.send(number.into(), card(number)).expect("queued");
     }
     wiegand.stop().expect("rests");
     assert_eq!(cards(&moved), [card(1), card(2), card(3)]);
@@ -45,7 +45,8 @@ fn cards_go_over_the_wires_in_their_order_with_a_rest_between_them() {
     let (_, pulses) = read(&moved.lock());
     assert!(pulses[26].0 - pulses[25].1 >= GAP);
     wiegand.stop().expect("twice does no harm");
-    assert_eq!(wiegand.send(card(4)).expect_err("stopped").kind(), Kind::NotReady);
+    assert_eq!(wiegand.send(4, card(4)).expect_err("stopped").kind(), Kind::NotReady);
+    assert_eq!(wiegand.takes(card(4)).expect_err("stopped").kind(), Kind::NotReady);
 }
 
 #[test]
@@ -67,14 +68,17 @@ fn a_card_that_waited_for_more_than_a_second_is_dropped() {
     let (lines, moved) = wires(&shared, usize::MAX);
     let health = Arc::new(Mutex::new(WiegandHealth::default()));
     let (settings, wires) = (settings(), Wires::new(lines));
+    let (arrived, carried) = bounded(2);
     let mut courier = Courier {
         wires,
         timing: settings.timing(),
         pace: shared,
         health: Arc::clone(&health),
         free_at: Duration::ZERO,
+        arrived,
     };
-    let waiting = |number| Waiting {
+    let waiting = |number: u16| Waiting {
+        tag: number.into(),
         card: card(number),
         frame: CardFormat::Bits26.encode(card(number)).expect("fits"),
         since: pace.now(),
@@ -86,18 +90,22 @@ fn a_card_that_waited_for_more_than_a_second_is_dropped() {
     assert_eq!(cards(&moved), [card(1)]);
     let health = health.lock().clone();
     assert_eq!((health.sent, health.dropped), (1, 1));
+    let told: Vec<_> = carried.try_iter().map(|card| (card.tag, card.sent)).collect();
+    assert_eq!(told, [(1, true), (2, false)]);
 }
 
 #[test]
 fn a_wire_that_failed_rests_and_the_next_card_goes() {
     // Two calls put the wires at rest, the fifth is in the middle of a pulse.
     let (wiegand, moved, _) = start(5);
-    wiegand.send(card(1)).expect("queued");
-    wiegand.send(card(2)).expect("queued");
+    wiegand.send(1, card(1)).expect("queued");
+    wiegand.send(2, card(2)).expect("queued");
     wiegand.stop().expect("rests");
     let health = wiegand.health();
     assert_eq!((health.sent, health.errors, health.healthy), (1, 1, true));
     assert!(health.last_error.is_some_and(|error| error.contains("the wire is broken")));
+    let told: Vec<_> = wiegand.carried().try_iter().map(|card| (card.tag, card.sent)).collect();
+    assert_eq!(told, [(1, false), (2, true)]);
     let moved = moved.lock();
     let whole = moved.iter().rposition(|edge| edge.at.as_millis() < 100).expect("the first card's");
     assert!(!moved[whole].active, "at rest before the second card");
@@ -109,7 +117,7 @@ fn a_card_with_a_pause_in_it_is_told() {
         let pace: Arc<dyn Pace> = Arc::new(FakePace::late(vec![0, 0, 0, 0, late_us]));
         let (lines, moved) = wires(&pace, usize::MAX);
         let wiegand = Wiegand::with(&settings(), lines, pace).expect("starts");
-        wiegand.send(card(1)).expect("queued");
+        wiegand.send(1, card(1)).expect("queued");
         wiegand.stop().expect("rests");
         assert_eq!(cards(&moved), [card(1)], "to its end");
         let health = wiegand.health();
@@ -144,9 +152,10 @@ fn wires_that_hang_block_nobody_and_a_panic_does_not_end_the_thread() {
     let pace = Arc::new(FakePace::default());
     let wiegand = Wiegand::with(&settings(), [line(true), line(false)], pace.clone()).expect("starts");
     // One is with the thread, or will be; the queue takes the others.
-    let queued = (0..20).filter(|&number| wiegand.send(card(number)).is_ok()).count();
+    let queued = (0..20).filter(|&number| wiegand.send(number.into(), card(number)).is_ok()).count();
     assert!((QUEUE..=QUEUE + 1).contains(&queued), "{queued}");
     assert_eq!(wiegand.health().refused, 20 - queued as u64);
+    assert_eq!(wiegand.takes(card(1)).expect_err("full").kind(), Kind::Lock);
     let_go.send(true).expect("heard");
     drop(let_go);
     wiegand.stop().expect("all sent");

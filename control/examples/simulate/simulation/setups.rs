@@ -21,6 +21,7 @@ pub fn random(random: &mut Random, may_turn: bool) -> Setup {
             wiring = wiring.with(sensor, Duration::from_millis(settle));
         }
     }
+    let fire = wiring.has(Sensor::Fire);
     let fail = if random.coin() { FailState::Safe } else { FailState::Secure };
     let alarm = random.pick(&[0, 5, 30, 30, 300]);
     let warning = random.pick(&[0, 3, 20]);
@@ -36,8 +37,8 @@ pub fn random(random: &mut Random, may_turn: bool) -> Setup {
         rex_shunt_ms: random.pick(&[0, 5_000, 15_000]),
         rex_in_lockdown: random.percent(70),
         rex_ignores_interlock: random.percent(25),
-        release_on_fire: (fail == FailState::Secure && random.percent(30)).then_some(true),
-        fire_latches: random.percent(30),
+        release_on_fire: (fire && fail == FailState::Secure && random.percent(30)).then_some(true),
+        fire_latches: fire && random.percent(30),
         buzzer_beep_ms: random.pick(&[0, 0, 200]),
         // Longer than anybody would want to hear, to spend the events on what matters.
         buzzer_pause_ms: random.pick(&[0, 0, 5_000]),

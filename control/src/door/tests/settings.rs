@@ -40,6 +40,14 @@ fn every_value_out_of_its_range_is_refused_by_key_value_and_range() {
             &["release_on_fire is false", "fail-safe", "remove release_on_fire"],
         ),
         (
+            |s| (s.wiring, s.settings.release_on_fire) = (Wiring::default(), Some(true)),
+            &["door.controller.release_on_fire is true", "no door.inputs.fire", "wire the fire panel"],
+        ),
+        (
+            |s| (s.wiring, s.settings.fire_latches) = (Wiring::default(), true),
+            &["door.controller.fire_latches is true", "no door.inputs.fire"],
+        ),
+        (
             |s| s.wiring = s.wiring.with(Sensor::Rex, Duration::from_millis(5_001)),
             &["door.inputs.rex.debounce_ms is 5001", "0 to 5000", "[door.inputs.rex]"],
         ),
