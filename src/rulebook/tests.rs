@@ -91,7 +91,7 @@ fn what_was_noted_is_handed_over_to_be_stored_once() {
     assert_eq!(unsaved.len(), 1);
     assert_eq!(unsaved[0].1.as_ref().and_then(|known| known.place.clone()), Some(Place::Area("hall".into())));
     assert!(access.take_unsaved().is_empty());
-    access.still_unsaved(unsaved.into_iter().map(|(subject, _)| subject));
+    access.still_unsaved();
     access.forgive(|subject| subject == "ann");
     assert_eq!(access.take_unsaved(), [("ann".into(), None)], "what is written meanwhile is to be deleted again");
 }
@@ -104,14 +104,26 @@ fn the_store_is_taken_in_once_and_later_only_what_it_lost() {
     gate.passed(1, monday("10:00:00"), Moment::default());
     let stored: Vec<_> = access.everybody();
     let after = house();
-    after.restore(stored.clone(), Vec::new(), Moment::default());
+    after.restore(Stored { whereabouts: stored, ..Stored::default() }, 1, Moment::default());
     assert_eq!(place(&after, "ann"), Some(Place::Area("hall".into())));
     let gate = Gate::new(Arc::clone(&after), "front".into());
     gate.admit(pass("bob", Passage::Entry, 1));
     gate.passed(1, monday("10:00:00"), Moment::default());
-    after.restore(Vec::new(), Vec::new(), Moment::default());
+    after.restore(Stored::default(), 2, Moment::default());
     assert_eq!(place(&after, "ann"), None, "she is stored no longer: forgiven");
     assert_eq!(place(&after, "bob"), Some(Place::Area("hall".into())), "he is not stored yet");
+    assert_eq!(after.take_unsaved().len(), 1);
+    after.restore(Stored::default(), 3, Moment::default());
+    assert_eq!(gate.admit(pass("bob", Passage::Entry, 2)).code(), "already_inside", "he is being stored");
+    after.stored(5);
+    after.restore(Stored::default(), 4, Moment::default());
+    assert_eq!(
+        gate.admit(pass("bob", Passage::Entry, 3)).code(),
+        "already_inside",
+        "that look was before he was stored"
+    );
+    after.restore(Stored::default(), 5, Moment::default());
+    assert!(gate.admit(pass("bob", Passage::Entry, 4)).allowed(), "he was stored and is no longer: forgiven");
 }
 
 #[test]
