@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use facegate_control::Passage;
+use facegate_control::{Passage, access::WallTrust};
 use jiff::Timestamp;
 
 use super::*;
@@ -27,6 +27,11 @@ fn monday(time: &str) -> Timestamp {
 
 fn pass(subject: &str, passage: Passage, tag: u64) -> Pass<'_> {
     Pass { subject, passage, tag, at: monday("10:00:00"), now: Moment::from_start(Duration::from_secs(tag)) }
+}
+
+/// A wall clock that says so at least, once it is set.
+fn not_before(floor: Timestamp) -> Arc<Mutex<WallTrust>> {
+    Arc::new(Mutex::new(WallTrust::since(None, floor)))
 }
 
 fn place(access: &TenantAccess, subject: &str) -> Option<Place> {
@@ -138,18 +143,21 @@ fn rules_are_an_object_and_nothing_else() {
 fn free_access_is_the_door_s_schedule() {
     let access = house();
     let gate = Gate::new(Arc::clone(&access), "front".into());
-    assert!(!gate.free_access_now(monday("08:59:59")) && gate.free_access_now(monday("09:00:00")));
+    assert!(
+        !gate.free_access_now(Moment::default(), monday("08:59:59"))
+            && gate.free_access_now(Moment::default(), monday("09:00:00"))
+    );
     assert_eq!(gate.next_free_access_change(monday("09:00:00")), Some(monday("17:00:00")));
-    assert!(!Gate::new(Arc::clone(&access), "side".into()).free_access_now(monday("09:00:00")));
+    assert!(!Gate::new(Arc::clone(&access), "side".into()).free_access_now(Moment::default(), monday("09:00:00")));
     access.set_book(Rulebook::none());
-    assert!(!gate.free_access_now(monday("09:00:00")));
+    assert!(!gate.free_access_now(Moment::default(), monday("09:00:00")));
 }
 
 #[test]
 fn a_clock_that_is_not_set_holds_no_door_open_and_keeps_nobody_out_who_may_pass_at_any_time() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into()).since(monday("12:00:00"));
-    assert!(!gate.free_access_now(monday("10:00:00")), "it is noon at least");
-    assert!(gate.free_access_now(monday("12:00:00")));
+    let gate = Gate::new(Arc::clone(&access), "front".into()).believing(not_before(monday("12:00:00")));
+    assert!(!gate.free_access_now(Moment::default(), monday("10:00:00")), "it is noon at least");
+    assert!(gate.free_access_now(Moment::default(), monday("12:00:00")));
     assert!(gate.admit(pass("ann", Passage::Entry, 1)).allowed());
 }
