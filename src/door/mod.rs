@@ -19,6 +19,7 @@ mod feed;
 mod gpiochip;
 mod inputs;
 pub mod kernel_time;
+mod lease;
 mod output;
 mod rppal;
 mod runner;

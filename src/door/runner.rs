@@ -15,7 +15,8 @@ use facegate_control::{
 use parking_lot::Mutex;
 
 use super::{
-    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand, driver::Order, feed::Sensed, output::Output,
+    Edge, Grant, Hardware, Health, Heard, Place, Report, Settings, Wiegand, driver::Order, feed::Sensed, lease::Lease,
+    output::Output,
 };
 use crate::{
     clock::{Beat, Clock, Moment},
@@ -78,7 +79,7 @@ pub(super) struct Runner {
     refused: Option<Refusal>,
     /// What a door that begins anew after a panic has to know.
     heard: [Option<Input>; Sensor::ALL.len()],
-    free: bool,
+    free: Lease,
     lockdown: bool,
     stopping: bool,
 }
@@ -108,7 +109,7 @@ impl Runner {
             tags: [None; 2],
             refused: None,
             heard: [None; Sensor::ALL.len()],
-            free: false,
+            free: Lease::default(),
             lockdown: false,
             stopping: false,
         })
@@ -162,7 +163,7 @@ impl Runner {
             self.door.on(input, before, &mut self.told);
         }
         let lockdown = self.lockdown.then_some(Input::Command(Command::Lockdown));
-        for input in lockdown.into_iter().chain([Input::FreeAccess(self.free)]) {
+        for input in lockdown.into_iter().chain([Input::FreeAccess(self.free.is_on())]) {
             self.door.on(input, before, &mut self.told);
         }
         self.step(Input::Tick, ends);
@@ -171,6 +172,13 @@ impl Runner {
     fn run(&mut self, ends: &Ends) {
         loop {
             ends.beat.note();
+            if self.free.ends(self.clock.now()) {
+                tracing::error!(
+                    door = self.name,
+                    "nobody keeps the office hours any more: free access ends; restart the daemon"
+                );
+                self.step(Input::FreeAccess(false), ends);
+            }
             let wait = self.step(Input::Tick, ends);
             // The branches only name what came, so that a panic further down finds every field in order.
             let came = select_biased! {
@@ -188,7 +196,7 @@ impl Runner {
                 Came::Sensed(sensed) => self.sensed(sensed, ends),
                 Came::Order(Order::Command(command, answer)) => self.commanded(command, &answer, ends),
                 Came::Order(Order::FreeAccess(free)) => {
-                    self.free = free;
+                    self.free.say(free, self.clock.now());
                     self.step(Input::FreeAccess(free), ends);
                 }
                 Came::Grant(grant) => self.granted(grant, ends),
