@@ -22,6 +22,18 @@ pub trait Clock: Send + Sync {
 
     /// The wall clock, UTC. May jump.
     fn wall(&self) -> Timestamp;
+
+    /// When a time server set the wall clock last, by whatever it said; none where none is known to have since the board was started.
+    fn set_by_server(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// When systemd-timesyncd set the system's clock last: `systemd-time-wait-sync.service(8)` names the file. Who keeps the time by
+/// other means has none.
+pub fn set_by_server() -> Option<Timestamp> {
+    let file = std::fs::metadata("/run/systemd/timesync/synchronized").ok()?;
+    file.modified().ok()?.try_into().ok()
 }
 
 /// This program was written after that: a wall clock before it is not set, as on a board that has none of its own.
@@ -88,18 +100,23 @@ impl Clock for SystemClock {
     fn wall(&self) -> Timestamp {
         Timestamp::now()
     }
+
+    fn set_by_server(&self) -> Option<Timestamp> {
+        set_by_server()
+    }
 }
 
 /// A clock that moves only when told to. Clones share their time.
 #[derive(Clone, Debug)]
 pub struct SimulatedClock {
     state: Arc<Mutex<(Moment, Timestamp)>>,
+    by_server: Arc<Mutex<Option<Timestamp>>>,
 }
 
 impl SimulatedClock {
     /// Starts at monotonic zero and the given wall time.
     pub fn new(wall: Timestamp) -> Self {
-        Self { state: Arc::new(Mutex::new((Moment::default(), wall))) }
+        Self { state: Arc::new(Mutex::new((Moment::default(), wall))), by_server: Arc::default() }
     }
 
     /// Lets both clocks run on by `by`.
@@ -113,6 +130,12 @@ impl SimulatedClock {
     pub fn set_wall(&self, wall: Timestamp) {
         self.state.lock().1 = wall;
     }
+
+    /// Sets the wall clock as a time server does, which says so.
+    pub fn set_wall_by_server(&self, wall: Timestamp) {
+        self.set_wall(wall);
+        *self.by_server.lock() = Some(wall);
+    }
 }
 
 impl Clock for SimulatedClock {
@@ -122,6 +145,10 @@ impl Clock for SimulatedClock {
 
     fn wall(&self) -> Timestamp {
         self.state.lock().1
+    }
+
+    fn set_by_server(&self) -> Option<Timestamp> {
+        *self.by_server.lock()
     }
 }
 

@@ -89,6 +89,8 @@ fn class(status: u16) -> &'static str {
 /// How the daemon is at one moment.
 pub(super) struct Snapshot {
     pub(super) gallery: gallery::Stats,
+    /// For how long the doors have not followed what changes in the gallery, in seconds; 0 while they do.
+    pub(super) behind_s: f64,
     /// None where there is no door.
     pub(super) journal: Option<journal::Stats>,
     pub(super) doors: Vec<Status>,
@@ -121,12 +123,18 @@ pub(super) fn render(requests: &Requests, snapshot: Snapshot) -> Result<String> 
 type Number = Gauge<f64, AtomicU64>;
 
 fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
-    let Snapshot { gallery, journal, doors, work, photographs, waiting, uploads, fleet } = snapshot;
+    let Snapshot { gallery, behind_s, journal, doors, work, photographs, waiting, uploads, fleet } = snapshot;
     gauge(registry, "uptime_seconds", "Since the API started", requests.started.elapsed().as_secs_f64());
     gauge(registry, "recognition_waiting", "Photographs that wait for the networks", waiting as f64);
     gauge(registry, "uploads", "Forms that are received or worked on", uploads as f64);
     gauge(registry, "store_used_bytes", "Bytes of the store in use", gallery.used_bytes as f64);
     gauge(registry, "store_max_bytes", "Bytes that the store may use", gallery.max_bytes as f64);
+    gauge(
+        registry,
+        "store_behind_seconds",
+        "For how long changes of the store cannot be taken in; 0: they can",
+        behind_s,
+    );
     let faces = Family::<[(&str, &str); 1], Number>::default();
     for (state, count) in [("active", gallery.active), ("inactive", gallery.inactive), ("foreign", gallery.foreign)] {
         faces.get_or_create(&[("state", state)]).set(count as f64);
@@ -211,6 +219,7 @@ mod tests {
     fn nothing() -> Snapshot {
         Snapshot {
             gallery: gallery::Stats::default(),
+            behind_s: 0.0,
             journal: None,
             doors: Vec::new(),
             work: Vec::new(),

@@ -52,7 +52,12 @@ use tower_http::{
 pub use self::limits::{Rate, Settings as Limits};
 use self::{calls::Calls, error::Failure};
 pub use self::{
-    local::Socket, openapi::document, readiness::Readiness, server::Listener, settings::Settings, tls::Tls,
+    local::Socket,
+    openapi::document,
+    readiness::{Readiness, door_not_ready},
+    server::Listener,
+    settings::Settings,
+    tls::Tls,
 };
 use crate::{
     error::{Error, Kind, Result},

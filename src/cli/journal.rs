@@ -124,6 +124,9 @@ fn describe(record: &Record) -> String {
             format!("threshold {threshold:.3}: {false_accept} with up to {enrolled} embeddings enrolled")
         }
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
+        Event::RecordsAhead { newest } => {
+            format!("earlier entries, up to {newest}, were made by a clock that was ahead")
+        }
         Event::Lost { entries } => {
             format!("{BAD}{entries} entries before this one were lost{BAD:#}: the disk was too slow or full")
         }

@@ -14,9 +14,11 @@ mod serving;
 mod site;
 pub mod strictness;
 pub mod telling;
+mod upkeep;
 
 use std::{
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,8 +30,7 @@ use std::{
 pub use self::pulse::Pulse;
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
-use facegate_control::door::Interlock;
-use jiff::Timestamp;
+use facegate_control::{access::WallTrust, door::Interlock};
 use parking_lot::Mutex;
 
 use self::{
@@ -38,6 +39,7 @@ use self::{
     passers::Passers,
     serving::ApiServer,
     telling::Teller,
+    upkeep::Upkeep,
 };
 use crate::{
     access, api,
@@ -74,7 +76,11 @@ pub struct Daemon {
     config: Config,
     doors: Vec<Door>,
     stop: Arc<AtomicBool>,
-    keeper: Option<JoinHandle<()>>,
+    /// Keep office hours, and take in what others do to the store.
+    keepers: Vec<JoinHandle<()>>,
+    upkeep: Arc<Upkeep>,
+    /// How far the wall clock is believed.
+    wall: Arc<Mutex<WallTrust>>,
     /// Stores who is where.
     noting: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
     /// Whether its end is in the journal.
@@ -140,12 +146,19 @@ impl Daemon {
         living::provided(&config, &engine)?;
         let gallery = Arc::new(Gallery::open(&config.gallery, engine.model_id(), Arc::clone(&clock))?);
         let journal = Arc::new(Journal::open_claimed(&config.journal, claim, Arc::clone(&clock))?);
+        // Some slack for a clock that was a little fast then.
+        let recorded = journal.last().and_then(|last| last.checked_sub(access::JUMP).ok());
+        let wall = Arc::new(Mutex::new(WallTrust::since(recorded, clock::WRITTEN)));
         journal.append(records::started(engine.model_id()));
+        let stop = Arc::<AtomicBool>::default();
+        let upkeep = Upkeep::new(&gallery, &journal, Arc::clone(&clock), Arc::clone(&stop));
 
         let mut daemon = Self {
             doors: Vec::new(),
-            stop: Arc::default(),
-            keeper: None,
+            stop,
+            keepers: Vec::new(),
+            upkeep: Arc::new(upkeep),
+            wall,
             noting: None,
             halted: false,
             guard: None,
@@ -169,8 +182,8 @@ impl Daemon {
         daemon.desk = Arc::new(daemon.desk());
         daemon.start_fleet(&clock);
         let readiness = daemon.start_api(sockets)?;
-        daemon.start_keeper(readiness, interlock, &clock)?;
         daemon.start_noting()?;
+        daemon.start_keepers(readiness, interlock, &clock)?;
         Ok(daemon)
     }
 
@@ -188,7 +201,7 @@ impl Daemon {
         let passers = Arc::new(Passers::default());
         let gate = Gate::new(self.gallery.access(&config.tenant), Arc::clone(&name))
             .sending(config.reader())
-            .since(self.floor());
+            .believing(Arc::clone(&self.wall));
         let gate = Arc::new(gate);
         let tally = Arc::<tally::Door>::default();
         // From here on the door is ours to stop, whatever fails.
@@ -243,17 +256,10 @@ impl Daemon {
             tally,
         };
         // Ends when the driver does.
-        let telling =
-            spawn(&format!("tell-{name}"), move || reports.into_iter().for_each(|report| teller.tell(report)))?;
+        let tells = move || reports.into_iter().for_each(|report| teller.tell_whatever_happens(report));
+        let telling = self.upkeep.spawn(&format!("tell-{name}"), tells)?;
         self.doors[at].threads.push(telling);
         Ok(())
-    }
-
-    /// It is at least this late: what was recorded was, and so was what this program was made of. Some slack for a clock that was
-    /// a little fast then.
-    fn floor(&self) -> Timestamp {
-        let recorded = self.journal.last().and_then(|last| last.checked_sub(access::JUMP).ok());
-        recorded.unwrap_or(clock::WRITTEN).max(clock::WRITTEN)
     }
 
     /// The process that puts the relays at rest where this one cannot.
@@ -269,44 +275,59 @@ impl Daemon {
         Ok(())
     }
 
-    /// The thread that takes in what other processes did to the store, keeps office hours, and tells the API whether the
-    /// doors work.
-    fn start_keeper(
+    /// The thread that keeps office hours, from memory alone, and the one that takes in what other processes did to the store. From
+    /// here on the API tells whether the doors work.
+    fn start_keepers(
         &mut self,
         readiness: Option<Arc<api::Readiness>>,
         interlock: Arc<Mutex<Interlock>>,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
-        let (stop, gallery) = (Arc::clone(&self.stop), Arc::clone(&self.gallery));
         let mut hours = OfficeHours::new(
             Arc::clone(clock),
             Arc::clone(&self.journal),
             Airlocks::new(&self.config, interlock),
-            self.floor(),
+            Arc::clone(&self.wall),
         );
         for door in &self.doors {
             hours.add(Arc::clone(&door.name), Arc::clone(&door.gate), Arc::clone(&door.driver));
         }
         // Before the daemon is ready: a door that starts within its office hours is open from the start.
         hours.keep();
-        let doors: Vec<_> = self.doors.iter().map(|door| (door.feeds(), Arc::clone(&door.driver))).collect();
-        self.keeper = Some(spawn("keeper", move || {
-            while !stop.load(Ordering::Relaxed) {
-                if let Err(error) = gallery.refresh() {
-                    tracing::error!(%error, "the store's changes could not be taken in");
-                }
+        let (stop, keeping) = (Arc::clone(&self.stop), self.upkeep.keeping.clone());
+        self.keepers.push(self.upkeep.spawn("hours", move || {
+            again_and_again(&stop, || {
                 hours.keep();
-                if let Some(readiness) = &readiness {
-                    let sees = |feeds: &[Arc<Feed>]| feeds.iter().all(|feed| feed.stats().healthy);
-                    readiness.set_door(doors.iter().all(|(feeds, driver)| sees(feeds) && driver.health().healthy));
-                }
-                thread::park_timeout(REFRESH);
-            }
-            if let Some(readiness) = &readiness {
-                readiness.stop();
-            }
+                keeping.note();
+            });
         })?);
+        let (stop, gallery, looking) = (Arc::clone(&self.stop), Arc::clone(&self.gallery), self.upkeep.looking.clone());
+        self.keepers.push(self.upkeep.spawn("keeper", move || {
+            again_and_again(&stop, || {
+                // Where it fails, the gallery says so itself.
+                let _ = gallery.refresh();
+                looking.note();
+            });
+        })?);
+        if let Some(readiness) = readiness {
+            readiness.watch(self.readiness());
+        }
         Ok(())
+    }
+
+    /// Whether the doors work, for anybody who asks.
+    fn readiness(&self) -> impl Fn() -> Result<()> + Send + Sync + use<> {
+        let doors: Vec<_> = self.doors.iter().map(|door| (door.feeds(), Arc::clone(&door.driver))).collect();
+        let upkeep = Arc::clone(&self.upkeep);
+        move || {
+            let sees = |feeds: &[Arc<Feed>]| feeds.iter().all(|feed| feed.stats().healthy);
+            if !doors.iter().all(|(feeds, driver)| sees(feeds) && driver.health().healthy) {
+                return Err(api::door_not_ready());
+            }
+            upkeep.ails().map_or(Ok(()), |_| {
+                Err(Error::new(Kind::NotReady, "the doors do not follow what changes").help("see the daemon's log"))
+            })
+        }
     }
 
     /// The thread that stores who is where, who was recognised and who was verified: a door notes it in memory and goes on, and so
@@ -314,7 +335,7 @@ impl Daemon {
     fn start_noting(&mut self) -> Result<()> {
         let (gallery, stop) = (Arc::clone(&self.gallery), Arc::new(AtomicBool::new(false)));
         let asked = Arc::clone(&stop);
-        let thread = spawn("noting", move || {
+        let thread = self.upkeep.spawn("noting", move || {
             let mut seen_stored = Instant::now();
             loop {
                 // Looked at before: what is noted until then is stored before the end.
@@ -378,7 +399,7 @@ impl Daemon {
             sides: door.sides.iter().map(|side| (Arc::clone(&side.feed), side.beat.clone())).collect(),
             driver: Arc::clone(&door.driver),
         });
-        Pulse { doors: doors.collect() }
+        Pulse { doors: doors.collect(), upkeep: Arc::clone(&self.upkeep) }
     }
 
     /// What happens at the doors from now on.
@@ -454,7 +475,7 @@ impl Daemon {
             stop.store(true, Ordering::Relaxed);
             join_until(noting, begun + STOP_PATIENCE + 2 * LOOK);
         }
-        if let Some(keeper) = self.keeper.take() {
+        for keeper in self.keepers.drain(..) {
             keeper.thread().unpark();
             join_until(keeper, begun + STOP_PATIENCE);
         }
@@ -483,6 +504,14 @@ fn claim_hardware(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Hardwar
     let both = claimed.into_iter();
     both.map(|(door, outputs)| outputs.with_inputs(&door.settings(), clock).map_err(|error| within(door, error)))
         .collect()
+}
+
+/// Does something four times a second until `stop`. A panic in it, which is in the log, costs that time only.
+fn again_and_again(stop: &AtomicBool, mut work: impl FnMut()) {
+    while !stop.load(Ordering::Relaxed) {
+        let _ = catch_unwind(AssertUnwindSafe(&mut work));
+        thread::park_timeout(REFRESH);
+    }
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::upkeep::Upkeep;
 use crate::{camera::Feed, clock::Beat, door::Driver};
 
 /// A look at the threads, cameras and locks of every door.
 pub struct Pulse {
     pub(super) doors: Vec<Door>,
+    pub(super) upkeep: Arc<Upkeep>,
 }
 
 pub(super) struct Door {
@@ -25,7 +27,8 @@ impl Pulse {
         looking.chain(driving).max().unwrap_or_default()
     }
 
-    /// Which cameras give no frames, and which locks did not take their last level, in words; none where all is well.
+    /// Which cameras give no frames, which locks did not take their last level, and what of the threads beside them is not done, in
+    /// words; none where all is well.
     pub fn ails(&self) -> Option<String> {
         let mut ails = Vec::new();
         for door in &self.doors {
@@ -45,6 +48,7 @@ impl Pulse {
                 ails.push(format!("the lock of door '{}' does not answer{why}", door.name));
             }
         }
+        ails.extend(self.upkeep.ails());
         (!ails.is_empty()).then(|| ails.join("; "))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use facegate_control::door::{Alarm, Happening};
+use jiff::Timestamp;
 
 use super::strictness::Strictness;
 use crate::{
@@ -30,6 +31,11 @@ pub fn threshold(door: &str, strictness: &Strictness) -> Entry {
 /// `seconds` by which the wall clock jumped, forward where positive.
 pub fn clock_jumped(seconds: i64) -> Entry {
     Entry { door: None, event: Event::ClockJumped { seconds } }
+}
+
+/// `newest` is the newest time of the records that a clock left which was ahead.
+pub fn records_ahead(newest: Timestamp) -> Entry {
+    Entry { door: None, event: Event::RecordsAhead { newest } }
 }
 
 /// `latency` is from the capture of the frame that decided to the decision; `flag` is the code of an area's rule that was

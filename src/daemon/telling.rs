@@ -1,7 +1,10 @@
 //! What a door did, told to everybody whom it concerns: the rules (who went through), the loop that granted (who did not), the
 //! journal, the log, listeners.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use facegate_control::door::{Happening, Refusal};
 
@@ -31,8 +34,12 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// Tells what the door reports.
-    pub fn tell(&self, report: Report) {
+    /// Tells what the door reports. A panic in it, which is in the log, costs that report: the next ones are to be told too.
+    pub fn tell_whatever_happens(&self, report: Report) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.tell(report)));
+    }
+
+    fn tell(&self, report: Report) {
         match report {
             Report::Happened { happening, at } => self.happened(happening, at),
             Report::Edge(edge) => self.moved(edge),

@@ -236,7 +236,8 @@ impl Driver {
         Ok(heard)
     }
 
-    /// Says whether a schedule has the door unlocked now. Saying it again does no harm.
+    /// Says whether a schedule has the door unlocked now. That it has is to be said again and again: a minute after it was said
+    /// last, free access ends.
     pub fn free_access(&self, on: bool) -> Result<()> {
         self.order(Order::FreeAccess(on))
     }

@@ -581,3 +581,25 @@ fn how_long_a_grant_takes_to_the_edge() {
     took.sort();
     println!("{} grants: median {:?}, p99 {:?}, longest {:?}", took.len(), took[2_500], took[4_950], took[4_999]);
 }
+
+#[test]
+fn free_access_ends_where_nobody_says_any_more_that_it_lasts() {
+    let simulated = SimulatedClock::new(Timestamp::UNIX_EPOCH);
+    let clock: Arc<dyn Clock> = Arc::new(simulated.clone());
+    let (driver, edges) = start(FailState::Secure, &clock);
+    driver.free_access(true).expect("heard");
+    assert!(next(&driver).open);
+    for _ in 0..5 {
+        simulated.advance(Duration::from_secs(50));
+        driver.free_access(true).expect("heard");
+        // The thread comes round four times a second.
+        thread::sleep(300 * MS);
+        assert!(edges.energised(), "it lasts");
+    }
+    simulated.advance(Duration::from_secs(61));
+    let locked = next(&driver);
+    assert!(!locked.open && !edges.energised());
+    driver.free_access(true).expect("heard");
+    assert!(next(&driver).open, "somebody keeps the hours again");
+    driver.stop().expect("rests");
+}

@@ -20,6 +20,7 @@ mod gpiochip;
 mod held;
 mod inputs;
 pub mod kernel_time;
+mod lease;
 mod lines;
 mod output;
 mod rppal;

@@ -19,6 +19,7 @@ use super::{
     driver::Order,
     feed::Sensed,
     held::{Held, Lanes},
+    lease::Lease,
     output::Output,
     wiegand::Carried,
 };
@@ -91,7 +92,7 @@ pub(super) struct Runner {
     refused: Option<Refusal>,
     /// What a door that begins anew after a panic has to know.
     heard: [Option<Input>; Sensor::ALL.len()],
-    free: bool,
+    free: Lease,
     lockdown: bool,
     stopping: bool,
 }
@@ -122,7 +123,7 @@ impl Runner {
             tags: [None; 2],
             refused: None,
             heard: [None; Sensor::ALL.len()],
-            free: false,
+            free: Lease::default(),
             lockdown: false,
             stopping: false,
         })
@@ -179,7 +180,7 @@ impl Runner {
             self.door.on(input, before, &mut self.told);
         }
         let lockdown = self.lockdown.then_some(Input::Command(Command::Lockdown));
-        for input in lockdown.into_iter().chain([Input::FreeAccess(self.free)]) {
+        for input in lockdown.into_iter().chain([Input::FreeAccess(self.free.is_on())]) {
             self.door.on(input, before, &mut self.told);
         }
         self.step(Input::Tick, ends);
@@ -189,6 +190,13 @@ impl Runner {
         let mut carried = self.wiegand.as_ref().map_or_else(never, |wiegand| wiegand.carried());
         loop {
             ends.beat.note();
+            if self.free.ends(self.clock.now()) {
+                tracing::error!(
+                    door = self.name,
+                    "nobody keeps the office hours any more: free access ends; restart the daemon"
+                );
+                self.step(Input::FreeAccess(false), ends);
+            }
             let wait = self.step(Input::Tick, ends);
             // The branches only name what came, so that a panic further down finds every field in order.
             let came = select_biased! {
@@ -207,7 +215,7 @@ impl Runner {
                 Came::Sensed(sensed) => self.sensed(sensed, ends),
                 Came::Order(Order::Command { command, answer, at }) => self.commanded(command, &answer, at, ends),
                 Came::Order(Order::FreeAccess(free)) => {
-                    self.free = free;
+                    self.free.say(free, self.clock.now());
                     self.step(Input::FreeAccess(free), ends);
                 }
                 Came::Carried(card) => self.arrived(card, ends),

@@ -3,7 +3,10 @@ use std::path::PathBuf;
 use facegate_fleet::Name;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+};
 
 /// `[fleet]` of the configuration: one of the doors of a site, which know the same people. Without the section this board
 /// shares nothing.
@@ -98,8 +101,7 @@ impl ClockTrust {
     /// Whether it can be relied on now.
     pub fn now(self) -> bool {
         match self {
-            // systemd-time-wait-sync.service(8): the file is made when the clock was synchronised first.
-            Self::Auto => std::path::Path::new("/run/systemd/timesync/synchronized").exists(),
+            Self::Auto => clock::set_by_server().is_some(),
             Self::Always => true,
             Self::Never => false,
         }

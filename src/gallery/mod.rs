@@ -19,6 +19,7 @@
 mod access;
 mod check;
 mod enrol;
+mod following;
 mod foreign;
 mod ids;
 mod index;
@@ -45,9 +46,12 @@ mod transfer;
 mod types;
 mod verified;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -56,6 +60,7 @@ use uuid::{ContextV7, Uuid};
 
 pub use self::{
     access::{Expected, StoredRules, changed_meanwhile},
+    following::Behind,
     ids::{EmbeddingId, MAX_SUBJECT_BYTES, MAX_TENANT_BYTES, SubjectId, TenantId},
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
@@ -71,6 +76,7 @@ pub use self::{
     },
 };
 use self::{
+    following::Following,
     keys::KnownKey,
     roster::Roster,
     seal::Vault,
@@ -102,6 +108,8 @@ pub struct Gallery {
     verifications: verified::Verifications,
     /// The last change of the store that `roster` and `keys` know; `None` where they are to be built. Held while they change.
     applied: Mutex<Option<u64>>,
+    /// Whether the memory follows the store.
+    following: Following,
     /// The transaction that was last looked at for changes.
     seen: AtomicUsize,
     /// Counts what was noticed of deletions.
@@ -138,6 +146,7 @@ impl Gallery {
             noted_seen: seen::Noted::default(),
             verifications: verified::Verifications::default(),
             applied: Mutex::new(None),
+            following: Following::default(),
             seen: AtomicUsize::new(usize::MAX),
             deletions: AtomicU64::new(0),
             counted: Mutex::new(None),
@@ -148,8 +157,20 @@ impl Gallery {
 
     /// Takes in what other processes committed; whether there was anything. Costs next to nothing where there was not:
     /// call it some times a second.
+    ///
+    /// # Errors
+    /// Those of the store. They are in the log already, each once; [`behind`](Self::behind) tells for how long.
     pub fn refresh(&self) -> Result<bool> {
-        self.catch_up()
+        catch_unwind(AssertUnwindSafe(|| self.catch_up())).unwrap_or_else(|_| {
+            let error = Error::new(Kind::Internal, "taking in the store's changes panicked");
+            self.following.note(Some(&error), self.clock.now());
+            Err(error)
+        })
+    }
+
+    /// Since when the store's changes cannot be taken in; none where they are.
+    pub fn behind(&self) -> Option<Behind> {
+        self.following.behind()
     }
 
     /// What the gallery takes for the time.

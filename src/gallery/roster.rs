@@ -10,7 +10,7 @@ use super::{
     ids::{EmbeddingId, SubjectId, TenantId},
     index::FaceIndex,
     record::{Header, Secret, fixed_part},
-    store::{Change, Entry, View},
+    store::{Change, Entry, Tenant, View},
 };
 use crate::{error::Result, vision::Embedding};
 
@@ -127,6 +127,12 @@ impl Gallery {
     /// Brings the memory up to what any process has committed; whether there was anything. Costs next to nothing where
     /// there was not.
     pub(super) fn catch_up(&self) -> Result<bool> {
+        let caught_up = self.take_in();
+        self.following.note(caught_up.as_ref().err(), self.clock.now());
+        caught_up
+    }
+
+    fn take_in(&self) -> Result<bool> {
         if self.seen.load(Ordering::Acquire) == self.store.newest_transaction() {
             return Ok(false);
         }
@@ -159,7 +165,11 @@ impl Gallery {
                 // Whatever may have been deleted meanwhile.
                 self.deletions.fetch_add(1, Ordering::Release);
                 let roster = self.build(txn)?;
-                self.forget_deleted(&roster);
+                // Who goes is gone before the rules that they were held against change, and who comes is there only after
+                // the rules are that they are to be held against: a door may ask in between.
+                for tenant in self.take_out(&roster)? {
+                    self.forget_access(&tenant);
+                }
                 self.build_access(txn, &self.store.all_tenants(txn)?)?;
                 *self.roster.write() = roster;
                 self.load_keys(txn)?;
@@ -175,12 +185,27 @@ impl Gallery {
         Ok(changes.iter().all(|entry| entry.change == Change::Keys || there.contains(&entry.tenant)))
     }
 
-    /// Forgets the rules of all tenants that were there and are not in the new roster.
-    fn forget_deleted(&self, new: &Roster) {
-        let old = self.roster.read();
-        for (name, _) in old.tenants.iter().filter(|&(name, number)| new.tenants.get(name) != Some(number)) {
-            self.forget_access(name);
+    /// Takes out whoever is not in the new roster; gives the tenants that are not.
+    fn take_out(&self, new: &Roster) -> Result<Vec<TenantId>> {
+        let (tenants, faces) = {
+            let old = self.roster.read();
+            let stays = |name: &TenantId, number: &u32| new.tenants.get(name) == Some(number);
+            let tenants =
+                old.tenants.iter().filter(|&(name, number)| !stays(name, number)).map(|(name, _)| name.clone());
+            let faces = old.indexes().map(|(number, index)| {
+                let stays = |id: u64| new.index_of(number).is_some_and(|index| index.get(id).is_some());
+                (number, index.ids().filter(|&id| !stays(id)).collect::<Vec<_>>())
+            });
+            (tenants.collect::<Vec<_>>(), faces.collect::<Vec<_>>())
+        };
+        let mut roster = self.roster.write();
+        for tenant in &tenants {
+            roster.tenants.remove(tenant);
         }
+        for (number, ids) in faces {
+            roster.remove(number, &ids)?;
+        }
+        Ok(tenants)
     }
 
     fn apply(&self, txn: &View<'_>, changes: &[Entry]) -> Result<()> {
@@ -195,16 +220,28 @@ impl Gallery {
             }
         }
         let tenants = self.store.all_tenants(txn)?;
-        self.apply_access(txn, changes, &tenants)?;
         let slots: HashMap<u32, u32> = tenants.iter().map(|tenant| (tenant.number, tenant.slot)).collect();
+        let mut stay = HashSet::new();
         for id in records {
             let Some(bytes) = self.store.records.get(txn, &id.to_be_bytes())? else {
                 self.deletions.fetch_add(1, Ordering::Release);
                 continue;
             };
             let Some((header, embedding)) = self.matchable(bytes, &slots)? else { continue };
+            stay.insert(id);
             added.entry(header.tenant).or_default().push(header, &embedding);
         }
+        // Who goes, then the rules, then who comes: see `bring_to`.
+        let new = {
+            let mut roster = self.roster.write();
+            for (&tenant, ids) in &changed {
+                let gone: Vec<u64> = ids.iter().copied().filter(|id| !stay.contains(id)).collect();
+                roster.remove(tenant, &gone)?;
+            }
+            let known = |tenant: &&Tenant| roster.tenants.get(&tenant.name) == Some(&tenant.number);
+            tenants.iter().filter(|tenant| !known(tenant)).map(|tenant| tenant.number).collect()
+        };
+        self.apply_access(txn, changes, &tenants, &new)?;
         if changes.iter().any(|entry| entry.change == Change::Keys) {
             self.load_keys(txn)?;
         }

@@ -128,6 +128,9 @@ pub enum Event {
     },
     /// The wall clock jumped by so many seconds, forward where positive: the times before and after do not compare.
     ClockJumped { seconds: i64 },
+    /// Earlier records, the newest of this time, were made by a clock that was ahead, says a time server: they tell nothing of how
+    /// late it is.
+    RecordsAhead { newest: Timestamp },
     /// So many entries before this one are not in the journal: the disk was too slow, or full.
     Lost { entries: u64 },
     /// The records up to this number, whose last one has this hash, were let go: they were older than what is kept.

@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, bounded};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -98,6 +98,17 @@ pub struct Journal {
     clock: Arc<dyn Clock>,
     /// When its newest record was made that was there at the start.
     last: Option<Timestamp>,
+}
+
+/// Whether a journal's thread runs.
+#[derive(Clone, Debug)]
+pub struct Running(Receiver<()>);
+
+impl Running {
+    /// Whether it has not ended.
+    pub fn is_so(&self) -> bool {
+        self.0.try_recv() != Err(TryRecvError::Disconnected)
+    }
 }
 
 /// A journal that no other process can open meanwhile. See [`Journal::claim`].
@@ -217,6 +228,11 @@ impl Journal {
 
     fn gone(&self) -> Error {
         Error::new(Kind::NotReady, format!("the journal {} has ended", self.path.display()))
+    }
+
+    /// Tells whether the thread that writes runs, without keeping the journal open.
+    pub fn running(&self) -> Running {
+        Running(self.ended.clone())
     }
 
     /// How the journal does.

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use facegate_control::{CardFormat, Passage};
+use facegate_control::{
+    CardFormat, Passage,
+    access::{WallTime, WallTrust},
+};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -35,15 +38,15 @@ pub struct Gate {
     door: Arc<str>,
     /// How it sends cards, where it is the reader of a panel.
     reader: Option<CardFormat>,
-    /// It is at least this late: a wall clock before that is not set.
-    floor: Timestamp,
+    /// How far the wall clock is believed; none: whatever it says.
+    wall: Option<Arc<Mutex<WallTrust>>>,
     open: Mutex<VecDeque<Movement>>,
 }
 
 impl Gate {
     /// A gate for the door of this name, which has a lock of its own.
     pub fn new(access: Arc<TenantAccess>, door: Arc<str>) -> Self {
-        Self { access, door, reader: None, floor: Timestamp::MIN, open: Mutex::default() }
+        Self { access, door, reader: None, wall: None, open: Mutex::default() }
     }
 
     /// The same for a door that, where there is a `reader`, sends cards to a panel.
@@ -52,19 +55,18 @@ impl Gate {
         Self { reader, ..self }
     }
 
-    /// The same where it is known to be this late at least.
+    /// The same where the wall clock is believed so far.
     #[must_use]
-    pub fn since(self, floor: Timestamp) -> Self {
-        Self { floor, ..self }
+    pub fn believing(self, wall: Arc<Mutex<WallTrust>>) -> Self {
+        Self { wall: Some(wall), ..self }
     }
 
     /// Asks the rules. Where the answer is yes, it is noted that the door opens for the subject, until it is said that they
     /// [`passed`](Self::passed) or that the grant was [`unused`](Self::unused). Waits for no disk.
     pub fn admit(&self, pass: Pass<'_>) -> Ruling {
         let Pass { subject, passage, tag, at, now } = pass;
-        let clock_set = at >= self.floor;
-        // Whose access had ended by then does not come back with a clock that went back.
-        let at = at.max(self.floor);
+        // Whose access had ended does not come back with a clock that went back.
+        let WallTime { set: clock_set, at } = self.judge(now, at);
         let request = Request { subject, door: &self.door, passage, at, now, reader: self.reader, clock_set };
         let (ruling, movement) = self.access.admit(&request, tag);
         if let Some(movement) = movement {
@@ -91,9 +93,13 @@ impl Gate {
         }
     }
 
-    /// Whether the door is to stand open for everybody at this time of the wall clock; never while that is not set.
-    pub fn free_access_now(&self, at: Timestamp) -> bool {
-        at >= self.floor && self.access.book().free_access(&self.door, at)
+    /// Whether the door is to stand open for everybody at this time of the wall clock; never while that is not believed.
+    pub fn free_access_now(&self, now: Moment, at: Timestamp) -> bool {
+        self.judge(now, at).set && self.access.book().free_access(&self.door, at)
+    }
+
+    fn judge(&self, now: Moment, at: Timestamp) -> WallTime {
+        self.wall.as_ref().map_or(WallTime { set: true, at }, |wall| wall.lock().judge(now, at))
     }
 
     /// When that changes for the first time after `at`; none within 400 days. Rules that change in between may change it.

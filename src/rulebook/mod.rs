@@ -76,6 +76,14 @@ impl Bell {
 /// What somebody was noted as, to be stored: none where nothing is known of them any more.
 pub type Note = (Arc<str>, Option<Whereabouts>);
 
+/// Where the subjects of a tenant are, as the store has it.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub whereabouts: Vec<(Arc<str>, Whereabouts)>,
+    /// Of whom something is stored that cannot be read.
+    pub unreadable: Vec<Arc<str>>,
+}
+
 /// A tenant's rules and who of its subjects is where.
 #[derive(Debug)]
 pub struct TenantAccess {
@@ -89,6 +97,10 @@ struct Noted {
     presence: Presence,
     /// Whose whereabouts have changed since they were stored.
     unsaved: HashSet<Arc<str>>,
+    /// Whose whereabouts somebody is storing.
+    saving: HashSet<Arc<str>>,
+    /// Whose were stored, by which transaction: a look at the store may be older.
+    saved: HashMap<Arc<str>, usize>,
     /// Whether what the store knows has been taken in.
     restored: bool,
 }
@@ -178,6 +190,12 @@ impl TenantAccess {
         self.noted.lock().presence.len()
     }
 
+    /// How many are to be stored whom nobody stores yet.
+    #[cfg(test)]
+    pub fn unsaved(&self) -> usize {
+        self.noted.lock().unsaved.len()
+    }
+
     /// Everybody of whom anything is known, by name.
     #[cfg(test)]
     pub fn everybody(&self) -> Vec<(Arc<str>, Whereabouts)> {
@@ -206,10 +224,11 @@ impl TenantAccess {
         self.bell.ring();
     }
 
-    /// Takes in what the store knows; of `unreadable` it knows something that cannot be read. Only the first time: from then
-    /// on this is newer than the store. Later, whoever is no longer stored has been forgiven by somebody whose word did not
-    /// reach us.
-    pub(crate) fn restore(&self, stored: Vec<(Arc<str>, Whereabouts)>, unreadable: Vec<Arc<str>>, now: Moment) {
+    /// Takes in what the store knows. Only the first time: from then on this is newer than the store. Later, whoever is no longer
+    /// stored has been forgiven by somebody whose word did not reach us; unless it is being stored, or was by a transaction after
+    /// `seen`, which is that of the look at the store.
+    pub(crate) fn restore(&self, stored: Stored, seen: usize, now: Moment) {
+        let Stored { whereabouts: stored, unreadable } = stored;
         let mut noted = self.noted.lock();
         if !noted.restored {
             // What was noted before is newer than what is stored.
@@ -226,18 +245,23 @@ impl TenantAccess {
         let gone: Vec<_> = noted
             .presence
             .iter()
-            .filter(|(subject, _)| !stored.contains(*subject) && !noted.unsaved.contains(*subject))
+            .filter(|(subject, _)| !stored.contains(*subject))
+            .filter(|(subject, _)| !noted.unsaved.contains(*subject) && !noted.saving.contains(*subject))
+            .filter(|(subject, _)| noted.saved.get(*subject).is_none_or(|&by| by <= seen))
             .map(|(subject, _)| Arc::clone(subject))
             .collect();
         for subject in gone {
             noted.presence.forgive(&subject);
         }
+        noted.saved.retain(|_, by| *by > seen);
     }
 
-    /// What was noted since it was stored last.
+    /// What was noted since it was stored last, for somebody who stores it: one at a time, who says afterwards that it is
+    /// [`stored`](Self::stored) or [`still_unsaved`](Self::still_unsaved).
     pub(crate) fn take_unsaved(&self) -> Vec<Note> {
         let mut noted = self.noted.lock();
         let unsaved = std::mem::take(&mut noted.unsaved);
+        noted.saving.extend(unsaved.iter().map(Arc::clone));
         unsaved
             .into_iter()
             .map(|subject| {
@@ -247,8 +271,17 @@ impl TenantAccess {
             .collect()
     }
 
-    /// Those could not be stored: they are to be tried again.
-    pub(crate) fn still_unsaved(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
-        self.noted.lock().unsaved.extend(subjects);
+    /// What was taken was stored by this transaction.
+    pub(crate) fn stored(&self, by: usize) {
+        let mut noted = self.noted.lock();
+        let saving = std::mem::take(&mut noted.saving);
+        noted.saved.extend(saving.into_iter().map(|subject| (subject, by)));
+    }
+
+    /// What was taken could not be stored: it is to be tried again.
+    pub(crate) fn still_unsaved(&self) {
+        let mut noted = self.noted.lock();
+        let saving = std::mem::take(&mut noted.saving);
+        noted.unsaved.extend(saving);
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use facegate_control::Passage;
+use facegate_control::{Passage, access::WallTrust};
 use jiff::Timestamp;
 
 use super::*;
@@ -27,6 +27,11 @@ fn monday(time: &str) -> Timestamp {
 
 fn pass(subject: &str, passage: Passage, tag: u64) -> Pass<'_> {
     Pass { subject, passage, tag, at: monday("10:00:00"), now: Moment::from_start(Duration::from_secs(tag)) }
+}
+
+/// A wall clock that says so at least, once it is set.
+fn not_before(floor: Timestamp) -> Arc<Mutex<WallTrust>> {
+    Arc::new(Mutex::new(WallTrust::since(None, floor)))
 }
 
 fn place(access: &TenantAccess, subject: &str) -> Option<Place> {
@@ -91,7 +96,7 @@ fn what_was_noted_is_handed_over_to_be_stored_once() {
     assert_eq!(unsaved.len(), 1);
     assert_eq!(unsaved[0].1.as_ref().and_then(|known| known.place.clone()), Some(Place::Area("hall".into())));
     assert!(access.take_unsaved().is_empty());
-    access.still_unsaved(unsaved.into_iter().map(|(subject, _)| subject));
+    access.still_unsaved();
     access.forgive(|subject| subject == "ann");
     assert_eq!(access.take_unsaved(), [("ann".into(), None)], "what is written meanwhile is to be deleted again");
 }
@@ -104,14 +109,26 @@ fn the_store_is_taken_in_once_and_later_only_what_it_lost() {
     gate.passed(1, monday("10:00:00"), Moment::default());
     let stored: Vec<_> = access.everybody();
     let after = house();
-    after.restore(stored.clone(), Vec::new(), Moment::default());
+    after.restore(Stored { whereabouts: stored, ..Stored::default() }, 1, Moment::default());
     assert_eq!(place(&after, "ann"), Some(Place::Area("hall".into())));
     let gate = Gate::new(Arc::clone(&after), "front".into());
     gate.admit(pass("bob", Passage::Entry, 1));
     gate.passed(1, monday("10:00:00"), Moment::default());
-    after.restore(Vec::new(), Vec::new(), Moment::default());
+    after.restore(Stored::default(), 2, Moment::default());
     assert_eq!(place(&after, "ann"), None, "she is stored no longer: forgiven");
     assert_eq!(place(&after, "bob"), Some(Place::Area("hall".into())), "he is not stored yet");
+    assert_eq!(after.take_unsaved().len(), 1);
+    after.restore(Stored::default(), 3, Moment::default());
+    assert_eq!(gate.admit(pass("bob", Passage::Entry, 2)).code(), "already_inside", "he is being stored");
+    after.stored(5);
+    after.restore(Stored::default(), 4, Moment::default());
+    assert_eq!(
+        gate.admit(pass("bob", Passage::Entry, 3)).code(),
+        "already_inside",
+        "that look was before he was stored"
+    );
+    after.restore(Stored::default(), 5, Moment::default());
+    assert!(gate.admit(pass("bob", Passage::Entry, 4)).allowed(), "he was stored and is no longer: forgiven");
 }
 
 #[test]
@@ -126,18 +143,21 @@ fn rules_are_an_object_and_nothing_else() {
 fn free_access_is_the_door_s_schedule() {
     let access = house();
     let gate = Gate::new(Arc::clone(&access), "front".into());
-    assert!(!gate.free_access_now(monday("08:59:59")) && gate.free_access_now(monday("09:00:00")));
+    assert!(
+        !gate.free_access_now(Moment::default(), monday("08:59:59"))
+            && gate.free_access_now(Moment::default(), monday("09:00:00"))
+    );
     assert_eq!(gate.next_free_access_change(monday("09:00:00")), Some(monday("17:00:00")));
-    assert!(!Gate::new(Arc::clone(&access), "side".into()).free_access_now(monday("09:00:00")));
+    assert!(!Gate::new(Arc::clone(&access), "side".into()).free_access_now(Moment::default(), monday("09:00:00")));
     access.set_book(Rulebook::none());
-    assert!(!gate.free_access_now(monday("09:00:00")));
+    assert!(!gate.free_access_now(Moment::default(), monday("09:00:00")));
 }
 
 #[test]
 fn a_clock_that_is_not_set_holds_no_door_open_and_keeps_nobody_out_who_may_pass_at_any_time() {
     let access = house();
-    let gate = Gate::new(Arc::clone(&access), "front".into()).since(monday("12:00:00"));
-    assert!(!gate.free_access_now(monday("10:00:00")), "it is noon at least");
-    assert!(gate.free_access_now(monday("12:00:00")));
+    let gate = Gate::new(Arc::clone(&access), "front".into()).believing(not_before(monday("12:00:00")));
+    assert!(!gate.free_access_now(Moment::default(), monday("10:00:00")), "it is noon at least");
+    assert!(gate.free_access_now(Moment::default(), monday("12:00:00")));
     assert!(gate.admit(pass("ann", Passage::Entry, 1)).allowed());
 }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use heed::{CommitOrAbort, types::Bytes};
 use image::{
     RgbImage,
     imageops::{crop_imm, flip_horizontal},
@@ -195,6 +196,58 @@ fn a_lock_that_is_not_there_ends_run_with_what_to_do() {
 }
 
 // The store
+
+/// Makes the gallery's list of tenants unreadable behind the daemon's back, or readable again.
+fn damage(board: &Board, damaged: bool) {
+    let mut options = heed::EnvOpenOptions::new();
+    options.map_size(1 << 30).max_dbs(32);
+    // SAFETY: this process has it open once, and changes it by LMDB alone.
+    #[allow(unsafe_code)]
+    let env = unsafe { options.open(board.path("gallery")) }.expect("the gallery");
+    let opened =
+        env.create_databases_and_commit(env.write_txn().expect("a transaction"), |opener, txn| -> heed::Result<_> {
+            let mut table = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
+            Ok(CommitOrAbort::<_, ()>::Commit([table("tenants")?, table("log")?]))
+        });
+    let [tenants, log] = opened.expect("they are there").unwrap_commit();
+    let mut txn = env.write_txn().expect("a transaction");
+    match damaged {
+        true => tenants.put(&mut txn, b"damaged", b"no row").expect("it can be written"),
+        false => drop(tenants.delete(&mut txn, b"damaged").expect("it can be deleted")),
+    }
+    // The keys changed: whoever follows looks.
+    let newest =
+        log.last(&txn).expect("it can be read").map_or(0, |(key, _)| u64::from_be_bytes(key.try_into().expect("8")));
+    let change = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    log.put(&mut txn, &(newest + 1).to_be_bytes(), &change).expect("it can be written");
+    txn.commit().expect("it is stored");
+    env.prepare_for_closing().wait();
+}
+
+#[test]
+fn a_gallery_that_cannot_be_followed_is_told_once_and_the_door_goes_on_with_whom_it_knows() {
+    let board = board();
+    board.enrol("barack", ENROLLED);
+    let daemon = board.start();
+    daemon.ready();
+    let readyz = || daemon.call("GET", "/readyz", None, None);
+    damage(&board, true);
+    let refused = eventually("it is not ready", || Some(readyz()).filter(|reply| reply.status == 503));
+    assert!(
+        refused.body["error"]["message"].as_str().is_some_and(|said| said.contains("follow")),
+        "{:?}",
+        refused.body
+    );
+    let seen = board.journal().len();
+    board.decisions("front", seen, 1, granted);
+    let told = about(&daemon.log(), "the store's changes cannot be taken in");
+    assert_eq!(told, 1, "not at each of the looks, four a second:\n{}", daemon.log().join("\n"));
+
+    damage(&board, false);
+    daemon.ready();
+    daemon.logged(0, "taken in again");
+    daemon.stop();
+}
 
 #[test]
 fn a_store_that_cannot_be_used_is_refused_and_left_as_it_is() {

@@ -181,6 +181,34 @@ fn a_hung_vision_thread_or_door_thread_starves_the_watchdog() {
 }
 
 #[test]
+fn office_hours_are_kept_by_a_thread_of_their_own_and_it_is_told_where_it_hangs() {
+    let mut board = Board::with_door(&[photo_path("biden.jpg")]);
+    board.set("guard.enabled", false);
+    let watchdog = Duration::from_secs(3);
+    let (mut manager, daemon) = Manager::start(&board, Some(watchdog));
+    manager.hears("READY=1");
+    daemon.ready();
+    let readyz = || daemon.call("GET", "/readyz", None, None).status;
+    // The one that reads the disk hangs for a moment, and nobody misses it.
+    let thread = |name: &str| daemon.thread(name).unwrap_or_else(|| panic!("{name}: {:?}", daemon.threads()));
+    let Some(hung) = Hung::make(thread("keeper")) else { return };
+    assert!(manager.hears_within(watchdog, "WATCHDOG=1") && readyz() == 200);
+    drop(hung);
+
+    let Some(hung) = Hung::make(thread("hours")) else { return };
+    manager.hears("STATUS=nobody keeps the office hours any more");
+    assert_eq!(readyz(), 503);
+    assert!(
+        manager.hears_within(watchdog, "WATCHDOG=1"),
+        "a door is not to be shut for it: free access ends by itself"
+    );
+    drop(hung);
+    manager.hears("STATUS=watching front");
+    daemon.ready();
+    daemon.stop();
+}
+
+#[test]
 fn the_api_and_the_operators_socket_are_taken_over() {
     let mut board = Board::with_door(&[photo_path("biden.jpg")]);
     // What is passed counts.

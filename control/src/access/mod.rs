@@ -12,6 +12,7 @@ mod policy;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+mod wall;
 
 use std::{fmt, sync::Arc};
 
@@ -22,6 +23,7 @@ pub use living::{Living, PadPolicy};
 pub use office::{FreeAccess, JUMP, WallWatch};
 pub use one_in::OneIn;
 pub use policy::Policy;
+pub use wall::{WallTime, WallTrust};
 
 /// An enrolled person's id, as the gallery knows it. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -51,15 +51,19 @@ impl WallWatch {
             (self.origin, self.seen) = (Some(origin), now);
             return Some(off);
         }
-        // Follows the clock's gait, and no faster: many small steps are as bad as one large one.
-        let minutes = now.since(self.seen).as_secs_f64() / 60.0;
-        let most = SignedDuration::try_from(GAIT.mul_f64(minutes)).unwrap_or(SignedDuration::MAX);
-        let step = off.clamp(-most, most);
-        if !step.is_zero() || off.is_zero() {
-            (self.origin, self.seen) = (Some(before.saturating_add(step).unwrap_or(before)), now);
+        if let Some(followed) = followed(before, off, now.since(self.seen)) {
+            (self.origin, self.seen) = (Some(followed), now);
         }
         None
     }
+}
+
+/// Follows the gait of a clock that is `off` from where it was `before`, and no faster: many small steps are as bad as one large
+/// one. None where too little time went by for a step.
+pub(super) fn followed(before: Timestamp, off: SignedDuration, time: Duration) -> Option<Timestamp> {
+    let most = SignedDuration::try_from(GAIT.mul_f64(time.as_secs_f64() / 60.0)).unwrap_or(SignedDuration::MAX);
+    let step = off.clamp(-most, most);
+    (!step.is_zero() || off.is_zero()).then(|| before.saturating_add(step).unwrap_or(before))
 }
 
 /// Whether one door stands open for everybody.

@@ -54,6 +54,10 @@ pub(in crate::api) async fn metrics(
         let operator = operator.as_ref().map(|Extension(operator)| operator);
         let snapshot = metrics::Snapshot {
             gallery: state.gallery.stats()?,
+            behind_s: state
+                .gallery
+                .behind()
+                .map_or(0.0, |behind| state.gallery.clock().now().since(behind.since).as_secs_f64()),
             journal: state.desk.journal(),
             doors,
             work: state.desk.work(operator),

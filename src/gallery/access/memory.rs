@@ -16,7 +16,7 @@ use crate::{
         ids::TenantId,
         store::{Change, Entry, Tenant, View},
     },
-    rulebook::{Bell, TenantAccess, zones},
+    rulebook::{Bell, Stored, TenantAccess, zones},
 };
 
 /// All tenants' rules and whereabouts.
@@ -75,7 +75,7 @@ impl Gallery {
             let (stored, unreadable) = self.stored_presence(txn, tenant.number)?;
             let known = self.access.known(&tenant.name);
             // Whoever is in no rules is denied by them anyway.
-            let names = {
+            let unreadable_names = {
                 let rows = known.rows.lock();
                 unreadable.iter().filter_map(|digest| rows.subjects.get(digest).cloned()).collect()
             };
@@ -86,21 +86,31 @@ impl Gallery {
                     "where some are cannot be read: areas with anti-passback deny them until they are forgiven"
                 );
             }
-            known.access.restore(stored, names, self.clock.now());
+            let stored = Stored { whereabouts: stored, unreadable: unreadable_names };
+            known.access.restore(stored, txn.id(), self.clock.now());
         }
         Ok(())
     }
 
-    /// Forgets the rules and whereabouts of a tenant that was deleted; one of the same name inherits nothing.
+    /// Forgets the rules and whereabouts of a tenant that was deleted; one of the same name inherits nothing. Until there is one,
+    /// nobody passes: a door may have recognised somebody a moment before they were deleted.
     pub(in crate::gallery) fn forget_access(&self, tenant: &TenantId) {
         let known = self.access.known(tenant);
         *known.rows.lock() = Rows::default();
-        known.access.set_book(Rulebook::none());
+        known
+            .access
+            .set_book(Rulebook::without_subjects(&Rules::default(), &zones).unwrap_or_else(|_| Rulebook::unreadable()));
         known.access.forgive(|_| true);
     }
 
-    /// Takes in what others changed.
-    pub(in crate::gallery) fn apply_access(&self, txn: &View<'_>, changes: &[Entry], tenants: &[Tenant]) -> Result<()> {
+    /// Takes in what others changed. `new` are the numbers of those of the tenants that are not known yet.
+    pub(in crate::gallery) fn apply_access(
+        &self,
+        txn: &View<'_>,
+        changes: &[Entry],
+        tenants: &[Tenant],
+        new: &HashSet<u32>,
+    ) -> Result<()> {
         let mut rules: HashMap<u32, HashSet<u64>> = HashMap::new();
         let mut forgiven: HashMap<u32, HashSet<u64>> = HashMap::new();
         for entry in changes {
@@ -111,12 +121,13 @@ impl Gallery {
             };
         }
         for tenant in tenants {
-            if let Some(digests) = rules.get(&tenant.number) {
-                if digests.contains(&OF_ALL) {
-                    self.load_rules(txn, tenant)?;
-                } else {
+            match rules.get(&tenant.number) {
+                Some(digests) if !digests.contains(&OF_ALL) && !new.contains(&tenant.number) => {
                     self.load_some(txn, tenant, digests)?;
                 }
+                None if !new.contains(&tenant.number) => {}
+                // Of a new tenant even that there are none: one of this name may have been deleted.
+                _ => self.load_rules(txn, tenant)?,
             }
             if let Some(digests) = forgiven.get(&tenant.number) {
                 let all = digests.contains(&OF_ALL);

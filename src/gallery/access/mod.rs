@@ -302,17 +302,17 @@ impl Gallery {
             if notes.is_empty() {
                 continue;
             }
-            self.save(&tenant, &notes).inspect_err(|_| {
-                access.still_unsaved(notes.iter().map(|(subject, _)| Arc::clone(subject)));
-            })?;
+            access.stored(self.save(&tenant, &notes).inspect_err(|_| access.still_unsaved())?);
         }
         Ok(())
     }
 
-    fn save(&self, tenant: &TenantId, notes: &[Note]) -> Result<()> {
+    /// Gives the transaction that stored them.
+    fn save(&self, tenant: &TenantId, notes: &[Note]) -> Result<usize> {
         let mut writer = self.write()?;
+        let by = writer.txn().id();
         // Deleted meanwhile, and its whereabouts with it.
-        let Some(Tenant { number, .. }) = self.store.tenant(writer.txn(), tenant)? else { return Ok(()) };
+        let Some(Tenant { number, .. }) = self.store.tenant(writer.txn(), tenant)? else { return Ok(by) };
         let mut slots = Vec::new();
         for (subject, known) in notes {
             let key = key(number, self.digest(number, subject));
@@ -328,7 +328,8 @@ impl Gallery {
         }
         // The reserve too: a full gallery must not make a door forget who is inside.
         writer.commit(Room::Reserve)?;
-        self.store.erase_free(&self.vault.slots, slots)
+        self.store.erase_free(&self.vault.slots, slots)?;
+        Ok(by)
     }
 
     /// Deletes what is known of all subjects of a tenant; the groups, schedules and doors stay.

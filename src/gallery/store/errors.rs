@@ -27,10 +27,12 @@ impl From<heed::Error> for Error {
             heed::Error::Mdb(MdbError::ReadersFull) => {
                 Error::new(Kind::Busy, "too many readers of the gallery at once")
             }
-            heed::Error::Mdb(MdbError::MapResized) => {
-                store("another process lets the gallery grow further than this one")
-                    .help("give every process the same gallery.max_mb and restart this one")
-            }
+            heed::Error::Mdb(MdbError::MapResized) => store(
+                "another process lets the gallery grow further than this one",
+            )
+            .help(
+                "it is tried again; where it stays so, give every process the same gallery.max_mb and restart this one",
+            ),
             heed::Error::Mdb(error @ (MdbError::Corrupted | MdbError::PageNotFound | MdbError::Invalid)) => {
                 store("the gallery's data.mdb is damaged").source(error).help(RESTORE)
             }

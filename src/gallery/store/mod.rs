@@ -31,7 +31,8 @@
 //!
 //! # Size
 //!
-//! The map is opened once, at its full size: it takes address space, neither disk nor memory. It is larger than
+//! The map is opened at its full size: it takes address space, neither disk nor memory. Where another process lets the file
+//! grow further than that, it is taken over ([`map`]). It is larger than
 //! [`Settings::max_mb`](super::Settings) by a reserve, because LMDB copies pages even in order to delete. Enrolments stop
 //! where the databases fill `max_mb`, deletions may use the reserve: a full gallery can always be made smaller.
 //!
@@ -42,6 +43,7 @@
 
 mod errors;
 mod log;
+mod map;
 mod opening;
 mod tables;
 mod writer;
@@ -57,6 +59,7 @@ use heed::{Env, EnvOpenOptions, RoTxn, WithoutTls};
 pub(super) use self::log::LOG_KEPT;
 use self::{
     errors::{RESTORE, cannot_open},
+    map::{Hold, Map},
     opening::{make_dir, refuse_truncated, refuse_unknown_format},
 };
 pub(super) use self::{
@@ -90,9 +93,24 @@ pub(super) struct Tenant {
     pub slot: u32,
 }
 
+/// A transaction that reads, with the map beneath it.
+pub(super) struct Reading<'s> {
+    txn: RoTxn<'s, WithoutTls>,
+    _map: Hold<'s>,
+}
+
+impl<'s> Deref for Reading<'s> {
+    type Target = View<'s>;
+
+    fn deref(&self) -> &View<'s> {
+        &self.txn
+    }
+}
+
 /// The open store.
 pub(super) struct Store {
     env: Env<WithoutTls>,
+    map: Map,
     dir: PathBuf,
     max_bytes: u64,
     tables: Tables,
@@ -131,7 +149,7 @@ impl Store {
         env.clear_stale_readers()?;
         refuse_unknown_format(&env, dir)?;
         let tables = Tables::open(&env)?;
-        Ok(Self { env, dir: dir.to_owned(), max_bytes, tables })
+        Ok(Self { env, map: Map::new(), dir: dir.to_owned(), max_bytes, tables })
     }
 
     /// The bytes that enrolments may fill.
@@ -140,18 +158,21 @@ impl Store {
     }
 
     /// Begins to read. Keep it short: what a reader may still see is not reused.
-    pub fn read(&self) -> Result<RoTxn<'_, WithoutTls>> {
-        Ok(self.env.read_txn()?)
+    pub fn read(&self) -> Result<Reading<'_>> {
+        let (txn, map) = self.map.begin(&self.env, |env| env.read_txn())?;
+        Ok(Reading { txn, _map: map })
     }
 
     /// Begins to write, once no other thread or process does.
     pub fn write<'s>(&'s self, slots: &'s SlotFile) -> Result<Writer<'s>> {
-        Ok(Writer { txn: Some(self.env.write_txn()?), store: self, slots, taken: Vec::new() })
+        let (txn, map) = self.map.begin(&self.env, |env| env.write_txn())?;
+        Ok(Writer { txn: Some(txn), _map: map, store: self, slots, taken: Vec::new() })
     }
 
-    /// The newest transaction that any process committed. Costs a memory access.
+    /// The newest transaction that any process committed; 0, which none is, where the store cannot be used any more. Costs a
+    /// memory access.
     pub fn newest_transaction(&self) -> usize {
-        self.env.info().last_txn_id
+        self.map.hold().map_or(0, |_hold| self.env.info().last_txn_id)
     }
 
     /// A number of `meta`; 0 where it was never set.
@@ -187,7 +208,7 @@ impl Store {
     /// Overwrites those of `slots` that are in nobody's use, durably. Holds the write lock meanwhile, so that no other
     /// process can take one of them at the same time.
     pub fn erase_free(&self, file: &SlotFile, slots: impl IntoIterator<Item = u32>) -> Result<()> {
-        let txn = self.env.write_txn()?;
+        let (txn, _map) = self.map.begin(&self.env, |env| env.write_txn())?;
         let mut erased = false;
         for slot in slots {
             if self.slot_is_free(&txn, slot)? && file.get(slot)?.is_some() {

@@ -5,6 +5,7 @@ use heed::{MdbError, RwTxn};
 use super::{
     Store, Tenant, disk_is_full,
     errors::{EIO, storage_full},
+    map::Hold,
 };
 use crate::{
     error::{Context, Error, Kind, Result},
@@ -24,6 +25,7 @@ pub(in crate::gallery) enum Room {
 pub(in crate::gallery) struct Writer<'s> {
     /// `None` only while it ends.
     pub(super) txn: Option<RwTxn<'s>>,
+    pub(super) _map: Hold<'s>,
     pub(super) store: &'s Store,
     pub(super) slots: &'s SlotFile,
     /// Slots that were written in this transaction.

@@ -375,3 +375,30 @@ fn a_door_never_waits_for_whoever_writes() {
     assert!(begun.elapsed() < Duration::from_millis(50));
     drop(writer);
 }
+
+#[test]
+fn who_is_being_stored_is_not_taken_for_forgiven() {
+    let dir = folder();
+    let gallery = Arc::new(house_of(dir.path()));
+    gallery.replace_rules(&tenant("acme"), &house(), Expected::Any).unwrap();
+    let gate = Gate::new(gallery.access(&tenant("acme")), "front".into());
+    assert!(gate.admit(pass("bob")).allowed());
+    gate.passed(1, pass("bob").at, Moment::default());
+    // An import of the command line has the write lock, while his passage is to be stored.
+    let writer = gallery.write().unwrap();
+    let storing = std::thread::spawn({
+        let gallery = Arc::clone(&gallery);
+        move || gallery.store_presence(Duration::ZERO)
+    });
+    while gallery.access.tenant(&tenant("acme")).unsaved() > 0 {
+        std::thread::yield_now();
+    }
+    // The keeper has lost its place in the log and takes in everything anew.
+    *gallery.applied.lock() = None;
+    gallery.seen.store(usize::MAX, Ordering::Release);
+    assert!(gallery.refresh().unwrap());
+    assert_eq!(code(&gallery, "acme", "bob"), "already_inside");
+    drop(writer);
+    storing.join().unwrap().unwrap();
+    assert_eq!(gallery.presence(&tenant("acme")).unwrap().len(), 1);
+}

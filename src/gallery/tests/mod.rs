@@ -4,6 +4,7 @@ mod access;
 mod crash;
 mod damage;
 mod fleet;
+mod following;
 mod full;
 mod model;
 mod pages;

@@ -1,7 +1,12 @@
 //! The table of errors: status, code, body and headers.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use facegate::{
-    api,
+    api::{self, door_not_ready},
     error::Kind,
     gallery::{self, NewEnrolment, TenantId},
     recognition,
@@ -210,9 +215,11 @@ fn what_watches_the_daemon_is_told_whether_it_works() {
     let health = |path: &str| call(server.address, "GET", path, &[], None);
     assert_eq!(health("/healthz").status, 200);
     is(&health("/readyz"), 503, "not_ready");
-    server.readiness.set_door(true);
+    let works = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&works);
+    server.readiness.watch(move || if asked.load(Ordering::Relaxed) { Ok(()) } else { Err(door_not_ready()) });
     assert_eq!(health("/readyz").status, 200);
-    server.readiness.set_door(false);
+    works.store(false, Ordering::Relaxed);
     is(&health("/readyz"), 503, "not_ready");
     assert_eq!(server.call("GET", "/embeddings", None).status, 200, "the API does not wait for a door");
 
