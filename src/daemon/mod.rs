@@ -3,6 +3,7 @@
 //! Threads of one door: each camera's (newest frame), a loop for each (vision and decision), the driver's (the lock). The journal
 //! has one, the API has tokio's and its vision workers. Nothing on a door's way waits for another door or for the API.
 
+mod airlocks;
 pub mod doorway;
 pub mod events;
 mod hours;
@@ -34,8 +35,9 @@ use facegate_control::{access::WallTrust, door::Interlock};
 use parking_lot::Mutex;
 
 use self::{
+    airlocks::Airlocks,
     doorway::{Doorway, Parts, Tuning},
-    hours::{Airlocks, OfficeHours},
+    hours::OfficeHours,
     passers::Passers,
     serving::ApiServer,
     telling::Teller,

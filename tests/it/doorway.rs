@@ -109,7 +109,7 @@ impl Door {
             tally: Arc::default(),
         };
         let reports = driver.reports();
-        thread::spawn(move || reports.into_iter().for_each(|report| teller.tell(report)));
+        thread::spawn(move || reports.into_iter().for_each(|report| teller.tell_whatever_happens(report)));
         let doorway = Doorway::new(Parts {
             name: "front".into(),
             tenant,
