@@ -25,7 +25,7 @@ use crate::{
 
 /// For how long the end of a lockdown waits until the one before it is stored. Whoever asked has been told by then that nothing came
 /// of it, and a door must not be released when nobody expects it any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
