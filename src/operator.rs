@@ -25,7 +25,7 @@ use crate::{
 
 /// For how long the end of a lockdown waits until the one before it is stored. Whoever asked has been told by then that nothing came
 /// of it, and a door must not be released when nobody expects it any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,8 +194,8 @@ impl Desk {
     ///
     /// # Errors
     /// `Forbidden` without the right to command doors; `NotFound` where this operator has no such door; `Lock` where it does
-    /// not answer, or its relay does not follow; `Store` where it obeyed, but a restart will not know, or where it is not released
-    /// because its lockdown is still being stored.
+    /// not answer, or its relay does not follow; `Store` where it obeyed, but a restart will not know; `DoorRefused` where it is not
+    /// released because its lockdown is still being stored.
     pub fn command(&self, operator: &Operator, door: &str, command: Command) -> Result<Done> {
         self.lock_down(operator, &[door], command);
         self.obey(operator, door, command)
@@ -248,8 +248,11 @@ impl Desk {
             }
             Command::Release => {
                 let _turn = turn.try_lock_for(PATIENCE).ok_or_else(|| {
-                    let message = format!("door '{door}' is not released: its lockdown is still being stored");
-                    Error::new(Kind::Store, message).help("the disk is slow, or an import is under way: try it again")
+                    Error::new(
+                        Kind::DoorRefused,
+                        "it is not released: its lockdown is still being stored, try it again",
+                    )
+                    .help("the disk is slow, or an import is under way")
                 })?;
                 // One that does not hear it stays in lockdown, also after a restart.
                 let heard = post.heard(post.driver.command(command))?;

@@ -210,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn a_device_has_one_user_and_a_camera_of_the_network_many() {
+        let device = |text: &str| read(text).expect("reads").device();
+        assert_eq!(device("source = \"v4l\"\ndevice = \"/dev/video7\"").as_deref(), Some("/dev/video7"));
+        assert_eq!(device("source = \"libcamera\""), device("source = \"libcamera\"\nwidth = 800"));
+        assert_ne!(device("source = \"libcamera\""), device("source = \"libcamera\"\ndevice = \"imx219\""));
+        assert_eq!(device("source = \"rtsp\"\nurl = \"rtsp://camera/2\""), None);
+        assert_eq!(device("source = \"replay\"\nstills = \"folder\""), None);
+    }
+
+    #[test]
     fn unknown_keys_are_refused() {
         for text in [
             "source = \"v4l\"\ndevice = \"/dev/video0\"\nheigth = 4",
