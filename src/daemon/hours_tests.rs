@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     clock::{self, SimulatedClock},
+    config::Config,
     door::{self, FailState, Hardware, Simulated, SimulatedEdges, SimulatedSettings},
     journal,
     rulebook::{Bell, Pass, TenantAccess, zones},
