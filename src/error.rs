@@ -79,6 +79,8 @@ kinds! {
     LengthRequired => "length_required", 411, 64;
     /// Too many bytes, or too many pixels (seen before they are decoded).
     ImageTooLarge => "image_too_large", 413, 65;
+    /// A body that is compressed; `Content-Encoding` says how.
+    UnsupportedMediaType => "unsupported_media_type", 415, 65;
     /// Not one of the image formats that are read.
     UnsupportedImageFormat => "unsupported_image_format", 415, 65;
     /// Of a known format, but broken.

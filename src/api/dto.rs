@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -94,6 +94,7 @@ pub(super) struct Match {
     user_email: Option<Value>,
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
+    #[serde(serialize_with = "microseconds")]
     created_at: Timestamp,
 }
 
@@ -233,8 +234,10 @@ pub(super) struct Embedding {
     #[schema(minimum = 0, maximum = 1)]
     liveness_score: Option<f32>,
     enrollment_source: Option<String>,
+    #[serde(serialize_with = "microseconds")]
     created_at: Timestamp,
     verification_count: u64,
+    #[serde(serialize_with = "microseconds_or_null")]
     last_verified_at: Option<Timestamp>,
     active: bool,
     #[schema(value_type = Object)]
@@ -295,12 +298,16 @@ pub(super) struct Subject {
     /// Of these, how many can be matched.
     active_embedding_count: u64,
     /// When the oldest embedding was made.
+    #[serde(serialize_with = "microseconds")]
     created_at: Timestamp,
     /// When the newest one was.
+    #[serde(serialize_with = "microseconds")]
     last_enrolled_at: Timestamp,
     verification_count: u64,
+    #[serde(serialize_with = "microseconds_or_null")]
     last_verified_at: Option<Timestamp>,
     /// Where and when a door recognised them last.
+    #[serde(serialize_with = "seen_or_null")]
     last_seen: Option<LastSeen>,
 }
 
@@ -352,7 +359,50 @@ impl Done {
     }
 }
 
+/// A time to the microsecond, always with six decimals: some clients read times by a fixed pattern.
+pub(super) fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+fn microseconds_or_null<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => microseconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn seen_or_null<S: Serializer>(seen: &Option<LastSeen>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        door: &'a str,
+        #[serde(serialize_with = "microseconds")]
+        at: Timestamp,
+    }
+    seen.as_ref().map(|LastSeen { door, at }| Told { door, at: *at }).serialize(serializer)
+}
+
 /// Seconds since `start`, to the microsecond.
 pub(super) fn seconds_since(start: Instant) -> f64 {
     start.elapsed().as_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_six_decimals_whatever_they_are() {
+        for (time, told) in [
+            ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00.000000Z"),
+            ("2026-11-23T10:00:00.5Z", "2026-11-23T10:00:00.500000Z"),
+            ("2026-11-23T10:00:00.12345Z", "2026-11-23T10:00:00.123450Z"),
+        ] {
+            let at: Timestamp = time.parse().expect("a time");
+            let written = microseconds(&at, serde_json::value::Serializer).expect("a text");
+            assert_eq!(written, told);
+            let seen = Some(LastSeen { door: "front".into(), at });
+            let written = seen_or_null(&seen, serde_json::value::Serializer).expect("an object");
+            assert_eq!(written, serde_json::json!({ "door": "front", "at": told }));
+        }
+    }
 }

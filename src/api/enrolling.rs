@@ -9,6 +9,7 @@ use super::{
     State, blocking,
     cache::{For, Known},
     error::Failure,
+    values::Values,
 };
 use crate::{
     enrolment::Warning,
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// Longest `enrollment_source`, in bytes.
-pub(super) const LONGEST_SOURCE: usize = 256;
+const LONGEST_SOURCE: usize = 256;
 
 /// A face to be enrolled, as a client asks for it.
 #[derive(Clone)]
@@ -34,6 +35,35 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The fields that it is read from, beside the image.
+    pub(super) const FIELDS: &'static [&'static str] =
+        &["subject_id", "quality_score", "liveness_score", "enrollment_source", "metadata", "require_liveness"];
+
+    /// Reads whose face it is.
+    ///
+    /// # Errors
+    /// `MissingField`, `InvalidField`.
+    pub(super) fn whose(values: &Values) -> Result<SubjectId> {
+        let subject = values.subject("subject_id")?;
+        subject.ok_or_else(|| Error::new(Kind::MissingField, "subject_id is required: your own id of the person"))
+    }
+
+    /// Reads all of it. What is wrong with the image is told last.
+    ///
+    /// # Errors
+    /// `MissingField`, `InvalidField`, `InvalidMetadata`, and that of the image.
+    pub(super) fn read(values: &Values, image: Result<Vec<u8>>) -> Result<Self> {
+        Ok(Self {
+            subject: Self::whose(values)?,
+            quality: values.fraction("quality_score")?,
+            liveness: values.fraction("liveness_score")?,
+            source: values.label("enrollment_source", LONGEST_SOURCE)?,
+            metadata: values.metadata("metadata")?,
+            require_liveness: values.flag("require_liveness")?.unwrap_or_default(),
+            image: image?,
+        })
+    }
+
     /// The request that it is: by a key of the client's, or by all that it says.
     pub(super) fn once(&self, state: &State, space: &str, key: Option<&[u8]>) -> Once {
         let number = |given: Option<f64>| given.map_or_else(Vec::new, |given| given.to_bits().to_le_bytes().to_vec());

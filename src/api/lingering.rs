@@ -97,12 +97,14 @@ pub(super) struct HeardOut {
     /// Whether the client sends no byte before it is told to go on, by the first look at the body.
     waits: bool,
     ended: bool,
+    patience: Duration,
 }
 
 impl HeardOut {
-    /// `waits`: the client has asked whether it may send (`Expect: 100-continue`).
-    pub(super) fn new(body: Body, waits: bool) -> Self {
-        Self { body, waits, ended: false }
+    /// `waits`: the client has asked whether it may send (`Expect: 100-continue`). `patience`: how long the rest may take in all,
+    /// for clients on slow networks; one that says nothing for [`LINGER`] is not waited for.
+    pub(super) fn new(body: Body, waits: bool, patience: Duration) -> Self {
+        Self { body, waits, ended: false, patience }
     }
 }
 
@@ -137,9 +139,9 @@ impl Drop for HeardOut {
         let mut rest = std::mem::take(&mut self.body).into_data_stream();
         // Outside of a runtime there is no connection either.
         let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(timeout(LINGER, async move {
+        runtime.spawn(timeout(self.patience, async move {
             let mut discarded = 0;
-            while let Some(Ok(chunk)) = rest.next().await {
+            while let Ok(Some(Ok(chunk))) = timeout(LINGER, rest.next()).await {
                 discarded += chunk.len();
                 if discarded > LINGER_BYTES {
                     break;

@@ -210,7 +210,7 @@ async fn connection(accepted: Accepted, router: Router, settings: Settings, stop
     };
     let io = TokioIo::new(Lingering::new(stream));
     let activity = Arc::<Activity>::default();
-    let service = TowerToHyperService::new(service(router, peer, Arc::clone(&activity)));
+    let service = TowerToHyperService::new(service(router, peer, Arc::clone(&activity), settings.request_timeout()));
     if http2 {
         let connection = http2_limits(&settings).serve_connection(io, service);
         let idle = Arc::clone(&activity).idle(settings.header_timeout());
@@ -293,13 +293,15 @@ fn service(
     router: Router,
     peer: Peer,
     activity: Arc<Activity>,
+    patience: Duration,
 ) -> impl Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
 {
     tower::service_fn(move |request: Request<hyper::body::Incoming>| {
         let under_way = activity.begin();
         // HTTP/2 lets clients send without being told to.
         let waits = request.version() < Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
-        let mut request = request.map(|body| Body::new(HeardOut::new(activity.watch(Body::new(body), None), waits)));
+        let mut request =
+            request.map(|body| Body::new(HeardOut::new(activity.watch(Body::new(body), None), waits, patience)));
         request.extensions_mut().insert(peer);
         let (activity, answer) = (Arc::clone(&activity), router.clone().oneshot(request));
         async move { Ok(answer.await?.map(|body| activity.watch(body, Some(under_way)))) }

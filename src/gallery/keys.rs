@@ -4,6 +4,9 @@
 //! label (empty for none), a zero byte, the rights u8, and where it has an end that, i64 in microseconds since 1970. A row
 //! that ends with its label is one of the first keys that were made, and has the usual rights. The hash is BLAKE3 without
 //! salt or stretching: there is nothing to guess in 256 random bits.
+//!
+//! When a key was to end before it was rotated is a row of `meta`, as long as the key is there: `rotated.` and its id, and as
+//! value an i64 as above, the greatest for never.
 
 use std::time::Duration;
 
@@ -110,17 +113,21 @@ impl Gallery {
         let (hash, mut old) = self.find_key(writer.txn(), id)?;
         let latest = may(&old)?;
         let follow = |end: Timestamp| now.checked_add(end.duration_since(old.created_at)).unwrap_or(Timestamp::MAX);
+        // Rotated again, where an answer was lost: the end of the overlap is not how long a key was to last.
+        let meant = self.end_before_rotation(writer.txn(), &old)?;
         // The least of the two; no end is later than any.
-        let expires_at = old.expires_at.map(follow).into_iter().chain(latest).min();
+        let expires_at = meant.map(follow).into_iter().chain(latest).min();
         let new = KeyInfo { id: self.unused_id(&mut writer)?, created_at: now, expires_at, ..old.clone() };
         if overlap.is_zero() {
             // First, so that there is a place for the new one.
-            self.store.keys.delete(writer.txn(), id.as_bytes())?;
+            self.drop_key(&mut writer, id.as_bytes())?;
         }
         let key = self.put_new(&mut writer, new)?;
         let end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
         if !overlap.is_zero() && old.expires_at.is_none_or(|before| end < before) {
             old.expires_at = Some(end);
+            let meant = meant.map_or(i64::MAX, microseconds).to_le_bytes();
+            self.store.meta.put(writer.txn(), &rotated(id.as_bytes()), &meant)?;
             self.store.keys.put(writer.txn(), id.as_bytes(), &row(&hash, &old))?;
         }
         writer.commit(Room::Configured)?;
@@ -128,10 +135,27 @@ impl Gallery {
         Ok(key)
     }
 
+    /// When a key was to end before it was rotated for the first time.
+    fn end_before_rotation(&self, txn: &View<'_>, key: &KeyInfo) -> Result<Option<Timestamp>> {
+        let row = self.store.meta.get(txn, &rotated(key.id.as_bytes()))?;
+        Ok(match row.and_then(|row| row.try_into().ok()).map(i64::from_le_bytes) {
+            None => key.expires_at,
+            Some(i64::MAX) => None,
+            Some(end) => Some(timestamp(end)),
+        })
+    }
+
+    /// Takes a key out with what is known of it.
+    fn drop_key(&self, writer: &mut Writer<'_>, id: &[u8]) -> Result<()> {
+        self.store.meta.delete(writer.txn(), &rotated(id))?;
+        self.store.keys.delete(writer.txn(), id)?;
+        Ok(())
+    }
+
     /// Deletes all keys of a tenant.
     pub(super) fn delete_keys_of(&self, writer: &mut Writer<'_>, tenant: &Tenant) -> Result<()> {
         for id in self.keys_of(writer.txn(), &tenant.name)? {
-            self.store.keys.delete(writer.txn(), &id)?;
+            self.drop_key(writer, &id)?;
         }
         writer.log(Change::Keys, tenant.number, 0)
     }
@@ -218,7 +242,7 @@ impl Gallery {
     pub fn revoke_key_if(&self, id: &str, may: impl FnOnce(&KeyInfo) -> Result<()>) -> Result<()> {
         let mut writer = self.write()?;
         may(&self.find_key(writer.txn(), id)?.1)?;
-        self.store.keys.delete(writer.txn(), id.as_bytes())?;
+        self.drop_key(&mut writer, id.as_bytes())?;
         writer.log(Change::Keys, 0, 0)?;
         writer.commit(Room::Reserve)?;
         self.catch_up().map(drop)
@@ -257,6 +281,11 @@ impl Gallery {
         *self.keys.write() = keys;
         Ok(())
     }
+}
+
+/// The name of the row that says when a key was to end before it was rotated.
+fn rotated(id: &[u8]) -> Vec<u8> {
+    [b"rotated.".as_slice(), id].concat()
 }
 
 /// A key as it is stored.

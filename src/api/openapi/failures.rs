@@ -26,7 +26,10 @@ macro_rules! failures {
 
 failures! {
     /// A form that cannot be read.
-    Form: MalformedRequest, MissingField, InvalidField, InvalidMetadata, LengthRequired, ImageTooLarge, Busy;
+    Form: MalformedRequest, MissingField, InvalidField, InvalidMetadata, LengthRequired, ImageTooLarge,
+        UnsupportedMediaType, Busy;
+    /// A body that is compressed.
+    Uncompressed: UnsupportedMediaType;
     /// A photograph that cannot be worked on.
     Photograph: ImageTooLarge, UnsupportedImageFormat, ImageUndecodable, Busy;
     /// A photograph on which a face must be.

@@ -1,6 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::api::{
+    form::Fields,
+    routes::{compare::CompareForm, detect::DetectForm, enroll::EnrolForm, search::SearchForm, verify::VerifyForm},
+};
 
 /// What the router serves, as `METHOD /path`, from what it says of itself when it is printed.
 fn served() -> BTreeSet<String> {
@@ -77,5 +81,25 @@ fn every_threshold_says_that_higher_is_stricter() {
     for threshold in thresholds {
         let text = threshold["description"].as_str().unwrap_or_default();
         assert!(text.contains("Higher is stricter"), "{threshold}");
+    }
+}
+
+#[test]
+fn the_fields_of_a_form_stand_in_their_order_and_are_those_that_are_read() {
+    fn read<F: Fields>() -> Vec<&'static str> {
+        F::IMAGES.iter().chain(F::TEXTS).copied().collect()
+    }
+    let document = document();
+    for (form, fields) in [
+        ("EnrolForm", read::<EnrolForm>()),
+        ("SearchForm", read::<SearchForm>()),
+        ("VerifyForm", read::<VerifyForm>()),
+        ("CompareForm", read::<CompareForm>()),
+        ("DetectForm", read::<DetectForm>()),
+        // Whose order is that in which it has to be sent.
+        ("BatchForm", vec!["item", "image"]),
+    ] {
+        let told = document["components"]["schemas"][form]["properties"].as_object().expect("properties");
+        assert_eq!(told.keys().collect::<Vec<_>>(), fields, "{form}");
     }
 }

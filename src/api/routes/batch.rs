@@ -3,6 +3,8 @@
 //! The answer begins at once and has a line for each item as soon as it is stored, and one that ends it: whoever does not see
 //! that one sends everything again, and what was enrolled is not enrolled twice. Memory holds one photograph.
 
+mod json;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -11,9 +13,8 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
@@ -25,12 +26,12 @@ use crate::{
         auth::Tenant,
         blocking,
         dto::Warned,
-        enrolling::{Enrolled, LONGEST_SOURCE, Wanted, enrol},
+        enrolling::{Enrolled, Wanted, enrol},
         error::{self, Failure},
-        form::collect,
+        form::{check_encoding, collect},
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
-        values,
+        values::Values,
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId, TenantId},
@@ -43,21 +44,6 @@ const ITEMS: &str = "batch";
 /// How long an item waits before it asks again for a place before the networks, or in the journal.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is to be enrolled.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item {
-    subject_id: String,
-    quality_score: Option<f64>,
-    liveness_score: Option<f64>,
-    enrollment_source: Option<String>,
-    metadata: Option<Map<String, Value>>,
-    #[serde(default)]
-    require_liveness: bool,
-    /// In Base64; in a form it is a field of its own.
-    image: Option<String>,
-}
-
 /// What came of an item.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +51,7 @@ struct Told {
     #[serde(rename = "index")]
     index: u64,
     #[serde(rename = "subject_id")]
-    subject_id: Option<String>,
+    subject_id: Option<SubjectId>,
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding_id: Option<EmbeddingId>,
@@ -104,7 +90,7 @@ pub(in crate::api) struct BatchForm {
 /// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice.
 #[utoipa::path(post, path = "/enroll/batch", request_body(content = BatchForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "What came of each.", body = String, content_type = "application/x-ndjson"),
-        failures::JsonBody, failures::Recorded))]
+        failures::JsonBody, failures::Uncompressed, failures::Recorded))]
 pub(in crate::api) async fn batch(
     Shared(state): Shared<Arc<State>>,
     Extension(caller): Extension<Caller>,
@@ -112,6 +98,7 @@ pub(in crate::api) async fn batch(
     request: Request,
 ) -> Result<Response, Failure> {
     state.recognition()?;
+    check_encoding(request.headers())?;
     let place = Arc::clone(&state.uploads)
         .try_acquire_owned()
         .map_err(|_| Failure::new(Kind::Busy, "all places for uploads are taken"))?;
@@ -161,9 +148,8 @@ impl Batch {
         self.still_allowed().await?;
         let index = self.counts.items;
         self.counts.items += 1;
-        let subject_id = item.as_ref().ok().and_then(|(item, _)| item.subject_id.parse().ok());
+        let subject_id = item.whose();
         let outcome = self.one(item).await;
-        let subject_id = subject_id.map(|subject: SubjectId| subject.to_string());
         let told = match outcome {
             Ok(Enrolled { enrolment, repeated, warnings, .. }) => {
                 *(if repeated { &mut self.counts.repeated } else { &mut self.counts.enrolled }) += 1;
@@ -196,13 +182,12 @@ impl Batch {
         if key.has_ended(self.state.gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
     }
 
-    async fn one(&self, item: Result<(Item, Vec<u8>)>) -> Result<Enrolled, Failure> {
+    async fn one(&self, item: Item) -> Result<Enrolled, Failure> {
         self.wait_for(|| self.state.journal.has_room()).await?;
         let (about, mut line) = self.caller.item(&self.state);
         let outcome = async {
-            let (item, image) = item?;
-            let wanted = item.wanted(image)?;
-            about.subject(&wanted.subject);
+            item.whose().iter().for_each(|subject| about.subject(subject));
+            let wanted = Wanted::read(&item.values?, item.image)?;
             let enrolled = self.patiently(wanted).await?;
             about.embedding(&enrolled.enrolment.id);
             Ok(enrolled)
@@ -248,32 +233,26 @@ fn gone() -> Error {
     Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
+/// An item as it came, or what is wrong with it.
+struct Item {
+    values: Result<Values>,
+    image: Result<Vec<u8>>,
+}
+
 impl Item {
-    fn read(json: &[u8]) -> Result<Self> {
-        serde_json::from_slice(json).map_err(|error| {
-            let words = error.to_string().chars().take(200).collect::<String>();
-            Error::new(Kind::InvalidField, format!("the item is not what this call takes: {words}"))
-        })
+    /// Whose face it is, where that can be read.
+    fn whose(&self) -> Option<SubjectId> {
+        self.values.as_ref().ok().and_then(|values| Wanted::whose(values).ok())
     }
 
-    fn wanted(self, image: Vec<u8>) -> Result<Wanted> {
-        let subject = values::subject("subject_id", &self.subject_id)?;
-        let within = |name: &str, given: Option<f64>| match given {
-            Some(number) if !(0.0..=1.0).contains(&number) => {
-                Err(Error::new(Kind::InvalidField, format!("{name} must be a number from 0 to 1")))
+    /// A line of JSON with the image in Base64.
+    fn of_line(line: &[u8], state: &State) -> Self {
+        match json::with_image(line) {
+            Ok((values, image)) => {
+                Self { values: Ok(values), image: image.and_then(|image| check_image(image, state)) }
             }
-            given => Ok(given),
-        };
-        let (quality, liveness) =
-            (within("quality_score", self.quality_score)?, within("liveness_score", self.liveness_score)?);
-        let source = self.enrollment_source.filter(|source| !source.is_empty());
-        if source.as_ref().is_some_and(|source| source.len() > LONGEST_SOURCE || source.chars().any(char::is_control)) {
-            let rule =
-                format!("enrollment_source must be text of at most {LONGEST_SOURCE} bytes without control characters");
-            return Err(Error::new(Kind::InvalidField, rule));
+            Err(error) => Self { values: Err(error), image: Ok(Vec::new()) },
         }
-        let (metadata, require_liveness) = (self.metadata, self.require_liveness);
-        Ok(Wanted { subject, quality, liveness, source, metadata, require_liveness, image })
     }
 }
 
@@ -308,15 +287,18 @@ impl Items {
         }
     }
 
-    /// The next one, or what is wrong with it; `None` behind the last.
+    /// The next one; `None` behind the last.
     ///
     /// # Errors
     /// Where no more can be read: the body breaks off, passes a bound or does not come.
-    async fn next(&mut self, state: &State) -> Result<Option<Result<(Item, Vec<u8>)>>> {
+    async fn next(&mut self, state: &State) -> Result<Option<Item>> {
         match self {
             Self::Lines(lines) => {
                 let line = lines.next().await?;
-                Ok(line.map(|line| of_line(&line.map_err(|_| too_large(state))?, state)))
+                Ok(line.map(|line| match line {
+                    Ok(line) => Item::of_line(&line, state),
+                    Err(_) => Item { values: Err(too_large(state)), image: Err(too_large(state)) },
+                }))
             }
             Self::Form(form) => match timeout(state.settings.request_timeout(), of_form(form, state)).await {
                 Ok(item) => item,
@@ -324,14 +306,6 @@ impl Items {
             },
         }
     }
-}
-
-fn of_line(line: &[u8], state: &State) -> Result<(Item, Vec<u8>)> {
-    let mut item = Item::read(line)?;
-    let text = item.image.take().ok_or_else(|| Error::new(Kind::MissingField, "image is required: Base64"))?;
-    let image =
-        STANDARD.decode(text).map_err(|_| Error::new(Kind::InvalidField, "image must be Base64 with its padding"))?;
-    check_image(image, state).map(|image| (item, image))
 }
 
 fn check_image(image: Vec<u8>, state: &State) -> Result<Vec<u8>> {
@@ -350,7 +324,7 @@ fn too_large(state: &State) -> Error {
 }
 
 /// A field `item` and the field `image` behind it.
-async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Result<(Item, Vec<u8>)>>> {
+async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Item>> {
     let order = || Error::new(Kind::MalformedRequest, "each field item must be followed by its field image");
     let Some(field) = form.next_field().await.map_err(unreadable)? else { return Ok(None) };
     if field.name() != Some("item") {
@@ -362,16 +336,8 @@ async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Result<(I
     let field = form.next_field().await.map_err(unreadable)?.filter(|field| field.name() == Some("image"));
     let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
     let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
-    let image = image.ok_or_else(|| too_large(state));
-    Ok(Some(json.and_then(|json| Item::read(&json)).and_then(|item| {
-        if item.image.is_some() {
-            return Err(Error::new(
-                Kind::InvalidField,
-                "in a form the image is a field of its own, not one of the item",
-            ));
-        }
-        check_image(image?, state).map(|image| (item, image))
-    })))
+    let image = image.ok_or_else(|| too_large(state)).and_then(|image| check_image(image, state));
+    Ok(Some(Item { values: json.and_then(|json| json::without_image(&json)), image }))
 }
 
 fn unreadable(error: MultipartError) -> Error {

@@ -18,7 +18,7 @@ use crate::{
         audit::{About, Caller},
         auth::Tenant,
         dto::{Enrolled, Warned, seconds_since},
-        enrolling::{LONGEST_SOURCE, Wanted, enrol},
+        enrolling::{Wanted, enrol},
         error::Failure,
         form::{Fields, Form},
         openapi::failures,
@@ -64,8 +64,7 @@ pub(in crate::api) struct EnrolForm {
 }
 
 impl Fields for EnrolForm {
-    const TEXTS: &'static [&'static str] =
-        &["subject_id", "quality_score", "liveness_score", "enrollment_source", "metadata", "require_liveness"];
+    const TEXTS: &'static [&'static str] = Wanted::FIELDS;
 }
 
 /// Enrols a face.
@@ -91,20 +90,9 @@ pub(in crate::api) async fn enroll(
     mut form: Form<EnrolForm>,
 ) -> Result<Response, Failure> {
     let started = Instant::now();
-    let subject = form
-        .values
-        .subject("subject_id")?
-        .ok_or_else(|| Error::new(Kind::MissingField, "subject_id is required: your own id of the person"))?;
-    about.subject(&subject);
-    let wanted = Wanted {
-        subject,
-        quality: form.values.fraction("quality_score")?,
-        liveness: form.values.fraction("liveness_score")?,
-        source: form.values.label("enrollment_source", LONGEST_SOURCE)?,
-        metadata: form.values.metadata("metadata")?,
-        require_liveness: form.values.flag("require_liveness")?.unwrap_or_default(),
-        image: form.image("image")?,
-    };
+    about.subject(&Wanted::whose(&form.values)?);
+    let image = form.image("image");
+    let wanted = Wanted::read(&form.values, image)?;
     let once = key(&headers)?.map(|key| wanted.once(&state, CLIENTS, Some(key)));
     let enrolled = enrol(&state, &tenant, wanted, once).await?;
     about.embedding(&enrolled.enrolment.id);

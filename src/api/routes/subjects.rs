@@ -114,6 +114,9 @@ pub(in crate::api) async fn change(
     sent: Body,
 ) -> Answer<OneSubject> {
     let subject = named(path)?;
+    if sent.as_ref().is_ok_and(|sent| values::has_wide_integer(sent)) {
+        return Err(values::wide_integer("metadata").into());
+    }
     let Patch { active, metadata } = fields(sent, LONGEST)?;
     let gallery = Arc::clone(&state.gallery);
     let answer = blocking(move || {

@@ -18,6 +18,7 @@ use crate::{
         auth::Tenant,
         blocking,
         error::{self, Failure},
+        form::check_encoding,
         lines::{self, Bounds, Lines, NDJSON},
         openapi::failures,
     },
@@ -52,12 +53,13 @@ pub(in crate::api) async fn export(
 /// imported before something was wrong stays.
 #[utoipa::path(post, path = "/import", request_body(content = String, content_type = "text/plain", description = "The file. Whatever `Content-Type` says."),
     responses((status = 200, description = "How it ended.", body = String, content_type = "application/x-ndjson"),
-        failures::NotThere, failures::Recorded))]
+        failures::Uncompressed, failures::NotThere, failures::Recorded))]
 pub(in crate::api) async fn import(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
     request: Request,
 ) -> Result<Response, Failure> {
+    check_encoding(request.headers())?;
     let place = Arc::clone(&state.uploads)
         .try_acquire_owned()
         .map_err(|_| Failure::new(crate::error::Kind::Busy, "all places for uploads are taken"))?;

@@ -58,10 +58,11 @@ fn a_rotated_key_goes_on_for_its_overlap_and_the_new_one_is_like_it() {
     let info = gallery.key(&new.id).unwrap();
     assert_eq!((info.label.as_deref(), info.rights, info.expires_at), (Some("desk"), rights, None));
     assert!(!refused(&gallery, &old.secret) && !refused(&gallery, &new.secret));
-    // Rotating it once more does not make it last longer.
-    gallery.rotate_key(&old.id, Duration::from_secs(7200), |_| Ok(None)).unwrap();
+    // Rotating it once more does not make it last longer, and makes no key that ends with the overlap.
+    let again = gallery.rotate_key(&old.id, Duration::from_secs(7200), |_| Ok(None)).unwrap();
+    assert_eq!(again.expires_at, None);
     clock.advance(Duration::from_secs(3600));
-    assert!(refused(&gallery, &old.secret) && !refused(&gallery, &new.secret));
+    assert!(refused(&gallery, &old.secret) && !refused(&gallery, &new.secret) && !refused(&gallery, &again.secret));
 
     let last = gallery.rotate_key(&new.id, Duration::ZERO, |_| Ok(None)).unwrap();
     assert!(refused(&gallery, &new.secret) && !refused(&gallery, &last.secret));
@@ -72,6 +73,14 @@ fn a_rotated_key_goes_on_for_its_overlap_and_the_new_one_is_like_it() {
     let next = gallery.rotate_key(&ending.id, Duration::ZERO, |_| Ok(None)).unwrap();
     let more = next.expires_at.unwrap().duration_since(ending.expires_at.unwrap());
     assert_eq!(more.as_hours(), 24, "it lasts as long as the one before");
+    for _ in 0..2 {
+        let again = gallery.rotate_key(&next.id, Duration::from_secs(3600), |_| Ok(None)).unwrap();
+        assert_eq!(again.expires_at, next.expires_at, "also where it is rotated again while it goes on");
+    }
+    let meta = |name: &str| gallery.store.meta.get(&gallery.store.read().unwrap(), name.as_bytes()).unwrap().is_some();
+    assert!(meta(&format!("rotated.{}", next.id)) && meta(&format!("rotated.{}", old.id)));
+    gallery.revoke_key(&old.id).unwrap();
+    assert!(!meta(&format!("rotated.{}", old.id)), "of a key that is revoked nothing stays");
     let before = gallery.keys().unwrap();
     let no = || Error::new(Kind::Forbidden, "no");
     assert_eq!(gallery.rotate_key(&next.id, Duration::ZERO, |_| Err(no())).unwrap_err().kind(), Kind::Forbidden);

@@ -134,6 +134,43 @@ fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
 }
 
 #[test]
+fn an_item_s_mistakes_have_the_codes_of_a_form_s_and_stand_beside_its_subject() {
+    let server = Server::start();
+    let image = STANDARD.encode(photo("obama.jpg"));
+    let with = |fields: Value| {
+        let mut item = json!({ "subject_id": "EMP-001", "image": image });
+        item.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        format!("{item}\n")
+    };
+    let items = [
+        (with(json!({ "subject_id": null })), "missing_field"),
+        (with(json!({ "subject_id": "" })), "missing_field"),
+        (with(json!({ "metadata": [1] })), "invalid_metadata"),
+        (with(json!({ "quality_score": 2 })), "invalid_field"),
+        (with(json!({ "image": "" })), "missing_field"),
+        (format!("[\"EMP-001\", null, null, null, null, false, \"{image}\"]\n"), "invalid_field"),
+        (
+            format!("{{\"subject_id\": \"EMP-001\", \"subject_id\": \"EMP-002\", \"image\": \"{image}\"}}\n"),
+            "invalid_field",
+        ),
+    ];
+    let body: String = items.iter().map(|(item, _)| item.as_str()).collect();
+    let fine = with(json!({ "metadata": null, "badge": {"number": 7} }));
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", (body + &fine).as_bytes());
+    for (told, (_, code)) in told.iter().zip(&items) {
+        assert_eq!(told["error"]["code"], *code, "{told}");
+        assert!(!told.to_string().contains("struct"), "{told}");
+    }
+    let named: Vec<_> = told[..items.len()].iter().map(|told| told["subject_id"] == "EMP-001").collect();
+    assert_eq!(named, [false, false, true, true, true, false, false], "{told:?}");
+    assert_eq!(
+        counts(told.last().expect("an end")),
+        [8, 1, 0, 7],
+        "what an enrolment has not is passed over: {told:?}"
+    );
+}
+
+#[test]
 fn bounds_end_a_batch_and_what_was_enrolled_stays() {
     let settings = api::Settings {
         limits: api::Limits::off(),

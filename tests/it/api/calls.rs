@@ -106,6 +106,9 @@ fn a_person_is_enrolled_found_verified_listed_and_deleted() {
     }
     assert_eq!(entry["verification_count"], 1, "only the success counts");
     assert!(entry["last_verified_at"].as_str() > entry["created_at"].as_str());
+    for time in [&first["created_at"], &entry["created_at"], &entry["last_verified_at"]] {
+        assert_eq!(time.as_str().map(str::len), Some("2026-11-23T10:00:00.000000Z".len()), "six decimals: {time}");
+    }
     assert_eq!(entry["active"], true);
     assert_eq!(entry["metadata"], metadata);
     assert!(entry["model"].as_str().is_some_and(|model| !model.is_empty()));

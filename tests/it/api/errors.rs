@@ -87,7 +87,7 @@ fn fields_that_are_missing_or_out_of_range_are_named() {
     is(&server.call("POST", "/enroll", Some(&twice)), 400, "invalid_field");
 
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(64 << 10));
-    for metadata in ["[]", "null", "{", "text", &large] {
+    for metadata in ["[]", "null", "{", "text", &large, r#"{"a": 18446744073709551616}"#] {
         let form = image().text("subject_id", "EMP-001").text("metadata", metadata);
         is(&server.call("POST", "/enroll", Some(&form)), 400, "invalid_metadata");
     }
@@ -138,6 +138,21 @@ fn a_body_that_is_no_form_is_malformed() {
     let many = (0..40).fold(Form::new(), |form, number| form.text(&format!("field-{number}"), "x"));
     is(&send(Some(&content_type), &many.bytes()), 400, "malformed_request");
     assert_eq!(send(Some(&content_type), &whole).status, 200, "and a good one goes on");
+}
+
+#[test]
+fn a_body_that_is_compressed_is_told_so() {
+    let server = Server::start();
+    let (key, kind) = (format!("Bearer {}", server.keys[0]), Form::content_type());
+    let form = Form::new().image(&photo("obama.jpg")).bytes();
+    let send = |path: &str, encoding: &str| {
+        let headers = [("Authorization", key.as_str()), ("Content-Type", &kind), ("Content-Encoding", encoding)];
+        call(server.address, "POST", &format!("/v1/face-matching{path}"), &headers, Some(&form))
+    };
+    for (path, encoding) in [("/search", "gzip"), ("/search", "br"), ("/enroll/batch", "gzip")] {
+        is(&send(path, encoding), 415, "unsupported_media_type");
+    }
+    assert_eq!(send("/search", "identity").status, 200);
 }
 
 #[test]

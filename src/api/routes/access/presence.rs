@@ -13,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Name, name, query};
 use crate::{
     access::rules::{Place, Whereabouts},
-    api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer, values},
+    api::{
+        State, auth::Tenant, blocking, dto::microseconds, error::Failure, openapi::failures, routes::Answer, values,
+    },
     error::{Error, Kind},
     gallery::SubjectId,
 };
@@ -50,6 +52,7 @@ struct Found {
     /// The door of the last grant or passage.
     door: String,
     /// When that was, by the wall clock.
+    #[serde(serialize_with = "microseconds")]
     at: Timestamp,
 }
 
