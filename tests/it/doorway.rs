@@ -18,7 +18,7 @@ use facegate::{
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
     journal::{self, Journal},
     rulebook::Gate,
-    vision::{engine::Engine, models::Pack, quality::Limits, region::Region, template::Purpose},
+    vision::{Embedding, engine::Engine, models::Pack, quality::Limits, region::Region, template::Purpose},
 };
 use facegate_control::{
     Passage,
@@ -63,20 +63,25 @@ struct Door {
 }
 
 impl Door {
-    /// A door that knows those people: names and photographs.
-    fn new(engine: &Arc<Engine>, people: &[(&str, &str)], access: Policy) -> Self {
+    /// A door that knows those people: a name each, and photographs of whose templates theirs is the mean.
+    fn new(engine: &Arc<Engine>, people: &[(&str, &[&str])], access: Policy) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let time = SimulatedClock::new("2026-11-23T10:00:00Z".parse::<Timestamp>().expect("a time"));
         let clock: Arc<dyn Clock> = Arc::new(time.clone());
         let settings = gallery::Settings { dir: folder.path().join("gallery"), ..gallery::Settings::default() };
         let gallery = Arc::new(Gallery::open(&settings, engine.model_id(), Arc::clone(&clock)).expect("it opens"));
         let tenant = TenantId::try_from("main").expect("a name");
-        for &(name, photograph) in people {
-            let (mut session, picture) = (engine.session().expect("a session"), pictures::open(photograph));
-            let face = session.detect(&picture).expect("it runs")[0];
+        for &(name, photographs) in people {
+            let mut session = engine.session().expect("a session");
+            let mut template = |photograph: &&str| {
+                let picture = pictures::open(photograph);
+                let face = session.detect(&picture).expect("it runs")[0];
+                session.embed(&picture, &face.landmarks, Purpose::Enrolment).expect("it runs")
+            };
+            let templates: Vec<_> = photographs.iter().map(&mut template).collect();
             let new = NewEnrolment {
                 subject: SubjectId::try_from(name).expect("a name"),
-                embedding: session.embed(&picture, &face.landmarks, Purpose::Enrolment).expect("it runs"),
+                embedding: Embedding::mean(&templates).expect("a direction"),
                 quality_score: 1.0,
                 liveness_score: None,
                 source: None,
@@ -177,7 +182,7 @@ fn at_once() -> Policy {
 fn what_is_seen_of_one_person_does_not_count_for_anothers_photograph() {
     let engine = engine();
     let (insider, chief) = (portrait(&engine, "biden.jpg"), portrait(&engine, "obama2.jpg"));
-    let people = [("insider", "biden.jpg"), ("chief", "obama.jpg")];
+    let people: [(&str, &[&str]); 2] = [("insider", &["biden.jpg"]), ("chief", &["obama.jpg"])];
     let policy = Policy { liveness: PadPolicy::Required, liveness_frames: 6, ..Policy::default() };
     let mut door = Door::new(&engine, &people, policy.clone());
     // Alone, whoever is known is judged by the sixth frame: granted, or told that they do not look alive.
@@ -202,7 +207,7 @@ fn what_is_seen_of_one_person_does_not_count_for_anothers_photograph() {
 fn whom_the_door_itself_refused_is_let_in_once_it_no_longer_does() {
     let engine = engine();
     let shown = portrait(&engine, "obama2.jpg");
-    let mut door = Door::new(&engine, &[("barack", "obama.jpg")], at_once());
+    let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], at_once());
     door.interlock.lock().note(1, false);
     let is_refused = |happening: &Happening| matches!(happening, Happening::Refused { why: Refusal::Interlock, .. });
     let first = door.decided(&shown, 1).expect("it is decided");
@@ -246,13 +251,13 @@ fn settings_that_are_refused_lower_the_threshold_for_no_frame() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = without_liveness(folder.path());
     let shown = portrait(&engine, "obama2.jpg");
-    let people = [("barack", "obama.jpg")];
+    // Half somebody else: like enough for the policy's own threshold, and too little for the derived one.
+    let people: [(&str, &[&str]); 1] = [("barack", &["obama.jpg", "biden.jpg"])];
     let mut alone = Door::new(&engine, &people, at_once());
     let similarity = match alone.decided(&shown, 1).expect("it is decided").outcome {
         facegate::access::Outcome::Granted { similarity, .. } => similarity,
         outcome => panic!("{outcome:?}"),
     };
-    // By the policy's own threshold they would be let in, by the derived one not.
     let strict = Policy { false_accept: Some("1 in 1000000000".parse().expect("a chance")), ..at_once() };
     let mut door = Door::new(&engine, &people, strict.clone());
     assert_eq!(door.decided(&shown, 1).expect("told").code(), "below_threshold", "of {similarity}");
