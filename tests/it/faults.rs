@@ -233,11 +233,7 @@ fn a_gallery_that_cannot_be_followed_is_told_once_and_the_door_goes_on_with_whom
     let readyz = || daemon.call("GET", "/readyz", None, None);
     damage(&board, true);
     let refused = eventually("it is not ready", || Some(readyz()).filter(|reply| reply.status == 503));
-    assert!(
-        refused.body["error"]["message"].as_str().is_some_and(|said| said.contains("follow")),
-        "{:?}",
-        refused.body
-    );
+    assert_eq!(refused.code(), "not_ready");
     let seen = board.journal().len();
     board.decisions("front", seen, 1, granted);
     let told = about(&daemon.log(), "the store's changes cannot be taken in");
