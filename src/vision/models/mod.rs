@@ -3,8 +3,8 @@
 mod calibration;
 mod manifest;
 mod network;
+mod ops;
 mod pack;
-mod prelu;
 mod prepare;
 
 pub use calibration::{AtThreshold, Calibration, Needed, Rate, Support};

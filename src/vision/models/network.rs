@@ -13,8 +13,9 @@ use tract_onnx::tract_core::{
 
 use super::{
     manifest::{Input, Part},
+    ops,
     pack::Pack,
-    prelu, prepare,
+    prepare,
 };
 use crate::error::{Context, Error, Kind, Result};
 
@@ -51,13 +52,13 @@ impl Network {
     pub fn from_bytes(name: &str, bytes: &[u8], input: Input) -> Result<Self> {
         let shape = [1, input.colour.planes(), input.height, input.width];
         let mut onnx = tract_onnx::onnx();
-        prelu::register(&mut onnx);
+        ops::register(&mut onnx);
         let refused = || format!("{name} is not a network that can be run");
         let mut model = onnx.proto_model_for_read(&mut &*bytes).map_err(tell).context(Kind::Model, refused)?;
         prepare::prepare(&mut model, shape).map_err(|error| error.within(name))?;
         // tract checks much with assertions; a network that trips one is refused like any other.
         let plan = catch_unwind(AssertUnwindSafe(|| {
-            let model = onnx.model_for_proto_model(&model)?.into_optimized()?;
+            let model = ops::put_in(onnx.model_for_proto_model(&model)?.into_typed()?)?.into_optimized()?;
             SimplePlan::new(model)
         }))
         .map_err(|_| Error::new(Kind::Model, refused()))?

@@ -3,7 +3,7 @@
 //! On disk weights are int8 with a scale for each output channel, or floats. `tract` would run the former slowly or, in
 //! places, wrongly, and leaves batch normalisation beside depthwise convolutions. So, in order: constants become
 //! initialisers, quantised ones floats; batch normalisation is folded into the convolution before it; stored shapes are
-//! dropped and the input's is fixed. PReLU is read by [`super::prelu`].
+//! dropped and the input's is fixed. PReLU is read by [`super::ops`].
 //!
 //! Each step is a function of the graph alone and leaves what the network computes as it was, within float rounding.
 

@@ -9,6 +9,8 @@ use tract_onnx::tract_hir::{
     ops::expandable::{Expansion, expand},
 };
 
+use super::rectify::rectified;
+
 /// Teaches `onnx` to read PRelu as [`ChannelPRelu`].
 pub fn register(onnx: &mut tract_onnx::Onnx) {
     onnx.op_register.insert("PRelu", |_, _| Ok((expand(PReluExpansion), vec![])));
@@ -56,8 +58,15 @@ impl Expansion for PReluExpansion {
 
 /// `x` where it is not negative, `slope · x` where it is; the slopes by turns for the planes of axis 1.
 #[derive(Clone, Debug)]
-struct ChannelPRelu {
+pub struct ChannelPRelu {
     slopes: Vec<f32>,
+}
+
+impl ChannelPRelu {
+    /// One slope for all channels, or one for each.
+    pub fn slopes(&self) -> &[f32] {
+        &self.slopes
+    }
 }
 
 impl PartialEq for ChannelPRelu {
@@ -88,7 +97,7 @@ impl EvalOp for ChannelPRelu {
         let planes = plain.as_slice_mut::<f32>()?.chunks_exact_mut(plane.max(1));
         for (plane, &slope) in planes.zip(self.slopes.iter().cycle()) {
             for value in plane {
-                *value = if *value < 0.0 { slope * *value } else { *value };
+                *value = rectified(*value, slope);
             }
         }
         Ok(tvec!(tensor.into_tvalue()))
@@ -105,55 +114,12 @@ impl TypedOp for ChannelPRelu {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::{
-        pb::{
-            GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
-        },
-        tract_core::plan::SimplePlan,
-    };
+    use super::super::testing::Net;
 
-    use super::*;
-    use crate::vision::models::prepare::prepare;
-
-    /// What PRelu gives for a picture of two planes of 5×5, by ours where `ours`, else by tract's own.
-    fn run(dims: Vec<i64>, slopes: Vec<f32>, ours: bool) -> TractResult<Vec<f32>> {
-        let value = |name: &str| ValueInfoProto { name: name.into(), ..ValueInfoProto::default() };
-        let slopes = TensorProto {
-            name: "s".into(),
-            dims,
-            data_type: DataType::Float as i32,
-            float_data: slopes,
-            ..TensorProto::default()
-        };
-        let node = NodeProto {
-            name: "p".into(),
-            op_type: "PRelu".into(),
-            input: vec!["x".into(), "s".into()],
-            output: vec!["y".into()],
-            ..NodeProto::default()
-        };
-        let graph = GraphProto {
-            node: vec![node],
-            initializer: vec![slopes],
-            input: vec![value("x")],
-            output: vec![value("y")],
-            ..GraphProto::default()
-        };
-        let mut model = ModelProto {
-            ir_version: 8,
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 13 }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
-        prepare(&mut model, [1, 2, 5, 5])?;
-        let mut onnx = tract_onnx::onnx();
-        if ours {
-            register(&mut onnx);
-        }
-        let plan = SimplePlan::new(onnx.model_for_proto_model(&model)?.into_optimized()?)?;
-        let numbers: Vec<f32> = (0..50).map(|n| (n * 37 % 101) as f32 - 50.0).collect();
-        let input = Tensor::from_shape(&[1, 2, 5, 5], &numbers)?;
-        Ok(plan.run(tvec!(input.into()))?[0].try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+    /// A PRelu over a picture of two planes of 5×5.
+    fn net(dims: &[usize], slopes: Vec<f32>) -> (Net, Vec<f32>) {
+        let net = Net::new([1, 2, 5, 5]).constant("s", dims, slopes).node("PRelu", &["x", "s"], "y", &[]);
+        (net, (0..50).map(|n| (n * 37 % 101) as f32 - 50.0).collect())
     }
 
     #[test]
@@ -161,14 +127,19 @@ mod tests {
         for (dims, slopes) in
             [(vec![2, 1, 1], vec![0.25, -0.5]), (vec![1, 2, 1, 1], vec![1.5, 0.1]), (vec![1], vec![0.3])]
         {
-            let theirs = run(dims.clone(), slopes.clone(), false).expect("tract reads it");
-            assert_eq!(run(dims, slopes, true).expect("we read it"), theirs);
+            let (net, input) = net(&dims, slopes);
+            let operators = net.agrees(&["y"], &input).expect("they agree");
+            assert!(operators.iter().any(|name| name == "ChannelPRelu"), "{operators:?}");
         }
     }
 
     #[test]
     fn slopes_that_are_not_for_channels_are_refused() {
-        assert!(run(vec![5], vec![0.1; 5], true).is_err(), "one for each column");
-        assert!(run(vec![2, 5, 5], vec![0.1; 50], true).is_err(), "one for each pixel");
+        let refused = |dims: &[usize], count| {
+            let (net, input) = net(dims, vec![0.1; count]);
+            net.run(&["y"], &input, true).is_err()
+        };
+        assert!(refused(&[5], 5), "one for each column");
+        assert!(refused(&[2, 5, 5], 50), "one for each pixel");
     }
 }
