@@ -12,6 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde::Serializer;
 
 pub use facegate_control::Moment;
 
@@ -70,6 +71,19 @@ impl Beat {
     pub fn still(&self) -> Duration {
         let last = Moment::from_start(Duration::from_millis(self.at.load(Ordering::Relaxed)));
         self.clock.now().since(last)
+    }
+}
+
+/// Tells a time to the microsecond, always with six decimals: some clients read times by a fixed pattern.
+pub(crate) fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+/// As [`microseconds`], and `null` where there is none.
+pub(crate) fn microseconds_or_null<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => microseconds(time, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

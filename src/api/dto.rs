@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
+    clock::{microseconds, microseconds_or_null},
     enrolment::Warning,
     gallery::{EmbeddingId, Enrolment, LastSeen, Right, SubjectId, SubjectInfo},
     operator::Operator,
@@ -356,18 +357,6 @@ pub(super) struct Done {
 impl Done {
     pub(super) const fn new() -> Self {
         Self { success: true }
-    }
-}
-
-/// A time to the microsecond, always with six decimals: some clients read times by a fixed pattern.
-pub(super) fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.6}"))
-}
-
-fn microseconds_or_null<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => microseconds(time, serializer),
-        None => serializer.serialize_none(),
     }
 }
 

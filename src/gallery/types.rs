@@ -14,6 +14,7 @@ use super::{
     seen::LastSeen,
 };
 use crate::{
+    clock::{microseconds, microseconds_or_null},
     error::{Error, Kind, Result},
     vision::Embedding,
 };
@@ -272,11 +273,13 @@ pub struct KeyInfo {
     /// What the operator called it.
     pub label: Option<String>,
     /// The wall clock when it was made.
+    #[serde(serialize_with = "microseconds")]
     pub created_at: Timestamp,
     /// What it may do.
     #[schema(value_type = Vec<super::Right>)]
     pub rights: Rights,
     /// When it ends, by the wall clock, to the microsecond; none: never.
+    #[serde(serialize_with = "microseconds_or_null")]
     pub expires_at: Option<Timestamp>,
 }
 

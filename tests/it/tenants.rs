@@ -128,6 +128,8 @@ fn a_key_manages_the_keys_of_its_tenant_and_gives_nothing_that_it_lacks() {
     assert_eq!((&made.body["key"]["tenant"], &made.body["key"]["rights"]), (&"acme".into(), &json!(["read", "admin"])));
     let listed = call(admin, "GET", "/keys", Value::Null);
     assert!(listed.body["count"] == 2 && !listed.body.to_string().contains(secret), "{:?}", listed.body);
+    let until = call(admin, "POST", "/keys", json!({ "label": "visitors", "expires": "2099-01-31T18:00:00Z" }));
+    assert_eq!(until.body["key"]["expires_at"], "2099-01-31T18:00:00.000000Z", "times are told to the microsecond");
 
     // The usual rights are given as far as the caller has them; what it lacks is refused, and so is a longer life.
     let less = call(secret, "POST", "/keys", json!({}));

@@ -88,7 +88,8 @@ pub(in crate::api) struct BatchForm {
 /// The body is a form of items and photographs in turns, or (`application/x-ndjson`) a line for each item with `image` in Base64. The
 /// answer begins at once and has a line for each item as soon as it is stored, and a last one with `done`. Whoever does not see that
 /// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice.
-#[utoipa::path(post, path = "/enroll/batch", request_body(content = BatchForm, content_type = "multipart/form-data"),
+#[utoipa::path(post, path = "/enroll/batch",
+    request_body(content((BatchForm = "multipart/form-data"), (String = "application/x-ndjson"))),
     responses((status = 200, description = "What came of each.", body = String, content_type = "application/x-ndjson"),
         failures::JsonBody, failures::Uncompressed, failures::Recorded))]
 pub(in crate::api) async fn batch(

@@ -1,4 +1,5 @@
-//! Our networks against the same files in another engine, in turns, so that a machine that slows down slows both.
+//! Our networks against the same files with tract's operators alone and in another engine, in turns, so that a machine that
+//! slows down slows all.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,7 +14,7 @@ use super::Times;
 use crate::{
     cli::output::DIM,
     error::{Context, Error, Kind, Result},
-    vision::models::{Network, Pack},
+    vision::models::{Network, NetworkState, Pack},
 };
 
 /// Turns of each side.
@@ -32,7 +33,12 @@ pub struct Report {
 pub struct Compared {
     pub file: String,
     pub ours: Times,
+    /// With tract's operators alone, none of ours.
+    pub tracts: Times,
+    /// In the other engine.
     pub theirs: Times,
+    /// Ours over tract's, medians.
+    pub to_tracts: f64,
     /// Ours over theirs, medians.
     pub ratio: f64,
 }
@@ -47,9 +53,10 @@ impl Report {
     pub fn words(&self, lines: &mut Vec<String>) {
         lines.push(format!("against {} (one thread, taking turns):", self.reference));
         for network in &self.networks {
+            let Compared { file, ours, tracts, theirs, to_tracts, ratio } = network;
             lines.push(format!(
-                "  {:<30} {:>7.2} ms, there {:>7.2} ms: {:.2} times",
-                network.file, network.ours.median_ms, network.theirs.median_ms, network.ratio
+                "  {file:<20} {:>7.2} ms, there {:>7.2} ms: {ratio:.2} times; with tract's own operators {:>7.2} ms: {to_tracts:.2} times",
+                ours.median_ms, theirs.median_ms, tracts.median_ms
             ));
         }
         lines.push(format!("  {DIM}promised of the recogniser: at most 1.6 times{DIM:#}"));
@@ -82,30 +89,43 @@ pub fn measure(program: &Path, pack: &Pack) -> Result<Report> {
         [Some(&manifest.detector), manifest.landmarks.as_ref(), Some(&manifest.recogniser)].into_iter().flatten()
     {
         let path = pack.path(part).canonicalize().context(Kind::Model, failed)?;
-        let mut network = Network::load(pack, part)?.state()?;
-        let mut once = || -> Result<f64> {
-            let from = Instant::now();
-            network.run(|numbers| {
-                for (at, number) in numbers.iter_mut().enumerate() {
-                    *number = (at % 251) as f32 / 125.0 - 1.0;
-                }
-            })?;
-            Ok(from.elapsed().as_secs_f64() * 1e3)
-        };
-        once()?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut ours_ready = Network::load(pack, part)?.state()?;
+        let mut tracts_ready = Network::load_for_comparison(pack, part)?.state()?;
+        timed(&mut ours_ready, 1)?;
+        timed(&mut tracts_ready, 1)?;
+        let (mut ours, mut tracts, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            for _ in 0..RUNS {
-                ours.push(once()?);
-            }
+            ours.extend(timed(&mut ours_ready, RUNS)?);
+            tracts.extend(timed(&mut tracts_ready, RUNS)?);
             let answer = ask(&path)?;
             reference = format!("onnxruntime {}", answer.version);
             theirs.extend(answer.ms);
         }
-        let (ours, theirs) = (Times::of(ours), Times::of(theirs));
-        networks.push(Compared { file: part.file.clone(), ours, theirs, ratio: ours.median_ms / theirs.median_ms });
+        let [ours, tracts, theirs] = [ours, tracts, theirs].map(Times::of);
+        networks.push(Compared {
+            file: part.file.clone(),
+            to_tracts: ours.median_ms / tracts.median_ms,
+            ratio: ours.median_ms / theirs.median_ms,
+            ours,
+            tracts,
+            theirs,
+        });
     }
     drop(to);
     child.wait().context(Kind::Io, failed)?;
     Ok(Report { reference, networks })
+}
+
+/// How long each of so many runs takes, in milliseconds.
+fn timed(network: &mut NetworkState, runs: usize) -> Result<Vec<f64>> {
+    let once = |_| {
+        let from = Instant::now();
+        network.run(|numbers| {
+            for (at, number) in numbers.iter_mut().enumerate() {
+                *number = (at % 251) as f32 / 125.0 - 1.0;
+            }
+        })?;
+        Ok(from.elapsed().as_secs_f64() * 1e3)
+    };
+    (0..runs).map(once).collect()
 }

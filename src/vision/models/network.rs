@@ -45,21 +45,36 @@ impl Network {
         Self::from_bytes(&name, &pack.read(part)?, Input { width, height, ..part.input })
     }
 
+    /// As [`Network::load`], without any operator of ours: what a benchmark compares them with.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_for_comparison(pack: &Pack, part: &Part) -> Result<Self> {
+        Self::read(&pack.path(part).display().to_string(), &pack.read(part)?, part.input, false)
+    }
+
     /// A network from the bytes of an ONNX file, said to come from `name`.
     ///
     /// # Errors
     /// [`Kind::Model`]: the bytes are no network, or not one that can be run with that input.
     pub fn from_bytes(name: &str, bytes: &[u8], input: Input) -> Result<Self> {
+        Self::read(name, bytes, input, true)
+    }
+
+    fn read(name: &str, bytes: &[u8], input: Input, with_our_operators: bool) -> Result<Self> {
         let shape = [1, input.colour.planes(), input.height, input.width];
         let mut onnx = tract_onnx::onnx();
-        ops::register(&mut onnx);
+        if with_our_operators {
+            ops::register(&mut onnx);
+        }
         let refused = || format!("{name} is not a network that can be run");
         let mut model = onnx.proto_model_for_read(&mut &*bytes).map_err(tell).context(Kind::Model, refused)?;
         prepare::prepare(&mut model, shape).map_err(|error| error.within(name))?;
         // tract checks much with assertions; a network that trips one is refused like any other.
         let plan = catch_unwind(AssertUnwindSafe(|| {
-            let model = ops::put_in(onnx.model_for_proto_model(&model)?.into_typed()?)?.into_optimized()?;
-            SimplePlan::new(model)
+            let model = onnx.model_for_proto_model(&model)?.into_typed()?;
+            let model = if with_our_operators { ops::put_in(model)? } else { model };
+            SimplePlan::new(model.into_optimized()?)
         }))
         .map_err(|_| Error::new(Kind::Model, refused()))?
         .map_err(tell)

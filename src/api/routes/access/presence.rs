@@ -13,9 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Name, name, query};
 use crate::{
     access::rules::{Place, Whereabouts},
-    api::{
-        State, auth::Tenant, blocking, dto::microseconds, error::Failure, openapi::failures, routes::Answer, values,
-    },
+    api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer, values},
+    clock::microseconds,
     error::{Error, Kind},
     gallery::SubjectId,
 };
