@@ -23,31 +23,40 @@ impl Halving {
     }
 
     fn convolve(&self, from: &[f32], to: &mut [f32]) {
-        let Convolution { groups, input, output, ref weights, ref bias, ref before, ref after, .. } = *self.0;
-        let [[planes, height, width], [made, high, wide]] = [input, output];
-        let (planes, made) = (planes / groups, made / groups);
+        let Convolution { groups, input: [planes, ..], output: [made, high, wide], .. } = *self.0;
         let rows = (BAND / wide).clamp(1, high);
-        let mut parts: Vec<Parts> = (0..planes).map(|_| Parts::new(rows, wide)).collect();
+        let mut parts: Vec<Parts> = (0..planes / groups).map(|_| Parts::new(rows, wide)).collect();
         let mut sums = vec![0.0; parts[0].sums()];
         for group in 0..groups {
-            let from = &from[group * planes * height * width..];
-            let to = &mut to[group * made * high * wide..];
             for first in (0..high).step_by(rows) {
-                for (at, (parts, plane)) in parts.iter_mut().zip(from.chunks_exact(height * width)).enumerate() {
-                    parts.take_apart(plane, width, self.0.border, first, before[group * planes + at]);
-                }
-                for at in 0..made {
-                    let channel = group * made + at;
-                    sums.fill(bias[channel]);
-                    for (parts, weights) in parts.iter().zip(&weights[channel * planes..]) {
-                        stencil::accumulate(parts.around(), weights, &mut sums);
-                    }
-                    let to = to[(at * high + first) * wide..].chunks_exact_mut(wide);
-                    for (to, sums) in to.take(rows.min(high - first)).zip(sums.chunks(wide + 1)) {
-                        stencil::rectify(&sums[..wide], after[channel], to);
+                self.take_apart(from, group, first, &mut parts);
+                for channel in group * made / groups..(group + 1) * made / groups {
+                    self.sum(channel, &parts, &mut sums);
+                    let band =
+                        to[(channel * high + first) * wide..].chunks_exact_mut(wide).take(rows.min(high - first));
+                    // Rows of sums are one longer than those of the output.
+                    for (to, sums) in band.zip(sums.chunks(wide + 1)) {
+                        stencil::rectify(&sums[..wide], self.0.after[channel], to);
                     }
                 }
             }
+        }
+    }
+
+    /// Takes apart what the outputs of a group from row `first` on are made of.
+    fn take_apart(&self, from: &[f32], group: usize, first: usize, parts: &mut [Parts]) {
+        let Convolution { input: [_, height, width], border, ref before, .. } = *self.0;
+        let begin = group * parts.len();
+        let planes = from.chunks_exact(height * width).zip(before).skip(begin);
+        for (parts, (plane, &slope)) in parts.iter_mut().zip(planes) {
+            parts.take_apart(plane, width, border, first, slope);
+        }
+    }
+
+    fn sum(&self, channel: usize, parts: &[Parts], sums: &mut [f32]) {
+        sums.fill(self.0.bias[channel]);
+        for (parts, weights) in parts.iter().zip(&self.0.weights[channel * parts.len()..]) {
+            stencil::accumulate(parts.around(), weights, sums);
         }
     }
 }

@@ -22,8 +22,10 @@ pub fn slopes(model: &TypedModel, node: &TypedNode, channels: usize) -> Option<V
     }
     // tract reads Relu as the maximum of its input and a constant zero.
     let maximum = node.op_as::<TypedBinOp>()?;
-    let floor = model.outlet_fact(*node.inputs.get(1)?).ok()?.konst.as_deref()?;
-    (maximum.0.name() == "Max" && is_zero(floor)).then(|| vec![0.0; channels])
+    let &[input, floor] = &*node.inputs else { return None };
+    let floor = model.outlet_fact(floor).ok()?.konst.as_deref()?;
+    let alike = model.outlet_fact(input).ok()?.shape == node.outputs[0].fact.shape;
+    (maximum.0.name() == "Max" && alike && is_zero(floor)).then(|| vec![0.0; channels])
 }
 
 fn is_zero(constant: &Tensor) -> bool {
