@@ -35,6 +35,7 @@ pub mod gallery;
 pub mod guard;
 pub mod intake;
 pub mod journal;
+mod metadata;
 pub mod operator;
 pub mod priority;
 pub mod recognition;

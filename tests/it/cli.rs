@@ -86,6 +86,10 @@ fn wrong_usage_is_told_from_wrong_configuration() {
     board.run(&["list", "--tenant", "No Spaces"]).must(64, &["a-z"]);
     board.run(&["list"]).must(64, &["--tenant"]);
     board.run(&["enroll", "E", &path("obama.jpg"), "--tenant", "main", "--metadata", "[]"]).must(64, &["JSON object"]);
+    let wide = r#"{"card": 99999999999999999999}"#;
+    board
+        .run(&["enroll", "E", &path("obama.jpg"), "--tenant", "main", "--metadata", wide])
+        .must(64, &["64 bits", "as text"]);
     board.run(&["--help"]).must(0, &["Exit status", "enroll"]);
     board.run(&["--version"]).must(0, &[env!("CARGO_PKG_VERSION")]);
 

@@ -27,6 +27,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{Gallery, ListFilter, MetadataChange, SubjectChange, SubjectId, TenantId},
+    metadata::{has_wide_integer, wide_integer},
 };
 
 /// Most subjects in one answer, and most embeddings in the answer about one.
@@ -114,8 +115,8 @@ pub(in crate::api) async fn change(
     sent: Body,
 ) -> Answer<OneSubject> {
     let subject = named(path)?;
-    if sent.as_ref().is_ok_and(|sent| values::has_wide_integer(sent)) {
-        return Err(values::wide_integer("metadata").into());
+    if sent.as_ref().is_ok_and(|sent| has_wide_integer(sent)) {
+        return Err(wide_integer("metadata").into());
     }
     let Patch { active, metadata } = fields(sent, LONGEST)?;
     let gallery = Arc::clone(&state.gallery);

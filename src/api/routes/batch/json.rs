@@ -10,11 +10,9 @@ use serde::{
 use serde_json::Value;
 
 use crate::{
-    api::{
-        enrolling::Wanted,
-        values::{Values, has_wide_integer, wide_integer},
-    },
+    api::{enrolling::Wanted, values::Values},
     error::{Error, Kind, Result},
+    metadata::{has_wide_integer, wide_integer},
 };
 
 const IMAGE: &str = "image";
