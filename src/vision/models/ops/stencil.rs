@@ -1,6 +1,6 @@
 //! The arithmetic of 3×3 convolutions, in the widest instructions that the processor has.
 //!
-//! [`convolve`] takes a plane as one long row, so that narrow planes cost no more than wide ones: the neighbour to the left of a
+//! [`convolve()`] takes a plane as one long row, so that narrow planes cost no more than wide ones: the neighbour to the left of a
 //! row's first pixel is then the last pixel of the row above, and what it adds is multiplied by a mask of zero there. Eleven
 //! multiplications instead of nine, and no special case at the edges.
 
