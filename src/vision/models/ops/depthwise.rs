@@ -16,6 +16,9 @@ const BAND: usize = 2048;
 #[derive(Clone, Debug)]
 pub struct Depthwise {
     channels: Arc<[Channel]>,
+    /// Of as many rows as are convolved at once.
+    masks: Arc<Masks>,
+    rows: usize,
     height: usize,
     width: usize,
 }
@@ -43,20 +46,20 @@ impl Depthwise {
             kernel: Kernel { weights: of.weights[at], bias: of.bias[at], slope: of.after[at] },
         };
         let [channels, height, width] = of.input;
-        Self { channels: (0..channels).map(channel).collect(), height, width }
+        let rows = (BAND / width).clamp(1, height);
+        let masks = Arc::new(Masks::new(width, rows));
+        Self { channels: (0..channels).map(channel).collect(), masks, rows, height, width }
     }
 
     fn convolve(&self, planes: &mut [f32]) {
-        let (width, pixels) = (self.width, self.height * self.width);
-        let rows = (BAND / width).clamp(1, self.height);
-        let masks = Masks::new(width, rows);
+        let (width, rows, pixels) = (self.width, self.rows, self.height * self.width);
         // A plane with a row of zeros above and below, and one zero more at either end.
         let mut bordered = vec![0.0; pixels + 2 * width + 2];
         for (plane, channel) in planes.chunks_exact_mut(pixels).zip(&*self.channels) {
             stencil::rectify(plane, channel.before, &mut bordered[width + 1..][..pixels]);
             for (band, to) in plane.chunks_mut(rows * width).enumerate() {
                 let around = [0, 1, 2].map(|row| &bordered[(band * rows + row) * width..]);
-                stencil::convolve(around, &masks, &channel.kernel, to);
+                stencil::convolve(around, &self.masks, &channel.kernel, to);
             }
         }
     }

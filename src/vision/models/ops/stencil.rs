@@ -16,6 +16,7 @@ pub struct Kernel {
 }
 
 /// Where a pixel has neighbours to the left and to the right: 1, or 0 where it has none.
+#[derive(Debug)]
 pub struct Masks {
     left: Vec<f32>,
     right: Vec<f32>,
