@@ -188,6 +188,12 @@ mod tests {
     }
 
     #[test]
+    fn metadata_whose_whole_numbers_would_be_rounded_is_refused() {
+        assert!(one(r#"{"a":18446744073709551615}"#).metadata("x").is_ok());
+        assert_eq!(kind(one(r#"{"a":18446744073709551616}"#).metadata("x")), Some(Kind::InvalidMetadata));
+    }
+
+    #[test]
     fn a_second_value_is_refused() {
         let pairs = [("x".to_owned(), "1".to_owned()), ("x".to_owned(), "1".to_owned())];
         assert_eq!(kind(Values::from_pairs(pairs)), Some(Kind::InvalidField));
