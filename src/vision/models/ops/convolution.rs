@@ -133,8 +133,12 @@ mod tests {
         let strides = prop_oneof![3 => Just([1, 1]), 3 => Just([2, 2]), 1 => [1..4i64, 1..4]];
         let pads = prop_oneof![1 => Just([1; 4]), 1 => [0..2i64, 0..2, 0..2, 0..2]];
         let mixed = prop::option::of(1..6usize);
-        ((1..5usize, 3..40usize, 3..90usize), mixed, strides, pads, rectifier(), rectifier()).prop_flat_map(
+        let side = |most: usize| prop_oneof![1 => 1..4usize, 4 => 3..most];
+        ((1..5usize, side(40), side(90)), mixed, strides, pads, rectifier(), rectifier()).prop_flat_map(
             |((planes, height, width), mixed, strides, pads, before, after)| {
+                // With its border a plane holds the kernel once at least.
+                let [height, width] =
+                    [(height, 0), (width, 1)].map(|(side, at)| side.max(3 - (pads[at] + pads[at + 2]) as usize));
                 let made = mixed.unwrap_or(planes);
                 numbers(planes * height * width + 9 * planes * made + 2 * made + planes).prop_map(move |numbers| Case {
                     shape: [1, planes, height, width],
