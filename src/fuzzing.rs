@@ -18,8 +18,9 @@ use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("multipart", api::multipart),
+    ("archive", api::archive),
     ("image", image),
     ("metadata", |bytes| text(bytes, api::metadata)),
     ("query", |bytes| text(bytes, api::query)),

@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 
 use super::{
     form::{Fields, Form},
-    routes::read,
+    routes::{batch::archive, read},
     settings::Settings,
     values::Values,
 };
 use crate::{
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     recognition,
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const MOST_FIELDS: usize = 8;
 const MOST_FIELD_BYTES: usize = 256;
 const MOST_IMAGE_BYTES: usize = 1_024;
+
+const MOST_ITEMS: u64 = 4;
 
 /// Longest message of a refusal, in characters: clients' own words in it are cut.
 const LONGEST_MESSAGE: usize = 300;
@@ -36,16 +38,51 @@ impl Fields for Fuzzed {
     const TEXTS: &'static [&'static str] = &["subject_id", "threshold", "limit", "metadata", "quality_score"];
 }
 
-/// Reads a form whose boundary is `x`.
-pub(crate) fn multipart(body: &[u8]) {
-    let settings = Settings {
+fn settings() -> Settings {
+    Settings {
         max_fields: MOST_FIELDS,
         max_field_bytes: MOST_FIELD_BYTES,
+        max_batch_items: MOST_ITEMS,
         recognition: recognition::Settings { max_image_bytes: MOST_IMAGE_BYTES, ..recognition::Settings::default() },
         ..Settings::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O needs nothing");
-    runtime.block_on(async {
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    built.expect("a runtime without I/O needs nothing")
+}
+
+/// Reads a ZIP archive of photographs and their list.
+pub(crate) fn archive(body: &[u8]) {
+    runtime().block_on(async {
+        let mut items = archive::open(&settings(), Body::from(body.to_vec()));
+        let mut count = 0;
+        while let Some(item) = items.recv().await {
+            match item {
+                Ok(item) => {
+                    count += 1;
+                    assert!(
+                        item.image.iter().all(|image| image.len() <= MOST_IMAGE_BYTES),
+                        "a longer image than allowed"
+                    );
+                    item.values.iter().for_each(read_all);
+                    item.values.err().iter().chain(item.image.err().iter()).for_each(is_short);
+                }
+                Err(error) => {
+                    assert!([Kind::MalformedRequest, Kind::TooLarge].contains(&error.kind()), "{error:?}");
+                    is_short(&error);
+                }
+            }
+        }
+        assert!(count <= MOST_ITEMS, "more items than allowed");
+    });
+}
+
+/// Reads a form whose boundary is `x`.
+pub(crate) fn multipart(body: &[u8]) {
+    let settings = settings();
+    runtime().block_on(async {
         let request = Request::post("/")
             .header(header::CONTENT_TYPE, "multipart/form-data; boundary=x")
             .body(Body::from(body.to_vec()))
@@ -115,8 +152,12 @@ fn keeps<T>(read: Result<Option<T>>, within: impl Fn(&T) -> bool) {
         Ok(value) => assert!(value.as_ref().is_none_or(within), "a value out of its range was taken"),
         Err(error) => {
             assert!([Kind::InvalidField, Kind::InvalidMetadata].contains(&error.kind()), "{error:?}");
-            let message = error.message();
-            assert!(message.chars().count() <= LONGEST_MESSAGE && !message.contains(char::is_control), "{error:?}");
+            is_short(&error);
         }
     }
+}
+
+fn is_short(error: &Error) {
+    let message = error.message();
+    assert!(message.chars().count() <= LONGEST_MESSAGE && !message.contains(char::is_control), "{error:?}");
 }

@@ -142,6 +142,7 @@ macro_rules! targets {
 
 targets! {
     bent_forms_break_nothing "multipart"
+    bent_archives_break_nothing "archive"
     bent_images_break_nothing "image"
     bent_metadata_breaks_nothing "metadata"
     bent_queries_break_nothing "query"

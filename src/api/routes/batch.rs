@@ -1,8 +1,9 @@
 //! `POST /enroll/batch`: many enrolments in one call, each with an outcome of its own.
 //!
 //! The answer begins at once and has a line for each item as soon as it is stored, and one that ends it: whoever does not see
-//! that one sends everything again, and what was enrolled is not enrolled twice. Memory holds one photograph.
+//! that one sends everything again, and what was enrolled is not enrolled twice. Memory holds one photograph, or of an archive three.
 
+pub(in crate::api) mod archive;
 mod json;
 
 use std::{sync::Arc, time::Duration};
@@ -15,7 +16,10 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{sleep, timeout},
+};
 use utoipa::ToSchema;
 
 use super::Binary;
@@ -31,6 +35,7 @@ use crate::{
         form::{check_encoding, collect},
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
+        settings::Settings,
         values::Values,
     },
     error::{Error, Kind, Result},
@@ -85,11 +90,12 @@ pub(in crate::api) struct BatchForm {
 
 /// Enrols many, each with an outcome of its own.
 ///
-/// The body is a form of items and photographs in turns, or (`application/x-ndjson`) a line for each item with `image` in Base64. The
+/// The body is a form of items and photographs in turns; or (`application/x-ndjson`) a line for each item with `image` in Base64; or
+/// (`application/zip`) an archive whose first file, `items.ndjson`, has a line for each item with the name of its photograph in `file`. The
 /// answer begins at once and has a line for each item as soon as it is stored, and a last one with `done`. Whoever does not see that
 /// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice.
 #[utoipa::path(post, path = "/enroll/batch",
-    request_body(content((BatchForm = "multipart/form-data"), (String = "application/x-ndjson"))),
+    request_body(content((BatchForm = "multipart/form-data"), (String = "application/x-ndjson"), (Binary = "application/zip"))),
     responses((status = 200, description = "What came of each.", body = String, content_type = "application/x-ndjson"),
         failures::JsonBody, failures::Uncompressed, failures::Recorded))]
 pub(in crate::api) async fn batch(
@@ -141,13 +147,10 @@ impl Batch {
     async fn next(&mut self, items: &mut Items) -> Result<bool> {
         let Some(item) = items.next(&self.state).await? else { return Ok(false) };
         if self.counts.items == self.state.settings.max_batch_items {
-            let most = self.counts.items;
-            return Err(
-                Error::new(Kind::TooLarge, format!("the batch has more than {most} items")).help("send several")
-            );
+            return Err(too_many(self.counts.items));
         }
         self.still_allowed().await?;
-        let index = self.counts.items;
+        let index = item.place.unwrap_or(self.counts.items);
         self.counts.items += 1;
         let subject_id = item.whose();
         let outcome = self.one(item).await;
@@ -230,14 +233,20 @@ fn passes(error: &Error) -> bool {
     matches!(error.kind(), Kind::Busy | Kind::RequestInProgress)
 }
 
+fn too_many(most: u64) -> Error {
+    Error::new(Kind::TooLarge, format!("the batch has more than {most} items")).help("send several")
+}
+
 fn gone() -> Error {
     Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
 /// An item as it came, or what is wrong with it.
-struct Item {
-    values: Result<Values>,
-    image: Result<Vec<u8>>,
+pub(in crate::api) struct Item {
+    /// Its place among all that were sent, from 0, where they are not worked on in the order in which they were listed.
+    place: Option<u64>,
+    pub(in crate::api) values: Result<Values>,
+    pub(in crate::api) image: Result<Vec<u8>>,
 }
 
 impl Item {
@@ -249,10 +258,12 @@ impl Item {
     /// A line of JSON with the image in Base64.
     fn of_line(line: &[u8], state: &State) -> Self {
         match json::with_image(line) {
-            Ok((values, image)) => {
-                Self { values: Ok(values), image: image.and_then(|image| check_image(image, state)) }
-            }
-            Err(error) => Self { values: Err(error), image: Ok(Vec::new()) },
+            Ok((values, image)) => Self {
+                place: None,
+                values: Ok(values),
+                image: image.and_then(|image| check_image(image, &state.settings)),
+            },
+            Err(error) => Self { place: None, values: Err(error), image: Ok(Vec::new()) },
         }
     }
 }
@@ -261,10 +272,11 @@ impl Item {
 enum Items {
     Form(Box<Multipart>),
     Lines(Lines),
+    Archive(Receiver<Result<Item>>),
 }
 
 impl Items {
-    async fn of(state: &State, request: Request) -> Result<Self, Failure> {
+    async fn of(state: &Arc<State>, request: Request) -> Result<Self, Failure> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
@@ -281,9 +293,10 @@ impl Items {
                 };
                 Ok(Self::Lines(Lines::new(request.into_body(), bounds)))
             }
+            "application/zip" => Ok(Self::Archive(archive::open(&state.settings, request.into_body()))),
             _ => Err(Failure::new(
                 Kind::MalformedRequest,
-                "the body must be multipart/form-data or application/x-ndjson, and Content-Type say which",
+                "the body must be multipart/form-data, application/x-ndjson or application/zip, and Content-Type say which",
             )),
         }
     }
@@ -298,9 +311,14 @@ impl Items {
                 let line = lines.next().await?;
                 Ok(line.map(|line| match line {
                     Ok(line) => Item::of_line(&line, state),
-                    Err(_) => Item { values: Err(too_large(state)), image: Err(too_large(state)) },
+                    Err(_) => Item {
+                        place: None,
+                        values: Err(too_large(&state.settings)),
+                        image: Err(too_large(&state.settings)),
+                    },
                 }))
             }
+            Self::Archive(items) => items.recv().await.transpose(),
             Self::Form(form) => match timeout(state.settings.request_timeout(), of_form(form, state)).await {
                 Ok(item) => item,
                 Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
@@ -309,18 +327,18 @@ impl Items {
     }
 }
 
-fn check_image(image: Vec<u8>, state: &State) -> Result<Vec<u8>> {
+fn check_image(image: Vec<u8>, settings: &Settings) -> Result<Vec<u8>> {
     if image.is_empty() {
         return Err(Error::new(Kind::MissingField, "image is required: the photograph"));
     }
-    if image.len() > state.settings.recognition.max_image_bytes {
-        return Err(too_large(state));
+    if image.len() > settings.recognition.max_image_bytes {
+        return Err(too_large(settings));
     }
     Ok(image)
 }
 
-fn too_large(state: &State) -> Error {
-    let most = state.settings.recognition.max_image_bytes;
+fn too_large(settings: &Settings) -> Error {
+    let most = settings.recognition.max_image_bytes;
     Error::new(Kind::ImageTooLarge, format!("the image is larger than {most} bytes"))
 }
 
@@ -337,8 +355,8 @@ async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Item>> {
     let field = form.next_field().await.map_err(unreadable)?.filter(|field| field.name() == Some("image"));
     let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
     let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
-    let image = image.ok_or_else(|| too_large(state)).and_then(|image| check_image(image, state));
-    Ok(Some(Item { values: json.and_then(|json| json::without_image(&json)), image }))
+    let image = image.ok_or_else(|| too_large(&state.settings)).and_then(|image| check_image(image, &state.settings));
+    Ok(Some(Item { place: None, values: json.and_then(|json| json::without_image(&json)), image }))
 }
 
 fn unreadable(error: MultipartError) -> Error {

@@ -46,7 +46,7 @@ fn line(subject: &str, picture: &[u8]) -> String {
         + "\n"
 }
 
-fn counts(end: &Value) -> [u64; 4] {
+pub(super) fn counts(end: &Value) -> [u64; 4] {
     ["items", "enrolled", "repeated", "failed"].map(|name| end[name].as_u64().expect("a number"))
 }
 

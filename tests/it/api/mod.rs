@@ -1,6 +1,7 @@
 //! The REST API: the reference's flows, the table of errors, odd images, and clients that misbehave.
 
 mod again;
+mod archive;
 mod batch;
 mod calls;
 mod detecting;

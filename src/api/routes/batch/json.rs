@@ -16,6 +16,7 @@ use crate::{
 };
 
 const IMAGE: &str = "image";
+const FILE: &str = "file";
 
 /// Reads an item with its image, which is Base64.
 ///
@@ -23,7 +24,7 @@ const IMAGE: &str = "image";
 /// `InvalidField` where it is no object, or a field is of the wrong type or there twice; `InvalidMetadata`. What is wrong with
 /// the image is told beside what else it says.
 pub(super) fn with_image(json: &[u8]) -> Result<(Values, Result<Vec<u8>>)> {
-    let (values, image) = read(json)?;
+    let (values, image) = read(json, IMAGE)?;
     let image = match image {
         None | Some(Value::Null) => Err(Error::new(Kind::MissingField, "image is required: Base64")),
         Some(Value::String(text)) => {
@@ -39,29 +40,41 @@ pub(super) fn with_image(json: &[u8]) -> Result<(Values, Result<Vec<u8>>)> {
 /// # Errors
 /// As there; `InvalidField` where there is an image all the same.
 pub(super) fn without_image(json: &[u8]) -> Result<Values> {
-    match read(json)? {
+    match read(json, IMAGE)? {
         (values, None) => Ok(values),
         _ => Err(Error::new(Kind::InvalidField, "in a form the image is a field of its own, not one of the item")),
     }
 }
 
-fn read(json: &[u8]) -> Result<(Values, Option<Value>)> {
+/// Reads an item whose image is a file of an archive: its name, and what else the item says.
+///
+/// # Errors
+/// As there, where it cannot be read at all or names no file.
+pub(super) fn with_file(json: &[u8]) -> Result<(String, Values)> {
+    match read(json, FILE)? {
+        (values, Some(Value::String(name))) if !name.is_empty() => Ok((name, values)),
+        _ => Err(Error::new(Kind::MissingField, "file is required: the photograph's name in the archive")),
+    }
+}
+
+/// Reads an item, and apart from the fields of an enrolment the one called `beside`.
+fn read(json: &[u8], beside: &str) -> Result<(Values, Option<Value>)> {
     let Said(said) = serde_json::from_slice(json).map_err(|error| {
         let words = error.to_string().chars().take(200).collect::<String>();
         Error::new(Kind::InvalidField, format!("the item is not what this call takes: {words}"))
     })?;
-    let (mut values, mut image) = (Values::default(), None);
+    let (mut values, mut apart) = (Values::default(), None);
     for (name, value) in said {
-        if name == IMAGE {
-            if image.replace(value).is_some() {
-                return Err(Error::new(Kind::InvalidField, "image may be given only once"));
+        if name == beside {
+            if apart.replace(value).is_some() {
+                return Err(Error::new(Kind::InvalidField, format!("{name} may be given only once")));
             }
-        } else {
+        } else if Wanted::FIELDS.contains(&name.as_str()) {
             let text = text(&name, value, json)?;
             values.add(name, text)?;
         }
     }
-    Ok((values, image))
+    Ok((values, apart))
 }
 
 /// What a form would have for it.
@@ -77,7 +90,7 @@ fn text(name: &str, value: Value, json: &[u8]) -> Result<String> {
     }
 }
 
-/// The fields of an object that an enrolment has, in the order in which they came. Others are passed over.
+/// The fields of an object that an enrolment has, and its image's, in the order in which they came. Others are passed over.
 struct Said(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Said {
@@ -94,7 +107,7 @@ impl<'de> Deserialize<'de> for Said {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
                 let mut said = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if name == IMAGE || Wanted::FIELDS.contains(&name.as_str()) {
+                    if [IMAGE, FILE].contains(&name.as_str()) || Wanted::FIELDS.contains(&name.as_str()) {
                         said.push((name, map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
