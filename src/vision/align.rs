@@ -130,7 +130,7 @@ pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut S
     for y in 0..side {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
         source.read_row((from.x, from.y), (back.a, back.b), &mut row);
-        pixels.extend(row.as_flattened().iter().map(|value| ((value + PARTS / 2) / PARTS) as u8));
+        pixels.extend(row.as_flattened().iter().map(|value| (value.wrapping_add(PARTS / 2) / PARTS) as u8));
     }
     Ok(pixels)
 }

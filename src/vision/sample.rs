@@ -46,36 +46,40 @@ impl<'a> Source<'a> {
         fits(x, self.width) && fits(y, self.height)
     }
 
-    /// [`Source::read_row`] where all of it is inside: whole numbers of 1/65536 of a pixel, weights of 1/256. The three colours are
-    /// mixed side by side in one word.
+    /// [`Source::read_row`] where all of it is inside: whole numbers of 1/65536 of a pixel, weights of 1/256. Several colours are
+    /// mixed side by side in one word; no lane of it overflows, and so nothing else does.
     fn read_inside(&self, from: (f32, f32), step: (f32, f32), row: &mut [[u32; 3]]) {
+        const BYTES: u64 = 0x00ff_00ff_00ff;
         let fixed = |value: f32| (f64::from(value) * 65536.0) as i64;
         let (mut x, mut y) = (fixed(from.0), fixed(from.1));
         let (across, down) = (fixed(step.0), fixed(step.1));
         for colour in row {
             let (column, line) = ((x >> 16) as usize, (y >> 16) as usize);
             let (right, below) = ((x >> 8) as u64 & 255, (y >> 8) as u64 & 255);
-            let mix = |(left, other): (u64, u64)| left * (256 - right) + other * right;
-            let at = line * self.width + column;
-            let (upper, lower) = (mix(self.two_from(at)), mix(self.two_from(at + self.width)));
-            // Sixteen bits are full now: for the rest, red and blue have 32 each, and green a word of its own.
-            let over = |lanes: fn(u64) -> u64| (lanes(upper) * (256 - below) + lanes(lower) * below) >> 8;
-            let (red_blue, green) = (over(|word| word & 0x0000_ffff_0000_ffff), over(|word| word >> 16 & 0xffff));
-            *colour = [red_blue as u32 & 0xffff, green as u32, (red_blue >> 32) as u32];
-            (x, y) = (x + across, y + down);
+            let mix = |one: u64, other: u64, share: u64| {
+                one.wrapping_mul(256 - share).wrapping_add(other.wrapping_mul(share))
+            };
+            let at = line.wrapping_mul(self.width).wrapping_add(column);
+            let (upper, lower) = (self.two_from(at), self.two_from(at.wrapping_add(self.width)));
+            // In sixteen bits each, from the lowest: red, blue and the green to the right; green, the red and the blue to the right.
+            let even = mix(upper & BYTES, lower & BYTES, below);
+            let odd = mix(upper >> 8 & BYTES, lower >> 8 & BYTES, below);
+            let red_blue =
+                mix(even & 0xffff | (even & 0xffff_0000) << 16, odd >> 16 & 0xffff | (odd & 0xffff_0000_0000), right);
+            let green = mix(odd & 0xffff, even >> 32, right);
+            *colour = [red_blue as u32 >> 8, (green >> 8) as u32, (red_blue >> 40) as u32];
+            (x, y) = (x.wrapping_add(across), y.wrapping_add(down));
         }
     }
 
-    /// A pixel and the one to its right, each as three numbers of 16 bits in a word, red in the lowest.
-    fn two_from(&self, at: usize) -> (u64, u64) {
-        let bytes = self.pixels.as_flattened().get(3 * at..).unwrap_or_default();
-        let six = match bytes.first_chunk::<8>() {
+    /// A pixel and the one to its right, red in the lowest byte; what is above them are others.
+    fn two_from(&self, at: usize) -> u64 {
+        let bytes = self.pixels.as_flattened().get(at.wrapping_mul(3)..).unwrap_or_default();
+        match bytes.first_chunk::<8>() {
             Some(eight) => u64::from_le_bytes(*eight),
             // The picture's last two.
             None => bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)),
-        };
-        let apart = |rgb: u64| rgb & 0xff | (rgb & 0xff00) << 8 | (rgb & 0x00ff_0000) << 16;
-        (apart(six), apart(six >> 24))
+        }
     }
 
     /// The colour at any point, 0 to 255, also outside.
