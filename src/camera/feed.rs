@@ -21,6 +21,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How long [`Feed::stop`] waits for the thread. One that a driver holds back longer is left to end by itself.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How long [`Feed::stats_soon`] waits.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What a feed has seen so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,7 +121,21 @@ impl Feed {
 
     /// What was seen so far.
     pub fn stats(&self) -> FeedStats {
-        let state = self.shared.state.lock();
+        self.stats_of(&self.shared.state.lock())
+    }
+
+    /// As [`Feed::stats`], for those who watch over the threads and must not hang with one of them: `None` where the lock is not to be had
+    /// within a tenth of a second. A thread that is stopped while it waits for a frame is handed the lock all the same, and keeps it.
+    pub fn stats_soon(&self) -> Option<FeedStats> {
+        self.shared.state.try_lock_for(SOON).map(|state| self.stats_of(&state))
+    }
+
+    /// Whether frames come; not where that cannot be told soon.
+    pub fn gives_frames(&self) -> bool {
+        self.stats_soon().is_some_and(|stats| stats.healthy)
+    }
+
+    fn stats_of(&self, state: &State) -> FeedStats {
         let mut stats = state.stats.clone();
         let seen = state.seen.is_some_and(|seen| self.clock.now().since(seen) < self.stall);
         stats.healthy = seen && stats.camera.is_some() && !state.done;

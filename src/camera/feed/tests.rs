@@ -156,6 +156,17 @@ fn a_stall_shows_and_passes() {
 }
 
 #[test]
+fn who_watches_over_a_feed_does_not_hang_with_a_thread_that_keeps_its_lock() {
+    let feed = feed(vec![frames(1000)], Duration::from_millis(10));
+    assert!(feed.latest(0, LONG).is_some());
+    assert!(feed.gives_frames());
+    let kept = feed.shared.state.lock();
+    assert_eq!((feed.stats_soon(), feed.gives_frames()), (None, false));
+    drop(kept);
+    assert!(feed.gives_frames());
+}
+
+#[test]
 fn stopping_is_quick_even_where_the_driver_hangs() {
     let quick = feed(vec![frames(1000)], Duration::from_millis(20));
     assert!(quick.latest(0, LONG).is_some());
