@@ -29,9 +29,10 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo deny --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
-	shellcheck cross/setup cross/faiss cross/one-build cross/root cross/build cross/package cross/package-test systemd/check \
+	shellcheck --external-sources cross/root cross/build cross/package .ci/run
+	shellcheck cross/setup cross/faiss cross/faiss-build cross/one-build cross/package-test systemd/check \
 		cross/board/prepare cross/board/boot cross/board/test cross/board/door \
-		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument .ci/run
+		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument
 	shellcheck --shell=bash cross/package-steps
 	shellcheck --shell=sh systemd/debian/preinst systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm
 	shellcheck --shell=sh cross/board/init cross/board/guest cross/board/gpio cross/board/pi
@@ -58,12 +59,12 @@ fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outsid
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(BUILT)/facegate
 
-cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian 13's own toolchain (needs root once)
-	cross/build $(or $(TARGET),aarch64)
+cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian's own toolchain (needs root once)
+	cross/build $(or $(TARGET),aarch64) $(addprefix --suite ,$(SUITE))
 
 deb: setup-roots ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
-	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) >/dev/null,@$(MAKE) --no-print-directory build)
-	cross/package $(TARGET)
+	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) $(addprefix --suite ,$(SUITE)) >/dev/null,@$(MAKE) --no-print-directory build)
+	cross/package $(TARGET) $(if $(and $(TARGET),$(SUITE)),release $(SUITE))
 
 package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
 	cross/package-test $$(cross/package)
