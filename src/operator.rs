@@ -346,7 +346,7 @@ impl Post {
             lock_works: health.healthy,
             signals_work: health.signals_healthy,
             inputs_work: health.inputs_healthy,
-            cameras_work: self.feeds.iter().all(|feed| feed.gives_frames()),
+            cameras_work: self.feeds.iter().all(|feed| feed.stats().healthy),
             last_error: health.last_error,
         })
     }

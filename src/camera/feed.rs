@@ -21,8 +21,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How long [`Feed::stop`] waits for the thread. One that a driver holds back longer is left to end by itself.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How long [`Feed::stats_soon`] waits.
-const SOON: Duration = Duration::from_millis(100);
 
 /// What a feed has seen so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,17 +57,25 @@ struct Shared {
     news: Condvar,
     /// The thread is to end.
     stop: Condvar,
+    /// Apart from the state, for which threads wait: one that hangs just then is handed the state's lock all the same, and keeps it.
+    /// Those who watch over the threads must not hang with it. Taken after the other lock where both are, and never for long.
+    record: Mutex<Record>,
 }
 
 #[derive(Default)]
 struct State {
     latest: Option<Arc<Frame>>,
     taken: bool,
+    stopping: bool,
+    done: bool,
+}
+
+/// What is told of a feed.
+#[derive(Default)]
+struct Record {
     /// When the last frame came.
     seen: Option<Moment>,
     stats: FeedStats,
-    stopping: bool,
-    done: bool,
 }
 
 impl Feed {
@@ -94,7 +100,12 @@ impl Feed {
         stall: Duration,
         clock: Arc<dyn Clock>,
     ) -> Result<Feed> {
-        let shared = Arc::new(Shared { state: Mutex::default(), news: Condvar::new(), stop: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            news: Condvar::new(),
+            stop: Condvar::new(),
+            record: Mutex::default(),
+        });
         let worker = Worker { shared: shared.clone(), clock: clock.clone(), stall, sequence: 0 };
         let thread = std::thread::Builder::new()
             .name("camera".into())
@@ -119,26 +130,12 @@ impl Feed {
         }
     }
 
-    /// What was seen so far.
+    /// What was seen so far. Never waits for a thread of the door.
     pub fn stats(&self) -> FeedStats {
-        self.stats_of(&self.shared.state.lock())
-    }
-
-    /// As [`Feed::stats`], for those who watch over the threads and must not hang with one of them: `None` where the lock is not to be had
-    /// within a tenth of a second. A thread that is stopped while it waits for a frame is handed the lock all the same, and keeps it.
-    pub fn stats_soon(&self) -> Option<FeedStats> {
-        self.shared.state.try_lock_for(SOON).map(|state| self.stats_of(&state))
-    }
-
-    /// Whether frames come; not where that cannot be told soon.
-    pub fn gives_frames(&self) -> bool {
-        self.stats_soon().is_some_and(|stats| stats.healthy)
-    }
-
-    fn stats_of(&self, state: &State) -> FeedStats {
-        let mut stats = state.stats.clone();
-        let seen = state.seen.is_some_and(|seen| self.clock.now().since(seen) < self.stall);
-        stats.healthy = seen && stats.camera.is_some() && !state.done;
+        let record = self.shared.record.lock();
+        let mut stats = record.stats.clone();
+        let seen = record.seen.is_some_and(|seen| self.clock.now().since(seen) < self.stall);
+        stats.healthy = seen && stats.camera.is_some();
         stats
     }
 
@@ -146,17 +143,13 @@ impl Feed {
     pub fn stop(&self) {
         let Some(thread) = self.thread.lock().take() else { return };
         let deadline = Instant::now() + PATIENCE;
-        let mut state = self.shared.state.lock();
-        state.stopping = true;
-        self.shared.stop.notify_all();
-        self.shared.news.notify_all();
-        while !state.done {
-            if self.shared.news.wait_until(&mut state, deadline).timed_out() {
-                break;
-            }
-        }
-        let done = state.done;
-        drop(state);
+        let done = self.shared.state.try_lock_until(deadline).is_some_and(|mut state| {
+            state.stopping = true;
+            self.shared.stop.notify_all();
+            self.shared.news.notify_all();
+            while !state.done && !self.shared.news.wait_until(&mut state, deadline).timed_out() {}
+            state.done
+        });
         if done {
             // Nothing is left of it but its return.
             let _ = thread.join();
@@ -196,14 +189,14 @@ impl Worker {
                     let words = guarded(|| Ok(camera.describe())).unwrap_or_else(|_| "a camera".to_owned());
                     tracing::info!(camera = %words, reopened = opened, "camera opened");
                     {
-                        let mut state = self.shared.state.lock();
-                        state.stats.reopened = opened;
-                        state.stats.camera = Some(words);
+                        let stats = &mut self.shared.record.lock().stats;
+                        stats.reopened = opened;
+                        stats.camera = Some(words);
                     }
                     opened += 1;
                     let before = self.sequence;
                     let ended = self.stream(&mut *camera);
-                    self.shared.state.lock().stats.camera = None;
+                    self.shared.record.lock().stats.camera = None;
                     if let Err(error) = guarded(|| {
                         drop(camera);
                         Ok(())
@@ -216,7 +209,7 @@ impl Worker {
                     match ended {
                         Ended::Stopped => break,
                         Ended::OfItself => {
-                            self.shared.state.lock().stats.ended = true;
+                            self.shared.record.lock().stats.ended = true;
                             break;
                         }
                         Ended::Failed => {}
@@ -281,11 +274,12 @@ impl Worker {
         self.sequence += 1;
         frame.sequence = self.sequence;
         let mut state = self.shared.state.lock();
-        state.stats.frames += 1;
-        if state.latest.is_some() && !state.taken {
-            state.stats.dropped += 1;
+        {
+            let mut record = self.shared.record.lock();
+            record.stats.frames += 1;
+            record.stats.dropped += u64::from(state.latest.is_some() && !state.taken);
+            record.seen = Some(self.clock.now());
         }
-        state.seen = Some(self.clock.now());
         state.latest = Some(Arc::new(frame));
         state.taken = false;
         self.shared.news.notify_all();
@@ -297,9 +291,9 @@ impl Worker {
     }
 
     fn count(&self, error: &Error) {
-        let mut state = self.shared.state.lock();
-        state.stats.errors += 1;
-        state.stats.last_error = Some(error.to_string());
+        let stats = &mut self.shared.record.lock().stats;
+        stats.errors += 1;
+        stats.last_error = Some(error.to_string());
     }
 
     /// Waits until `deadline`. True where the feed is to stop.

@@ -322,7 +322,7 @@ impl Daemon {
         let doors: Vec<_> = self.doors.iter().map(|door| (door.feeds(), Arc::clone(&door.driver))).collect();
         let upkeep = Arc::clone(&self.upkeep);
         move || {
-            let sees = |feeds: &[Arc<Feed>]| feeds.iter().all(|feed| feed.gives_frames());
+            let sees = |feeds: &[Arc<Feed>]| feeds.iter().all(|feed| feed.stats().healthy);
             if !doors.iter().all(|(feeds, driver)| sees(feeds) && driver.health().healthy) {
                 return Err(api::door_not_ready());
             }

@@ -33,15 +33,12 @@ impl Pulse {
         let mut ails = Vec::new();
         for door in &self.doors {
             for (number, (feed, _)) in (1..).zip(&door.sides) {
-                let which = if number == 1 { "the camera" } else { "the camera of the other side" };
-                let Some(stats) = feed.stats_soon() else {
-                    ails.push(format!("{which} of door '{}' cannot be asked", door.name));
-                    continue;
-                };
+                let stats = feed.stats();
                 // A replay that has come to its end was a camera for long enough.
                 if stats.healthy || stats.ended {
                     continue;
                 }
+                let which = if number == 1 { "the camera" } else { "the camera of the other side" };
                 let why = stats.last_error.map(|error| format!(" ({error})")).unwrap_or_default();
                 ails.push(format!("{which} of door '{}' gives no frames{why}", door.name));
             }

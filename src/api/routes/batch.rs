@@ -255,6 +255,11 @@ impl Item {
         self.values.as_ref().ok().and_then(|values| Wanted::whose(values).ok())
     }
 
+    /// One of which nothing can be read but what is wrong.
+    fn unreadable(error: Error) -> Self {
+        Self { place: None, values: Err(error), image: Ok(Vec::new()) }
+    }
+
     /// A line of JSON with the image in Base64.
     fn of_line(line: &[u8], state: &State) -> Self {
         match json::with_image(line) {
@@ -263,7 +268,7 @@ impl Item {
                 values: Ok(values),
                 image: image.and_then(|image| check_image(image, &state.settings)),
             },
-            Err(error) => Self { place: None, values: Err(error), image: Ok(Vec::new()) },
+            Err(error) => Self::unreadable(error),
         }
     }
 }
@@ -311,11 +316,7 @@ impl Items {
                 let line = lines.next().await?;
                 Ok(line.map(|line| match line {
                     Ok(line) => Item::of_line(&line, state),
-                    Err(_) => Item {
-                        place: None,
-                        values: Err(too_large(&state.settings)),
-                        image: Err(too_large(&state.settings)),
-                    },
+                    Err(_) => Item::unreadable(too_large(&state.settings)),
                 }))
             }
             Self::Archive(items) => items.recv().await.transpose(),

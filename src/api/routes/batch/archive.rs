@@ -47,18 +47,14 @@ const TOLD_OF_A_NAME: usize = 80;
 type Source = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 type Archive<'a> = ZipFileReader<Ready<Compat<&'a mut Source>>>;
 
-/// Reads the items of the archive that is the body, on a task of its own, which ends where nobody takes them any more. What cannot
-/// be read any further is the last one.
+/// Reads the items of the archive that is the body, on a task of its own, which ends where nobody takes them any more. Where it cannot be
+/// read any further, that is the last that comes. What is behind the files, the archive's own list of them, is left to the server.
 pub(in crate::api) fn open(settings: &Settings, body: Body) -> Receiver<Result<Item>> {
     let (items, taken) = channel(1);
     let settings = settings.clone();
     tokio::spawn(async move {
         let mut source = StreamReader::new(bounded(body, settings.max_batch_bytes));
-        let told = match read(&settings, &mut source, &items).await {
-            Ok(()) => hear_out(&settings, &mut source).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = told {
+        if let Err(error) = read(&settings, &mut source, &items).await {
             // Who has gone needs not be told.
             let _ = items.send(Err(error)).await;
         }
@@ -80,15 +76,6 @@ fn bounded(body: Body, most: u64) -> BoxStream<'static, io::Result<Bytes>> {
     chunks.boxed()
 }
 
-/// What is behind the files: the archive's list of them. A client that is not heard out may not hear the answer.
-async fn hear_out(settings: &Settings, source: &mut Source) -> Result<()> {
-    match timeout(settings.request_timeout(), tokio::io::copy(source, &mut tokio::io::sink())).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(broken(error.into())),
-        Err(_) => Err(slow()),
-    }
-}
-
 /// Reads the list, then file after file, and gives on what the list names. Files that it does not name are passed over.
 async fn read(settings: &Settings, source: &mut Source, items: &Sender<Result<Item>>) -> Result<()> {
     let mut archive = ZipFileReader::new(source.compat());
@@ -102,28 +89,32 @@ async fn read(settings: &Settings, source: &mut Source, items: &Sender<Result<It
             continue;
         }
         let Some(list) = &mut list else {
-            let (known, unreadable) = List::read(settings, file)?;
+            let (known, failing) = List::read(settings, file)?;
             list = Some(known);
-            for item in unreadable {
-                if items.send(Ok(item)).await.is_err() {
-                    return Ok(());
-                }
+            if !give(items, failing).await {
+                return Ok(());
             }
             continue;
         };
         let Some((place, values)) = list.take(&file.name) else { continue };
         let image =
             file.bytes.and_then(|bytes| bytes.map_or_else(|| Err(too_large(settings)), |b| check_image(b, settings)));
-        if items.send(Ok(Item { place: Some(place), values: Ok(values), image })).await.is_err() {
+        if !give(items, [Item { place: Some(place), values: Ok(values), image }]).await {
             return Ok(());
         }
     }
-    for item in list.ok_or_else(|| no_list(None))?.missing() {
+    give(items, list.ok_or_else(|| no_list(None))?.missing()).await;
+    Ok(())
+}
+
+/// Whether anybody took them.
+async fn give(items: &Sender<Result<Item>>, these: impl IntoIterator<Item = Item>) -> bool {
+    for item in these {
         if items.send(Ok(item)).await.is_err() {
-            break;
+            return false;
         }
     }
-    Ok(())
+    true
 }
 
 /// A file of the archive.
@@ -209,7 +200,7 @@ impl List {
                 }
                 Err(error) => error,
             };
-            failing.push(Item { place: Some(place), values: Err(error), image: Ok(Vec::new()) });
+            failing.push(Item { place: Some(place), ..Item::unreadable(error) });
         }
         Ok((Self { folder, items }, failing))
     }
