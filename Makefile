@@ -35,7 +35,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument
 	shellcheck --shell=bash cross/package-steps
 	shellcheck --shell=sh systemd/debian/preinst systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm
-	shellcheck --shell=sh cross/board/init cross/board/guest cross/board/gpio cross/board/pi
+	shellcheck --shell=sh cross/build-id cross/board/init cross/board/guest cross/board/gpio cross/board/pi
 	cross/one-build
 	systemd/check
 
