@@ -8,6 +8,8 @@ export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
 export FACEGATE_PYTHONPATH := $(CACHE)/tools/python
 # Always the whole workspace, so that every command shares one build of the dependencies.
 CARGO_FLAGS := --release --workspace --locked
+# SUITE=trixie: built in Debian 13's root; STATIC=yes: with OpenBLAS in the program.
+CROSS_FLAGS = $(addprefix --suite ,$(SUITE)) $(if $(STATIC),--static)
 
 .PHONY: help demo test lint build bench mutants fuzz networks photos accuracy cross deb package-test board-test
 .PHONY: setup-build setup-roots setup-test
@@ -59,11 +61,11 @@ fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outsid
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(BUILT)/facegate
 
-cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian's own toolchain (needs root once)
-	cross/build $(or $(TARGET),aarch64) $(addprefix --suite ,$(SUITE))
+cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian's own toolchain (needs root once; SUITE, STATIC: see docs/boards)
+	cross/build $(or $(TARGET),aarch64) $(CROSS_FLAGS)
 
 deb: setup-roots ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
-	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) $(addprefix --suite ,$(SUITE)) >/dev/null,@$(MAKE) --no-print-directory build)
+	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null,$(if $(CROSS_FLAGS),$(error SUITE and STATIC are for TARGET=aarch64 or armv7))@$(MAKE) --no-print-directory build)
 	cross/package $(TARGET) $(if $(and $(TARGET),$(SUITE)),release $(SUITE))
 
 package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
