@@ -13,7 +13,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{State, blocking, error::Failure, limits::Visit, openapi, server::Peer};
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, Result},
     gallery::{Caller, Right, TenantId},
     operator::Operator,
 };
@@ -108,11 +108,26 @@ async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
         Ok(caller) if given => Ok(caller),
         Ok(_) => Err(missing()),
         Err(Failure(error)) if error.kind() == Kind::InvalidApiKey && !given => Err(missing()),
-        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => {
-            Err(Failure::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended"))
-        }
+        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => Err(no_longer().into()),
         Err(failure) => Err(failure),
     }
+}
+
+/// Refuses a key that was revoked or has ended since the head of its request came: a body may take its time, and what comes
+/// of it is to be nothing by then. To be asked once the body is there.
+pub(super) async fn still_allowed(state: &State, operator: &Operator) -> Result<()> {
+    let Operator::Key(caller) = operator else { return Ok(()) };
+    let (gallery, id) = (Arc::clone(&state.gallery), caller.key.clone());
+    let key = blocking(move || gallery.key(&id)).await.map_err(|Failure(error)| match error.kind() {
+        Kind::NotFound => no_longer(),
+        _ => error,
+    })?;
+    if key.has_ended(state.gallery.clock().wall()) { Err(no_longer()) } else { Ok(()) }
+}
+
+/// Who makes a request. To be used within [`tenants`] or [`operators`].
+pub(super) fn operator(request: &Request) -> Result<&Operator> {
+    request.extensions().get::<Operator>().ok_or_else(|| Error::new(Kind::Internal, "a call without its caller"))
 }
 
 /// Calls for those alone who have this right, which is told in their documents. To be used within [`tenants`].
@@ -133,9 +148,12 @@ pub(super) async fn reading_or_changing(request: Request, next: Next) -> Result<
 }
 
 async fn checked(right: Right, request: Request, next: Next) -> Result<Response, Failure> {
-    let operator = request.extensions().get::<Operator>();
-    operator.ok_or_else(|| Error::new(Kind::Internal, "a call without its caller"))?.must_have(right)?;
+    operator(&request)?.must_have(right)?;
     Ok(next.run(request).await)
+}
+
+fn no_longer() -> Error {
+    Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
 fn missing() -> Failure {

@@ -12,7 +12,13 @@ use axum::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{State, error::Failure, settings::Settings, values::Values};
+use super::{
+    State,
+    auth::{operator, still_allowed},
+    error::Failure,
+    settings::Settings,
+    values::Values,
+};
 use crate::error::{Error, Kind, Result};
 
 /// The fields that a call reads. All others are passed over, whatever is in them.
@@ -52,6 +58,7 @@ impl<F: Fields> FromRequest<Arc<State>> for Form<F> {
 
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Failure> {
         let settings = &state.settings;
+        let operator = operator(&request)?.clone();
         check_encoding(request.headers())?;
         check_length(&request, settings.max_body_bytes)?;
         let place = Arc::clone(&state.uploads)
@@ -73,6 +80,7 @@ impl<F: Fields> FromRequest<Arc<State>> for Form<F> {
             }
         }
         outcome?;
+        still_allowed(state, &operator).await?;
         Ok(form)
     }
 }

@@ -8,6 +8,7 @@ mod detecting;
 mod errors;
 mod gate;
 mod images;
+mod late;
 mod limits;
 mod log;
 mod manual;

@@ -9,12 +9,12 @@ pub(in crate::api) mod presence;
 pub(in crate::api) mod rules;
 pub(in crate::api) mod subjects;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, RawQuery, rejection::BytesRejection, rejection::PathRejection},
+    extract::{FromRequest, Path, RawQuery, Request, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -24,7 +24,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::read;
 use crate::{
-    api::{State, dto::Done, error::Failure, openapi, values::Values},
+    api::{
+        State,
+        auth::{operator, still_allowed},
+        dto::Done,
+        error::Failure,
+        openapi,
+        values::Values,
+    },
     error::{Error, Kind, Result},
     gallery::{Right, changed_meanwhile},
     rulebook,
@@ -58,7 +65,32 @@ pub(in crate::api) struct Conditions {
 }
 
 pub(super) type Name = Result<Path<String>, PathRejection>;
-pub(super) type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Whole, Failure>;
+
+/// The bytes of a body that has come to its end while its key was good.
+pub(in crate::api) struct Whole(Bytes);
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromRequest<Arc<State>> for Whole {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Failure> {
+        let operator = operator(&request)?.clone();
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::TooLarge, "the body has too many bytes"),
+            _ => Error::new(Kind::MalformedRequest, "the body cannot be read"),
+        })?;
+        still_allowed(state, &operator).await?;
+        Ok(Self(bytes))
+    }
+}
 
 /// Reads a query, of which every parameter must be known: a misspelt `at` would ask about another time.
 fn query(query: RawQuery, known: &[&str]) -> Result<Values> {
@@ -81,10 +113,7 @@ pub(super) fn name(path: Name) -> Result<String> {
 
 /// A body of JSON, no longer than `most` bytes.
 pub(super) fn body<T: DeserializeOwned>(body: Body, most: usize) -> Result<T> {
-    let bytes = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::TooLarge, "the body has too many bytes"),
-        _ => Error::new(Kind::MalformedRequest, "the body cannot be read"),
-    })?;
+    let bytes = body.map_err(|Failure(error)| error)?;
     if bytes.len() > most {
         return Err(Error::new(Kind::TooLarge, format!("the body has more than {most} bytes")));
     }
