@@ -49,7 +49,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             show(context, &gallery, &key)?;
         }
         Command::Rotate { id, overlap } => {
-            let key = gallery.rotate_key(&id, overlap.unwrap_or_default().0, |_| Ok(None))?;
+            let key = gallery.rotate_key(&id, overlap.unwrap_or_default().0, None, |_| Ok(None))?;
             show(context, &gallery, &key)?;
         }
         Command::List => {

@@ -66,7 +66,7 @@ impl Gallery {
     ///
     /// # Errors
     /// `InvalidField` for a label over 128 bytes or with control characters, and for an end that is not ahead;
-    /// `CapacityReached` where the tenant has 100 keys; `InvalidApiKey` where the key that makes it is no longer there.
+    /// `CapacityReached` where the tenant has 100 keys; `InvalidApiKey` where the key that makes it is no longer good.
     pub fn make_key(&self, tenant: &TenantId, terms: &KeyTerms) -> Result<NewKey> {
         let label = terms.label.as_deref().unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
@@ -76,12 +76,7 @@ impl Gallery {
         let now = self.clock.wall();
         let expires_at = terms.expires.map(|lifetime| lifetime.end(now)).transpose()?;
         let mut writer = self.write()?;
-        if let Some(maker) = &terms.maker {
-            self.find_key(writer.txn(), maker).map_err(|error| match error.kind() {
-                Kind::NotFound => Error::new(Kind::InvalidApiKey, "the API key has been revoked"),
-                _ => error,
-            })?;
-        }
+        self.check_maker(writer.txn(), terms.maker.as_deref(), now)?;
         let info = KeyInfo {
             id: self.unused_id(&mut writer)?,
             tenant: tenant.clone(),
@@ -98,18 +93,22 @@ impl Gallery {
 
     /// Makes a key like another, of the same tenant, label and rights, and lets the other one end after `overlap`, or at
     /// once where that is zero. A key with an end is followed by one that lasts as long as it was to last. What `may` refuses
-    /// stays as it is; what it gives is when the new key ends at the latest.
+    /// stays as it is; what it gives is when the new key ends at the latest. `maker` is the key that asks for it; none on the
+    /// command line.
     ///
     /// # Errors
-    /// `NotFound` where no key has this id, or that of `may`; `CapacityReached` where there would be over 100 of the tenant's.
+    /// `NotFound` where no key has this id, or that of `may`; `CapacityReached` where there would be over 100 of the tenant's;
+    /// `InvalidApiKey` where the key that makes it is no longer good.
     pub fn rotate_key(
         &self,
         id: &str,
         overlap: Duration,
+        maker: Option<&str>,
         may: impl FnOnce(&KeyInfo) -> Result<Option<Timestamp>>,
     ) -> Result<NewKey> {
         let now = self.clock.wall();
         let mut writer = self.write()?;
+        self.check_maker(writer.txn(), maker, now)?;
         let (hash, mut old) = self.find_key(writer.txn(), id)?;
         let latest = may(&old)?;
         let follow = |end: Timestamp| now.checked_add(end.duration_since(old.created_at)).unwrap_or(Timestamp::MAX);
@@ -133,6 +132,18 @@ impl Gallery {
         writer.commit(Room::Configured)?;
         self.catch_up()?;
         Ok(key)
+    }
+
+    /// Refuses to make a key for one that was revoked or has ended meanwhile: it would live on in the new one. Within the
+    /// transaction that makes it, so that nothing comes between.
+    fn check_maker(&self, txn: &View<'_>, maker: Option<&str>, now: Timestamp) -> Result<()> {
+        let Some(maker) = maker else { return Ok(()) };
+        let no_longer = || Error::new(Kind::InvalidApiKey, "the API key has been revoked or has ended");
+        let (_, maker) = self.find_key(txn, maker).map_err(|error| match error.kind() {
+            Kind::NotFound => no_longer(),
+            _ => error,
+        })?;
+        if maker.has_ended(now) { Err(no_longer()) } else { Ok(()) }
     }
 
     /// When a key was to end before it was rotated for the first time.

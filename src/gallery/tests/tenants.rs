@@ -53,28 +53,28 @@ fn a_rotated_key_goes_on_for_its_overlap_and_the_new_one_is_like_it() {
     let (gallery, clock) = with_clock(dir.path());
     let rights: Rights = [Right::Read, Right::Door].into_iter().collect();
     let old = gallery.add_key(&tenant("acme"), Some("desk"), rights).unwrap();
-    let new = gallery.rotate_key(&old.id, Duration::from_secs(3600), |_| Ok(None)).unwrap();
+    let new = gallery.rotate_key(&old.id, Duration::from_secs(3600), None, |_| Ok(None)).unwrap();
     assert!(old.secret != new.secret && old.id != new.id);
     let info = gallery.key(&new.id).unwrap();
     assert_eq!((info.label.as_deref(), info.rights, info.expires_at), (Some("desk"), rights, None));
     assert!(!refused(&gallery, &old.secret) && !refused(&gallery, &new.secret));
     // Rotating it once more does not make it last longer, and makes no key that ends with the overlap.
-    let again = gallery.rotate_key(&old.id, Duration::from_secs(7200), |_| Ok(None)).unwrap();
+    let again = gallery.rotate_key(&old.id, Duration::from_secs(7200), None, |_| Ok(None)).unwrap();
     assert_eq!(again.expires_at, None);
     clock.advance(Duration::from_secs(3600));
     assert!(refused(&gallery, &old.secret) && !refused(&gallery, &new.secret) && !refused(&gallery, &again.secret));
 
-    let last = gallery.rotate_key(&new.id, Duration::ZERO, |_| Ok(None)).unwrap();
+    let last = gallery.rotate_key(&new.id, Duration::ZERO, None, |_| Ok(None)).unwrap();
     assert!(refused(&gallery, &new.secret) && !refused(&gallery, &last.secret));
-    assert_eq!(gallery.rotate_key(&new.id, Duration::ZERO, |_| Ok(None)).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(gallery.rotate_key(&new.id, Duration::ZERO, None, |_| Ok(None)).unwrap_err().kind(), Kind::NotFound);
 
     let ending = gallery.make_key(&tenant("acme"), &until("10d")).unwrap();
     clock.advance(Duration::from_secs(24 * 3600));
-    let next = gallery.rotate_key(&ending.id, Duration::ZERO, |_| Ok(None)).unwrap();
+    let next = gallery.rotate_key(&ending.id, Duration::ZERO, None, |_| Ok(None)).unwrap();
     let more = next.expires_at.unwrap().duration_since(ending.expires_at.unwrap());
     assert_eq!(more.as_hours(), 24, "it lasts as long as the one before");
     for _ in 0..2 {
-        let again = gallery.rotate_key(&next.id, Duration::from_secs(3600), |_| Ok(None)).unwrap();
+        let again = gallery.rotate_key(&next.id, Duration::from_secs(3600), None, |_| Ok(None)).unwrap();
         assert_eq!(again.expires_at, next.expires_at, "also where it is rotated again while it goes on");
     }
     let meta = |name: &str| gallery.store.meta.get(&gallery.store.read().unwrap(), name.as_bytes()).unwrap().is_some();
@@ -83,7 +83,7 @@ fn a_rotated_key_goes_on_for_its_overlap_and_the_new_one_is_like_it() {
     assert!(!meta(&format!("rotated.{}", old.id)), "of a key that is revoked nothing stays");
     let before = gallery.keys().unwrap();
     let no = || Error::new(Kind::Forbidden, "no");
-    assert_eq!(gallery.rotate_key(&next.id, Duration::ZERO, |_| Err(no())).unwrap_err().kind(), Kind::Forbidden);
+    assert_eq!(gallery.rotate_key(&next.id, Duration::ZERO, None, |_| Err(no())).unwrap_err().kind(), Kind::Forbidden);
     assert_eq!(gallery.revoke_key_if(&next.id, |_| Err(no())).unwrap_err().kind(), Kind::Forbidden);
     assert_eq!(gallery.keys().unwrap(), before, "what is refused changes nothing");
 }
@@ -96,9 +96,9 @@ fn a_tenant_has_no_more_keys_than_can_be_compared_with_each_call() {
     let keys: Vec<_> = (0..keys::MOST_KEYS).map(|_| gallery.add_key(&acme, None, Rights::default()).unwrap()).collect();
     let full = |result: Result<NewKey>| result.map(drop).unwrap_err().kind() == Kind::CapacityReached;
     assert!(full(gallery.add_key(&acme, None, Rights::default())));
-    assert!(full(gallery.rotate_key(&keys[0].id, Duration::from_secs(1), |_| Ok(None))));
+    assert!(full(gallery.rotate_key(&keys[0].id, Duration::from_secs(1), None, |_| Ok(None))));
     assert!(!refused(&gallery, &keys[0].secret), "what is refused changes nothing");
-    gallery.rotate_key(&keys[0].id, Duration::ZERO, |_| Ok(None)).unwrap();
+    gallery.rotate_key(&keys[0].id, Duration::ZERO, None, |_| Ok(None)).unwrap();
     assert!(refused(&gallery, &keys[0].secret) && gallery.keys().unwrap().len() == keys::MOST_KEYS);
     gallery.add_key(&tenant("globex"), None, Rights::default()).unwrap();
 }
@@ -110,10 +110,31 @@ fn a_key_that_was_revoked_meanwhile_makes_none() {
     let acme = tenant("acme");
     let maker = gallery.add_key(&acme, None, Rights::default()).unwrap();
     let terms = KeyTerms { maker: Some(maker.id.clone()), ..KeyTerms::default() };
-    gallery.make_key(&acme, &terms).unwrap();
+    let other = gallery.make_key(&acme, &terms).unwrap();
+    let rotate = |id: &str| gallery.rotate_key(id, Duration::ZERO, Some(&maker.id), |_| Ok(None));
+    let other = rotate(&other.id).unwrap();
+    // Another's right to be rotated is not the maker's: nor does it make itself anew.
+    gallery.revoke_key(&maker.id).unwrap();
+    for id in [&other.id, &maker.id] {
+        assert_eq!(rotate(id).map(drop).unwrap_err().kind(), Kind::InvalidApiKey);
+    }
+    assert!(gallery.authenticate(&other.secret).is_ok(), "what is refused changes nothing");
+    assert_eq!(gallery.make_key(&acme, &terms).map(drop).unwrap_err().kind(), Kind::InvalidApiKey);
     gallery.delete_tenant(&acme).unwrap();
     assert_eq!(gallery.make_key(&acme, &terms).map(drop).unwrap_err().kind(), Kind::InvalidApiKey);
     assert!(gallery.tenants().unwrap().is_empty(), "nor does it bring its tenant back");
+}
+
+#[test]
+fn a_key_that_has_ended_meanwhile_makes_none() {
+    let dir = folder();
+    let (gallery, clock) = with_clock(dir.path());
+    let acme = tenant("acme");
+    let maker = gallery.make_key(&acme, &until("1h")).unwrap();
+    let rotate = || gallery.rotate_key(&maker.id, Duration::from_secs(7200), Some(&maker.id), |_| Ok(None));
+    rotate().unwrap();
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(rotate().map(drop).unwrap_err().kind(), Kind::InvalidApiKey);
 }
 
 #[test]

@@ -52,17 +52,20 @@ fn a_key_that_is_revoked_while_the_body_comes_does_nothing() {
     server.enrol(0, "EMP-001", &photo("obama.jpg"));
     let form = Form::new().text("subject_id", "EMP-002").image(&photo("biden.jpg")).bytes();
     let (form_type, json) = (Form::content_type(), "application/json");
-    let calls: [(&str, &str, &str, &[u8]); 6] = [
+    let calls: [(&str, &str, &str, &[u8]); 7] = [
         ("POST", "/v1/face-matching/enroll", &form_type, &form),
         ("POST", "/v1/face-matching/search", &form_type, &form),
         ("PATCH", "/v1/face-matching/subjects/EMP-001", json, br#"{"active": false}"#),
         ("PUT", "/v1/access/rules", json, br#"{"subjects": [{"id": "EMP-001"}]}"#),
         ("PUT", "/v1/access/groups/staff", json, br#"{"access": []}"#),
         ("POST", "/v1/admin/keys", json, br#"{"label": "another"}"#),
+        ("POST", "/v1/admin/keys/ID/rotate", json, br#"{"overlap": "1h"}"#),
     ];
     let keys = server.gallery.keys().expect("a list").len();
     for (method, path, kind, body) in calls {
-        let reply = revoked_meanwhile(&server, &key(&server), (method, path), kind, body);
+        let key = key(&server);
+        let path = path.replace("ID", &key.id);
+        let reply = revoked_meanwhile(&server, &key, (method, &path), kind, body);
         assert_eq!((reply.status, reply.code()), (401, "invalid_api_key"), "{method} {path}: {:?}", reply.body);
         assert_eq!(reply.header("www-authenticate"), Some("Bearer"), "{method} {path}");
     }

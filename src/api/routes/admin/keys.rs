@@ -133,7 +133,7 @@ pub(super) async fn rotate(
     let overlap: Within = rotation.overlap.as_deref().map(str::parse).transpose()?.unwrap_or_default();
     let gallery = Arc::clone(&state.gallery);
     let answer = blocking(move || {
-        let key = gallery.rotate_key(&id, overlap.0, |old| {
+        let key = gallery.rotate_key(&id, overlap.0, maker(&operator), |old| {
             own(&operator, old)?;
             may_give(&operator, old.rights)?;
             Ok(latest_end(&operator))
@@ -194,10 +194,7 @@ fn terms(operator: &Operator, wanted: Wanted, now: Timestamp) -> Result<KeyTerms
         }
         None => latest.map(Lifetime::Until),
     };
-    let maker = match operator {
-        Operator::Key(caller) => Some(caller.key.clone()),
-        Operator::Local { .. } | Operator::Device { .. } => None,
-    };
+    let maker = maker(operator).map(str::to_owned);
     Ok(KeyTerms { label: wanted.label.filter(|label| !label.is_empty()), rights, expires, maker })
 }
 
@@ -209,6 +206,14 @@ fn own(operator: &Operator, key: &KeyInfo) -> Result<()> {
 /// Nobody gives a right that they have not.
 fn may_give(operator: &Operator, rights: Rights) -> Result<()> {
     rights.iter().try_for_each(|right| operator.must_have(right))
+}
+
+/// The key that asks for another.
+fn maker(operator: &Operator) -> Option<&str> {
+    match operator {
+        Operator::Key(caller) => Some(&caller.key),
+        Operator::Local { .. } | Operator::Device { .. } => None,
+    }
 }
 
 fn latest_end(operator: &Operator) -> Option<Timestamp> {
