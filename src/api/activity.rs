@@ -19,7 +19,7 @@ use tokio::time::sleep;
 pub(super) struct Activity {
     begun: AtomicU64,
     under_way: AtomicU64,
-    /// Pieces of bodies that came or went.
+    /// Requests that began, pieces of bodies that came or went, and where they are told, bytes.
     moved: AtomicU64,
 }
 
@@ -27,6 +27,7 @@ impl Activity {
     /// A request begins, which is under way until what is given back is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.begun.fetch_add(1, Ordering::Relaxed);
+        self.has_moved();
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(self))
     }
@@ -44,9 +45,20 @@ impl Activity {
         }
     }
 
-    /// How many pieces of bodies have come or gone.
-    pub(super) fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
+    /// Something came or went.
+    pub(super) fn has_moved(&self) {
+        self.moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends when nothing came or went for `time`, or up to twice as long.
+    pub(super) async fn stands_still(&self, time: Duration) {
+        loop {
+            let before = self.moved.load(Ordering::Relaxed);
+            sleep(time).await;
+            if self.moved.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
     }
 
     /// The same body, whose pieces are counted.
@@ -80,7 +92,7 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if frame.is_ready() {
-            self.activity.moved.fetch_add(1, Ordering::Relaxed);
+            self.activity.has_moved();
         }
         frame
     }

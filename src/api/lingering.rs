@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use tokio::{
     time::{Instant, Sleep, timeout},
 };
 
-use super::server::Stream;
+use super::{activity::Activity, server::Stream};
 
 /// How long, and for how many bytes, a client is heard out whose request was answered before its end.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -29,25 +30,37 @@ const LINGER_BYTES: usize = 64 << 20;
 /// bounds, and what it says is thrown away.
 pub(super) struct Lingering {
     stream: Pin<Box<dyn Stream>>,
+    /// Told of bytes that come or go.
+    activity: Option<Arc<Activity>>,
     until: Option<Pin<Box<Sleep>>>,
     discarded: usize,
 }
 
 impl Lingering {
-    pub(super) fn new(stream: Pin<Box<dyn Stream>>) -> Self {
-        Self { stream, until: None, discarded: 0 }
+    pub(super) fn new(stream: Pin<Box<dyn Stream>>, activity: Option<Arc<Activity>>) -> Self {
+        Self { stream, activity, until: None, discarded: 0 }
+    }
+
+    fn note<T>(&self, outcome: &Poll<io::Result<T>>) {
+        if let (Poll::Ready(Ok(_)), Some(activity)) = (outcome, &self.activity) {
+            activity.has_moved();
+        }
     }
 }
 
 impl AsyncRead for Lingering {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(cx, buf)
+        let outcome = self.stream.as_mut().poll_read(cx, buf);
+        self.note(&outcome);
+        outcome
     }
 }
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(cx, buf)
+        let outcome = self.stream.as_mut().poll_write(cx, buf);
+        self.note(&outcome);
+        outcome
     }
 
     fn poll_write_vectored(
@@ -55,7 +68,9 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write_vectored(cx, bufs)
+        let outcome = self.stream.as_mut().poll_write_vectored(cx, bufs);
+        self.note(&outcome);
+        outcome
     }
 
     fn is_write_vectored(&self) -> bool {

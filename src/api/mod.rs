@@ -2,7 +2,7 @@
 //! `docs/api.md` tells them to users, the rules below `/v1/access`, as `docs/access.md` does, and the doors below `/v1/doors`,
 //! as `docs/door.md` does.
 //!
-//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `activity`; `tls`), its
+//! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `shares`; `activity`; `tls`), its
 //! id and log line (`edge`), what browsers may (`headers`), its time limit (`edge`), panics caught, how much its address and its
 //! key did lately (`limits`), the key that names the tenant and its rights (`auth`), the record of what it did (`audit`), its
 //! form, its query or its lines (`form`, `values`, `lines`), its handler (`routes`; `enrolling` and `cache` behind it), and
@@ -34,6 +34,7 @@ mod readiness;
 mod routes;
 mod server;
 mod settings;
+mod shares;
 mod tls;
 mod values;
 

@@ -22,6 +22,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -34,9 +35,11 @@ use tower::{Service, ServiceExt as _};
 
 use super::{
     activity::Activity,
+    limits::network,
     lingering::{HeardOut, LINGER, Lingering},
     local::Socket,
     settings::Settings,
+    shares::{Share, Shares},
     tls::{HTTP_2, Tls},
 };
 use crate::error::{Context as _, Kind, Result};
@@ -46,6 +49,13 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a new try waits after `accept` failed: most likely, all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How much of an answer the system takes before the client does, in bytes: what a client that reads slowly costs, and how
+/// much it must have read until that is seen.
+const SENT_AHEAD: usize = 128 << 10;
+
+/// As many connections every network may have, however few there may be.
+const LEAST_OF_ONE: usize = 8;
 
 /// Largest head of a request, in bytes.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -118,6 +128,7 @@ impl Accepting {
                 let (stream, address) = listener.accept().await?;
                 // Answers are small: none should wait for the next one. Fails where the client is gone already.
                 let _ = stream.set_nodelay(true);
+                let _ = SockRef::from(&stream).set_send_buffer_size(SENT_AHEAD);
                 let (peer, tls) = (Peer::Address(address.ip()), tls.as_ref().map(|tls| tls.acceptor()));
                 Ok(Accepted { stream: Box::pin(stream), peer, tls })
             }
@@ -158,6 +169,7 @@ pub(super) async fn run(
 /// keeps no operator from the socket.
 async fn serve(listener: Accepting, router: Router, settings: Settings, stopping: watch::Receiver<()>) {
     let places = Arc::new(Semaphore::new(settings.max_connections));
+    let shares = Shares::new((settings.max_connections / 4).max(LEAST_OF_ONE));
     let mut connections = JoinSet::new();
     let mut stop = stopping.clone();
     loop {
@@ -174,10 +186,14 @@ async fn serve(listener: Accepting, router: Router, settings: Settings, stopping
         };
         match accepted {
             Ok(accepted) => {
+                let Ok(share) = share_of(&shares, accepted.peer, &settings) else {
+                    tracing::debug!("a network has all the connections that it may");
+                    continue;
+                };
                 let connection = connection(accepted, router.clone(), settings.clone(), stopping.clone());
                 connections.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop((place, share));
                 });
             }
             Err(error) => {
@@ -194,6 +210,20 @@ async fn serve(listener: Accepting, router: Router, settings: Settings, stopping
     }
 }
 
+/// What a connection takes of its network's share: nothing where addresses are not told apart, which is said of a proxy's, nor on
+/// the board itself, where a proxy may be.
+fn share_of(shares: &Shares<IpAddr>, peer: Peer, settings: &Settings) -> Result<Option<Share<IpAddr>>, Full> {
+    match peer {
+        Peer::Address(address) if settings.limits.address_factor > 0 && !address.to_canonical().is_loopback() => {
+            shares.take(network(address)).map(Some).ok_or(Full)
+        }
+        Peer::Address(_) | Peer::User(_) => Ok(None),
+    }
+}
+
+/// A network has all the connections that it may.
+struct Full;
+
 async fn connection(accepted: Accepted, router: Router, settings: Settings, stopping: watch::Receiver<()>) {
     let Accepted { stream, peer, tls } = accepted;
     let (stream, http2): (Pin<Box<dyn Stream>>, bool) = match tls {
@@ -208,8 +238,9 @@ async fn connection(accepted: Accepted, router: Router, settings: Settings, stop
             Err(_) => return tracing::debug!("a connection took too long to be encrypted"),
         },
     };
-    let io = TokioIo::new(Lingering::new(stream));
     let activity = Arc::<Activity>::default();
+    // Over HTTP/2, pings come and go also where nothing else does.
+    let io = TokioIo::new(Lingering::new(stream, (!http2).then(|| Arc::clone(&activity))));
     let service = TowerToHyperService::new(service(router, peer, Arc::clone(&activity), settings.request_timeout()));
     if http2 {
         let connection = http2_limits(&settings).serve_connection(io, service);
@@ -240,7 +271,13 @@ fn http2_limits(settings: &Settings) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection until it ends, is idle, is too old, or the daemon stops. What is under way on one that is too old goes on
+/// For how long nothing may come or go on a connection before it is cut: an item may take as long to arrive, and as long to be
+/// worked on. A client that reads no answer would keep its place otherwise.
+fn patience(settings: &Settings) -> Duration {
+    2 * settings.request_timeout().max(settings.header_timeout()) + LINGER
+}
+
+/// Serves a connection until it ends, is idle, stands still, is too old, or the daemon stops. What is under way on one that is too old goes on
 /// as long as it gets anywhere: a batch of thousands, a list that is read slowly.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
@@ -255,6 +292,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         outcome = connection.as_mut() => return note(outcome),
         _ = stopping.changed() => GRACE,
         () = idle => LINGER,
+        () = activity.stands_still(patience(settings)) => return tracing::debug!("a connection stood still"),
         () = sleep(settings.max_connection_age()) => {
             graceful_shutdown(connection.as_mut());
             return while_it_moves(connection, activity, settings, stopping).await;
@@ -272,17 +310,10 @@ async fn while_it_moves<C: Future<Output = hyper::Result<()>>>(
     settings: &Settings,
     mut stopping: watch::Receiver<()>,
 ) {
-    loop {
-        let before = activity.moved();
-        tokio::select! {
-            outcome = connection.as_mut() => return note(outcome),
-            _ = stopping.changed() => break,
-            // An item may take as long to arrive, and as long to be worked on.
-            () = sleep(2 * settings.request_timeout() + LINGER) => {}
-        }
-        if activity.moved() == before {
-            return;
-        }
+    tokio::select! {
+        outcome = connection.as_mut() => return note(outcome),
+        _ = stopping.changed() => {}
+        () = activity.stands_still(patience(settings)) => return tracing::debug!("a connection stood still"),
     }
     if let Ok(outcome) = timeout(GRACE, connection).await {
         note(outcome);
@@ -312,5 +343,35 @@ fn service(
 fn note(outcome: Result<(), hyper::Error>) {
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_share_of_the_connections_and_the_board_itself_as_many_as_there_are() {
+        let settings = Settings::default();
+        let shares = Shares::new(2);
+        let peer = |text: &str| Peer::Address(text.parse().expect("an address"));
+        let take = |peer| share_of(&shares, peer, &settings).ok();
+        let held: Vec<_> =
+            (1..=2).map(|host| take(peer(&format!("2001:db8::{host}"))).expect("there is room")).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(take(peer("2001:db8::3")).is_none(), "the network has all that it may");
+        for other in ["2001:db8:0:1::1", "192.0.2.7"] {
+            assert!(take(peer(other)).is_some(), "{other}");
+        }
+        for (free, settings) in [
+            (peer("127.0.0.1"), &settings),
+            (peer("::1"), &settings),
+            (peer("::ffff:127.0.0.2"), &settings),
+            (Peer::User(0), &settings),
+            (peer("2001:db8::3"), &Settings { limits: crate::api::Limits::off(), ..Settings::default() }),
+        ] {
+            let held: Vec<_> = (0..9).map(|_| share_of(&shares, free, settings)).collect();
+            assert!(held.iter().all(|share| matches!(share, Ok(None))), "{free:?}");
+        }
     }
 }

@@ -35,7 +35,8 @@ pub struct Settings {
     /// Largest field of a form other than the image, in bytes: 1,024 to 1,048,576. `gallery.max_metadata_bytes` bounds
     /// `metadata` further.
     pub max_field_bytes: usize,
-    /// Connections at a time; more wait to be accepted. 1 to 10,000.
+    /// Connections at a time; more wait to be accepted. 1 to 10,000. One network may have a quarter of them, at least 8;
+    /// more of its are closed.
     pub max_connections: usize,
     /// Forms with an image that are received or worked on at a time; more are answered `busy`. 1 to 1,000. This and
     /// `max_body_bytes` bound the API's memory.

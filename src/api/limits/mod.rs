@@ -215,7 +215,7 @@ impl Visit {
 }
 
 /// What counts as one address: of IPv6 the first 64 bits, since whoever has one of its addresses has all the rest.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

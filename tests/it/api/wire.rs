@@ -110,6 +110,49 @@ fn connections_over_the_limit_wait_until_there_is_room() {
     serves(&server);
 }
 
+/// So many answers that no system keeps them all for a client that reads none.
+const UNREAD: usize = 200;
+
+#[test]
+fn a_client_that_reads_no_answer_loses_its_place() {
+    let server = Server::with(api::Settings {
+        max_connections: 1,
+        request_timeout_s: 1,
+        limits: api::Limits::off(),
+        ..impatient()
+    });
+    let mut deaf = connect(server.address);
+    let asked = "GET /openapi.json HTTP/1.1\r\nHost: door\r\n\r\n".repeat(UNREAD);
+    deaf.write_all(asked.as_bytes()).expect("the requests are taken");
+    std::thread::sleep(Duration::from_millis(500));
+    let start = Instant::now();
+    serves(&server);
+    let waited = start.elapsed();
+    // Nothing may move for twice a second and two, and that is looked at each so many seconds.
+    assert!((Duration::from_secs(2)..Duration::from_secs(30)).contains(&waited), "{waited:?}");
+    drop(deaf);
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_every_answer() {
+    let server = Server::with(api::Settings { request_timeout_s: 1, limits: api::Limits::off(), ..impatient() });
+    let mut slow = connect(server.address);
+    let mut asked = "GET /openapi.json HTTP/1.1\r\nHost: door\r\n\r\n".repeat(UNREAD - 1);
+    asked.push_str("GET /openapi.json HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n");
+    slow.write_all(asked.as_bytes()).expect("the requests are taken");
+    let (mut answers, mut part) = (Vec::new(), vec![0; 256 << 10]);
+    let start = Instant::now();
+    // For much longer than nothing may move.
+    while start.elapsed() < Duration::from_secs(12) {
+        let count = slow.read(&mut part).expect("it goes on");
+        answers.extend_from_slice(&part[..count]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    answers.extend(everything(&mut slow));
+    let line = b"HTTP/1.1 200 OK\r\n";
+    assert_eq!(answers.windows(line.len()).filter(|window| window == line).count(), UNREAD);
+}
+
 #[test]
 fn one_connection_serves_many_requests() {
     let server = Server::start();
