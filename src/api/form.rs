@@ -10,13 +10,13 @@ use axum::{
     },
     http::{HeaderMap, StatusCode, header},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     State,
-    auth::{operator, still_allowed},
+    auth::{Tenant, operator, still_allowed},
     error::Failure,
     settings::Settings,
+    uploads::Place,
     values::Values,
 };
 use crate::error::{Error, Kind, Result};
@@ -35,7 +35,7 @@ pub(super) struct Form<F> {
     /// In the order of [`Fields::IMAGES`].
     images: Vec<Option<Vec<u8>>>,
     /// Held as long as the images are in memory: it bounds how many are.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     fields: PhantomData<fn() -> F>,
 }
 
@@ -61,9 +61,9 @@ impl<F: Fields> FromRequest<Arc<State>> for Form<F> {
         let operator = operator(&request)?.clone();
         check_encoding(request.headers())?;
         check_length(&request, settings.max_body_bytes)?;
-        let place = Arc::clone(&state.uploads)
-            .try_acquire_owned()
-            .map_err(|_| Failure::new(Kind::Busy, "all places for uploads are taken"))?;
+        let tenant = request.extensions().get::<Tenant>();
+        let Tenant(tenant) = tenant.ok_or_else(|| Failure::new(Kind::Internal, "a call without its tenant"))?;
+        let place = state.uploads.place(tenant)?;
         let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| {
             Failure::new(Kind::MalformedRequest, "the body must be multipart/form-data with a boundary")
         })?;
@@ -86,7 +86,7 @@ impl<F: Fields> FromRequest<Arc<State>> for Form<F> {
 }
 
 impl<F: Fields> Form<F> {
-    pub(super) fn empty(place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn empty(place: Place) -> Self {
         let images = F::IMAGES.iter().map(|_| None).collect();
         Self { values: Values::default(), images, _place: place, fields: PhantomData }
     }

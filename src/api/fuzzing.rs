@@ -1,18 +1,16 @@
 //! What fuzzers feed: the API's readers of forms and values, without a server around them. See [`crate::fuzzing`].
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
     extract::{FromRequest as _, Multipart, RawQuery},
     http::{Request, Uri, header},
 };
-use tokio::sync::Semaphore;
 
 use super::{
     form::{Fields, Form},
     routes::{batch::archive, read},
     settings::Settings,
+    uploads::Uploads,
     values::Values,
 };
 use crate::{
@@ -88,7 +86,7 @@ pub(crate) fn multipart(body: &[u8]) {
             .body(Body::from(body.to_vec()))
             .expect("the head is a constant");
         let mut parts = Multipart::from_request(request, &()).await.expect("it has a boundary");
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
+        let place = Uploads::new(1).place(&"x".parse().expect("a tenant's name")).expect("it is new");
         let mut form = Form::<Fuzzed>::empty(place);
         let read = form.read(&mut parts, &settings).await;
         assert!(form.values.names().count() <= MOST_FIELDS, "more fields than allowed are kept");

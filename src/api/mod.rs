@@ -5,7 +5,7 @@
 //! A request passes, from the outside in: the connection (`server`, bounded in number, size and time; `shares`; `activity`; `tls`), its
 //! id and log line (`edge`), what browsers may (`headers`), its time limit (`edge`), panics caught, how much its address and its
 //! key did lately (`limits`), the key that names the tenant and its rights (`auth`), the record of what it did (`audit`), its
-//! form, its query or its lines (`form`, `values`, `lines`), its handler (`routes`; `enrolling` and `cache` behind it), and
+//! form, its query or its lines (`form`, `values`, `lines`; `uploads`), its handler (`routes`; `enrolling` and `cache` behind it), and
 //! comes back as one of the answers of `dto`, page by page (`listing`), or as an error (`error`).
 //!
 //! Knows no camera, and of doors what the operator's desk tells. Everything that it needs comes in by [`State`]; a test
@@ -36,12 +36,12 @@ mod server;
 mod settings;
 mod shares;
 mod tls;
+mod uploads;
 mod values;
 
 use std::sync::{Arc, OnceLock};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
-use tokio::sync::Semaphore;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -81,7 +81,7 @@ pub struct State {
     desk: Arc<Desk>,
     journal: Arc<Journal>,
     readiness: Arc<Readiness>,
-    uploads: Arc<Semaphore>,
+    uploads: uploads::Uploads,
     cache: cache::Cache,
     under_way: enrolling::UnderWay,
     limits: limits::Limits,
@@ -99,7 +99,7 @@ impl State {
         desk: impl Into<Arc<Desk>>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
-        let uploads = Arc::new(Semaphore::new(settings.max_uploads));
+        let uploads = uploads::Uploads::new(settings.max_uploads);
         let cache = cache::Cache::new(settings.recognition.cache);
         let limits = limits::Limits::new(&settings.limits);
         let requests = Arc::default();

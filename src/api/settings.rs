@@ -38,7 +38,8 @@ pub struct Settings {
     /// Connections at a time; more wait to be accepted. 1 to 10,000. One network may have a quarter of them, at least 8;
     /// more of its are closed.
     pub max_connections: usize,
-    /// Forms with an image that are received or worked on at a time; more are answered `busy`. 1 to 1,000. This and
+    /// Forms with an image that are received or worked on at a time; more are answered `busy`. 1 to 1,000. A tenant may
+    /// have half of them, one at least. This and
     /// `max_body_bytes` bound the API's memory.
     pub max_uploads: usize,
     /// Time for the head of a request to arrive, also the next one's on a kept connection, in seconds: 1 to 300.

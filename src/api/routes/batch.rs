@@ -106,9 +106,7 @@ pub(in crate::api) async fn batch(
 ) -> Result<Response, Failure> {
     state.recognition()?;
     check_encoding(request.headers())?;
-    let place = Arc::clone(&state.uploads)
-        .try_acquire_owned()
-        .map_err(|_| Failure::new(Kind::Busy, "all places for uploads are taken"))?;
+    let place = state.uploads.place(&tenant)?;
     let items = Items::of(&state, request).await?;
     let (teller, response) = lines::answer();
     tokio::spawn(async move {

@@ -64,7 +64,7 @@ pub(in crate::api) async fn metrics(
             photographs: state.recognition.as_ref().map(|recognition| Arc::clone(recognition.tally())),
             waiting: state.recognition.as_ref().map_or(0, Recognition::waiting),
             fleet: state.fleet.get().cloned(),
-            uploads: state.settings.max_uploads.saturating_sub(state.uploads.available_permits()),
+            uploads: state.uploads.taken(),
         };
         metrics::render(&state.requests, snapshot)
     })

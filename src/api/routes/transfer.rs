@@ -60,9 +60,7 @@ pub(in crate::api) async fn import(
     request: Request,
 ) -> Result<Response, Failure> {
     check_encoding(request.headers())?;
-    let place = Arc::clone(&state.uploads)
-        .try_acquire_owned()
-        .map_err(|_| Failure::new(crate::error::Kind::Busy, "all places for uploads are taken"))?;
+    let place = state.uploads.place(&tenant)?;
     let bounds = Bounds {
         line: LONGEST_LINE,
         whole: state.settings.max_batch_bytes,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Server,
     daemon::eventually,
-    http::{Form, connect, everything},
+    http::{Form, connect, everything, receive},
     photo,
 };
 
@@ -48,6 +48,29 @@ fn line(subject: &str, picture: &[u8]) -> String {
 
 pub(super) fn counts(end: &Value) -> [u64; 4] {
     ["items", "enrolled", "repeated", "failed"].map(|name| end[name].as_u64().expect("a number"))
+}
+
+#[test]
+fn a_tenant_that_leaves_its_batches_open_keeps_no_other_out() {
+    let server = Server::with(api::Settings { max_uploads: 4, limits: api::Limits::off(), ..api::Settings::default() });
+    let open = || begin(&server, &server.keys[0], "/enroll/batch", "application/x-ndjson", &[b' '; 1000]);
+    let batches = [open(), open()].map(|mut stream| {
+        // The answer begins when there is a place.
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).expect("an answer");
+        assert!(start.ends_with(b" 200"), "{:?}", String::from_utf8_lossy(&start));
+        stream
+    });
+    let form = Form::new().image(&photo("obama.jpg"));
+    for refused in [receive(&mut open()), server.call("POST", "/search", Some(&form))] {
+        assert_eq!((refused.status, refused.code()), (503, "busy"), "{:?}", refused.body);
+        assert!(refused.header("retry-after").is_some());
+    }
+    assert_eq!(server.call_as(1, "POST", "/search", Some(&form)).status, 200, "another tenant");
+    drop(batches);
+    eventually("its places are free again", || {
+        (server.call("POST", "/search", Some(&form)).status == 200).then_some(())
+    });
 }
 
 #[test]

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Answered, Body, Condition, Conditions, body, query, tagged};
 use crate::{
     access::rules::Rules,
-    api::{State, auth::Tenant, blocking, error::Failure, openapi::failures, routes::Answer},
+    api::{State, auth::Tenant, blocking, openapi::failures, routes::Answer},
     error::{Error, Kind, Result},
     gallery::{Expected, changed_meanwhile},
 };
@@ -110,9 +110,7 @@ pub(in crate::api) async fn put(
 ) -> Answered {
     let expected = expected(&Condition::read(&headers)?)?;
     // It may be large: no more are worked on at a time than photographs are.
-    let _place = Arc::clone(&state.uploads)
-        .try_acquire_owned()
-        .map_err(|_| Failure::new(Kind::Busy, "all places for uploads are taken"))?;
+    let _place = state.uploads.place(&tenant)?;
     let rules: Rules = body(sent, state.settings.max_body_bytes)?;
     let gallery = Arc::clone(&state.gallery);
     let revision = blocking(move || gallery.replace_rules(&tenant, &rules, expected)).await?;
