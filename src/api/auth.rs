@@ -53,7 +53,15 @@ fn was_not_found(response: &Response) -> bool {
     response.extensions().get::<Arc<Error>>().is_some_and(|error| error.kind() == Kind::NotFound)
 }
 
-/// The same for calls about doors, which a user of this machine may make without a key.
+/// Lets through what needs no key, as often as its address may read.
+pub(super) async fn anybody(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    match Visit::of_anybody(&request).arrived(&state.limits) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Failure(error).into_response(),
+    }
+}
+
+/// As [`tenants`], for calls about doors, which a user of this machine may make without a key.
 pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     match peer {
@@ -77,7 +85,7 @@ pub(super) async fn watchers(Shared(state): Shared<Arc<State>>, request: Request
         None => false,
     };
     if here && !request.headers().contains_key(header::AUTHORIZATION) {
-        return next.run(request).await;
+        return anybody(Shared(state), request, next).await;
     }
     tenants(Shared(state), request, next).await
 }

@@ -37,6 +37,8 @@ pub(super) struct Calls {
     metrics: Router,
     /// For everybody.
     open: Router,
+    /// For everybody, however often.
+    health: Router,
 }
 
 impl Calls {
@@ -60,9 +62,8 @@ impl Calls {
             .routes(needs(Right::Transfer, routes!(transfer::import)));
         // Makes no template, and an enrolment page calls it over and over.
         let looks = Router::new().routes(needs(Right::Enrol, routes!(detect::detect)));
+        let health = Router::new().routes(routes!(health::healthz)).routes(routes!(health::readyz));
         let open = Router::new()
-            .routes(routes!(health::healthz))
-            .routes(routes!(health::readyz))
             .routes(routes!(metrics::version))
             .routes(routes!(openapi::openapi))
             .routes(routes!(docs::page))
@@ -77,6 +78,7 @@ impl Calls {
             admin: routes::admin::router(),
             metrics: Router::new().routes(routes!(metrics::metrics)),
             open,
+            health,
         }
     }
 
@@ -99,7 +101,8 @@ impl Calls {
             doors: self.doors.route_layer(operators()),
             admin: self.admin.route_layer(recorded()).route_layer(operators()),
             metrics: self.metrics.route_layer(from_fn_with_state(Arc::clone(state), auth::watchers)),
-            open: self.open,
+            open: self.open.route_layer(from_fn_with_state(Arc::clone(state), auth::anybody)),
+            health: self.health,
         }
     }
 
@@ -113,5 +116,6 @@ impl Calls {
             .nest("/v1/doors", self.doors)
             .nest("/v1/admin", self.admin)
             .merge(self.open)
+            .merge(self.health)
     }
 }

@@ -41,7 +41,11 @@ mod values;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State as Shared},
+    middleware::from_fn_with_state,
+};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -164,8 +168,8 @@ pub async fn serve(
 fn router(state: Arc<State>) -> Result<Router> {
     let router = Calls::all().guarded(&state).whole().split_for_parts().0;
     let router = router
-        .fallback(async || Failure::new(Kind::NotFound, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || Failure::new(Kind::MethodNotAllowed, "this path has no such method"))
+        .fallback(nothing)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(state.settings.max_body_bytes))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(Arc::clone(&state), edge::time_limit));
@@ -179,6 +183,19 @@ fn router(state: Arc<State>) -> Result<Router> {
         .layer(from_fn_with_state(Arc::clone(&state), edge::layer))
         .layer(CompressionLayer::new().compress_when(long_enough))
         .with_state(state))
+}
+
+async fn nothing(Shared(state): Shared<Arc<State>>, request: Request) -> Failure {
+    refusal(&state, &request, Error::new(Kind::NotFound, "there is nothing at this path"))
+}
+
+async fn no_such_method(Shared(state): Shared<Arc<State>>, request: Request) -> Failure {
+    refusal(&state, &request, Error::new(Kind::MethodNotAllowed, "this path has no such method"))
+}
+
+/// What to answer to what is not there: that, as often as an address may ask.
+fn refusal(state: &State, request: &Request, error: Error) -> Failure {
+    Failure(limits::Visit::of_anybody(request).arrived(&state.limits).err().unwrap_or(error))
 }
 
 /// Runs a call of the gallery, which may wait for the disk, where it holds nobody up.

@@ -9,6 +9,9 @@
 //! bits. What it costs to try is bounded by the address's own limit. Whoever sends no key has guessed none, and is counted by
 //! address only.
 //!
+//! What needs no key, and what is not there, counts as reading for its address; `/healthz` and `/readyz` alone do not, since
+//! whoever watches the daemon must not think it dead.
+//!
 //! The daemon's own socket is not limited: only root and the daemon's user can open it.
 
 mod bucket;
@@ -156,14 +159,23 @@ pub(super) struct Visit {
 impl Visit {
     /// Of a request whose route is known.
     pub(super) fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        Self::in_class(Class::of(request.method(), route), request)
+    }
+
+    /// Of a request that costs no more than reading, whatever its method: it needs no key, or is about nothing that is there.
+    pub(super) fn of_anybody(request: &Request) -> Self {
+        Self::in_class(Class::Reads, request)
+    }
+
+    fn in_class(class: Class, request: &Request) -> Self {
         let extensions = request.extensions();
-        let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let address = match extensions.get::<Peer>() {
             Some(Peer::Address(address)) => Some(network(*address)),
             Some(Peer::User(_)) | None => None,
         };
         let ledger = extensions.get::<Ledger>().cloned().unwrap_or_default();
-        Self { class: Class::of(request.method(), route), address, ledger }
+        Self { class, address, ledger }
     }
 
     /// Counts it for its address.

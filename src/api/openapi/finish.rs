@@ -11,11 +11,17 @@ use crate::error::Kind;
 const OF_KEYS: [Kind; 6] =
     [Kind::MissingApiKey, Kind::InvalidApiKey, Kind::RateLimited, Kind::NotReady, Kind::RequestTimeout, Kind::Internal];
 
+/// What any call without a key can answer.
+const OF_OPEN: [Kind; 3] = [Kind::RateLimited, Kind::RequestTimeout, Kind::Internal];
+
 /// What any call can answer.
 const OF_ALL: [Kind; 2] = [Kind::RequestTimeout, Kind::Internal];
 
 /// What needs no key.
 const OPEN: [&str; 6] = ["/healthz", "/readyz", "/version", "/openapi.json", "/docs", "/docs/{file}"];
+
+/// What may be asked however often.
+const UNLIMITED: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Sections: where their paths begin, what they are called, and what they are for. The first that fits counts.
 const TAGS: [(&str, &str, &str); 7] = [
@@ -99,14 +105,19 @@ fn finish_call(path: &str, method: &str, operation: &mut Map<String, Value>, err
     }
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     let mut kinds: BTreeMap<u16, BTreeSet<&'static str>> = BTreeMap::new();
-    let everywhere = if open { &OF_ALL[..] } else { &OF_KEYS[..] };
+    let limited = !UNLIMITED.contains(&path);
+    let everywhere = match (open, limited) {
+        (false, _) => &OF_KEYS[..],
+        (true, true) => &OF_OPEN[..],
+        (true, false) => &OF_ALL[..],
+    };
     let own = Kind::ALL.iter().filter(|kind| responses.contains_key(kind.code()));
     for kind in everywhere.iter().chain(own) {
         kinds.entry(kind.http_status()).or_default().insert(kind.code());
     }
     responses.retain(|status, _| status.parse::<u16>().is_ok());
     for response in responses.values_mut() {
-        with_headers(response, !open, &[]);
+        with_headers(response, limited, &[]);
     }
     for (status, codes) in kinds {
         let codes: Vec<_> = codes.into_iter().collect();

@@ -88,6 +88,31 @@ fn an_address_is_limited_whatever_keys_it_uses() {
 }
 
 #[test]
+fn what_needs_no_key_and_what_is_not_there_is_limited_by_address_and_health_is_not() {
+    let server = server(Limits { reads: few(2), address_factor: 2, ..Limits::off() });
+    let ask = |method: &str, path: &str| call(server.address, method, path, &[], None);
+    for (method, path, status) in [
+        ("GET", "/version", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/docs/nothing", 404),
+        ("GET", "/nowhere", 404),
+        ("POST", "/v1/face-matching/nowhere", 404),
+        ("PUT", "/version", 405),
+        ("PATCH", "/v1/face-matching/embeddings", 405),
+    ] {
+        let (before, refused) = until_refused(path, || ask(method, path));
+        assert!(before.iter().all(|reply| (reply.status, number(reply, "ratelimit-limit")) == (status, Some(4))));
+        assert_eq!((refused.code(), number(&refused, "ratelimit-limit")), ("rate_limited", Some(4)), "{refused:?}");
+        assert!(number(&refused, "retry-after").is_some());
+    }
+    for _ in 0..20 {
+        let reply = ask("GET", "/healthz");
+        assert_eq!((reply.status, reply.header("ratelimit-limit")), (200, None));
+        assert_ne!(ask("GET", "/readyz").status, 429);
+    }
+}
+
+#[test]
 fn errors_tell_the_limit_too() {
     let limits = Limits { photographs: Rate { per_s: 1, burst: 50 }, ..Limits::off() };
     let cors_origins = vec!["https://desk.example".into()];
