@@ -13,7 +13,13 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{State, auth::Tenant, error, headers, limits::Ledger, metrics::Requests};
+use super::{
+    State,
+    auth::Tenant,
+    error, headers,
+    limits::Ledger,
+    metrics::{Requests, known},
+};
 use crate::{
     error::{Error, Kind},
     gallery::TenantId,
@@ -85,10 +91,11 @@ impl Drop for Line {
         tracing::info!(
             target: "facegate::access",
             request_id = %self.id,
-            method = %self.method,
+            // A client may make up as long a one as it likes.
+            method = known(&self.method),
             route,
             status = self.status,
-            ms = seconds * 1e3,
+            ms = (seconds * 1e6).round() / 1e3,
             tenant = self.tenant.as_ref().map(tracing::field::display),
             "request"
         );

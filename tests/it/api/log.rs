@@ -51,6 +51,7 @@ fn each_request_has_one_line_that_names_nobody() {
     assert_eq!(send("log-3", "GET", "/embeddings?subject_id=Secret%20Person", None), 200);
     assert_eq!(send("log-4", "DELETE", "/embeddings/Secret%20Person", None), 404);
     assert_eq!(send("log-5", "GET", "/Secret%20Person", None), 404);
+    assert_eq!(send("log-7", &"BREW".repeat(500), "/embeddings", None), 405);
     // Gone as soon as everything is sent, long before a large photograph has been looked at.
     let large = Form::new().image(&photo("obama3.jpg")).bytes();
     let head = format!(
@@ -79,11 +80,14 @@ fn each_request_has_one_line_that_names_nobody() {
     assert_eq!(enrolled["status"], 200);
     assert_eq!(enrolled["tenant"], "acme");
     assert!(enrolled["ms"].as_f64().is_some_and(|ms| ms > 0.0));
+    let thousandths = enrolled["ms"].to_string().split_once('.').map_or(0, |(_, digits)| digits.len());
+    assert!(thousandths <= 3, "{}", enrolled["ms"]);
     assert_eq!(line("log-2")["route"], "/v1/face-matching/verify/{subject_id}", "the pattern, not the path");
     assert_eq!(line("log-3")["route"], "/v1/face-matching/embeddings");
     assert_eq!(line("log-4")["status"], 404);
     assert_eq!(line("log-5")["route"], "-");
     assert_eq!(line("log-6")["status"], 499, "the client went away");
+    assert_eq!((&line("log-7")["status"], &line("log-7")["method"]), (&405.into(), &"other".into()));
     assert!(!text.contains("Secret"), "no subject's id");
     assert!(!text.contains(&secret), "no key");
 }
