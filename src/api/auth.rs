@@ -1,11 +1,11 @@
 //! Who is calling: the key in `Authorization: Bearer KEY` names the tenant and what it may do. On the daemon's own socket,
 //! whoever sends no key is the user of this machine at its other end.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State as Shared},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
@@ -77,11 +77,11 @@ pub(super) async fn operators(Shared(state): Shared<Arc<State>>, mut request: Re
 }
 
 /// The same for the metrics, which this machine may read without a key: by the daemon's socket, or by a loopback address. A
-/// request that a proxy of this machine hands on is somebody else's, where the proxy says so, as it should.
+/// request that a proxy of this machine hands on is somebody else's, as far as it can be told from one of this machine's own.
 pub(super) async fn watchers(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let here = match request.extensions().get::<Peer>() {
         Some(Peer::User(_)) => true,
-        Some(Peer::Address(address)) => address.to_canonical().is_loopback() && !handed_on(request.headers()),
+        Some(Peer::Address(address)) => address.to_canonical().is_loopback() && !handed_on(&request),
         None => false,
     };
     if here && !request.headers().contains_key(header::AUTHORIZATION) {
@@ -90,8 +90,28 @@ pub(super) async fn watchers(Shared(state): Shared<Arc<State>>, request: Request
     tenants(Shared(state), request, next).await
 }
 
-fn handed_on(headers: &HeaderMap) -> bool {
-    ["forwarded", "via", "x-forwarded-for", "x-real-ip"].into_iter().any(|name| headers.contains_key(name))
+/// Whether a proxy hands a request on, by what gives one away: headers that proxies add, HTTP/1.0, which clients have not
+/// spoken for long and proxies still do, and a name of the client's that is not this machine's to itself.
+fn handed_on(request: &Request) -> bool {
+    let added = |name: &HeaderName| {
+        let name = name.as_str();
+        ["forwarded", "via", "x-real-ip"].contains(&name) || name.starts_with("x-forwarded")
+    };
+    request.version() < Version::HTTP_11 || request.headers().keys().any(added) || !asks_this_machine(request)
+}
+
+/// Whether the client has called this machine `localhost` or by a loopback address, wherever it says what it has called.
+fn asks_this_machine(request: &Request) -> bool {
+    let authority = |host: &HeaderValue| host.to_str().ok()?.parse::<Authority>().ok();
+    let in_headers = request.headers().get_all(header::HOST).iter().map(authority);
+    // HTTP/2 has it in the place of a header.
+    let mut hosts = request.uri().authority().cloned().map(Some).into_iter().chain(in_headers).peekable();
+    hosts.peek().is_some() && hosts.all(|host| host.is_some_and(|host| is_this_machine(host.host())))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Whose key it is, where its address and the key have calls left.
@@ -185,7 +205,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::body::Body;
     use proptest::prelude::*;
 
     use super::*;
@@ -213,6 +233,34 @@ mod tests {
         }
         assert_eq!(bearer(&headers(&[])), None);
         assert_eq!(bearer(&headers(&["Bearer a", "Bearer b"])), None, "two keys are none");
+    }
+
+    #[test]
+    fn a_request_of_this_machine_s_own_is_told_from_one_that_a_proxy_hands_on() {
+        let on = |version, uri: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().version(version).uri(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            handed_on(&request.body(Body::empty()).expect("a legal request"))
+        };
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
+        for host in ["localhost", "LocalHost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]", "[::1]:8080"] {
+            assert!(!on(one, "/metrics", &[("host", host)]), "{host}");
+            assert!(!on(two, &format!("http://{host}/metrics"), &[]), "{host}");
+            assert!(on(Version::HTTP_10, "/metrics", &[("host", host)]), "{host}");
+        }
+        for host in ["door.example", "192.0.2.7:8080", "[2001:db8::1]", "localhost.example", "", "127.0.0.1, door", "é"]
+        {
+            assert!(on(one, "/metrics", &[("host", host)]), "{host}");
+        }
+        assert!(on(one, "/metrics", &[]), "it names nobody");
+        assert!(on(one, "/metrics", &[("host", "localhost"), ("host", "door.example")]));
+        assert!(on(one, "http://door.example/metrics", &[("host", "localhost")]));
+        assert!(on(two, "https://door.example/metrics", &[]));
+        for name in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+            assert!(on(one, "/metrics", &[("host", "localhost"), (name, "x")]), "{name}");
+        }
     }
 
     proptest! {

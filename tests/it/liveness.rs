@@ -29,7 +29,7 @@ fn board(policy: &str, stills: &[PathBuf]) -> Board {
 /// The page that Prometheus reads.
 fn metrics(daemon: &Daemon) -> String {
     let mut stream = connect(daemon.api.expect("the API is on"));
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n").expect("it is taken");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
     String::from_utf8_lossy(&everything(&mut stream)).into_owned()
 }
 

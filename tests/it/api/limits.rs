@@ -95,6 +95,7 @@ fn what_needs_no_key_and_what_is_not_there_is_limited_by_address_and_health_is_n
         ("GET", "/version", 200),
         ("GET", "/openapi.json", 200),
         ("GET", "/docs/nothing", 404),
+        ("GET", "/metrics", 401),
         ("GET", "/nowhere", 404),
         ("POST", "/v1/face-matching/nowhere", 404),
         ("PUT", "/version", 405),

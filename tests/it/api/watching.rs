@@ -12,8 +12,11 @@ use crate::support::{
 };
 
 fn text(server: std::net::SocketAddr, more: &str) -> String {
+    asked(server, &format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n"))
+}
+
+fn asked(server: std::net::SocketAddr, head: &str) -> String {
     let mut stream = connect(server);
-    let head = format!("GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\n{more}\r\n");
     stream.write_all(head.as_bytes()).expect("the head is sent");
     String::from_utf8(everything(&mut stream)).expect("text")
 }
@@ -173,8 +176,19 @@ fn the_metrics_need_a_key_where_a_proxy_hands_the_call_on() {
     let daemon = board.start();
     let address = daemon.api.expect("the API is on");
     let with = |more: &str| text(address, more);
-    for header in ["X-Forwarded-For: 192.0.2.7", "Forwarded: for=192.0.2.7", "Via: 1.1 proxy", "X-Real-IP: 192.0.2.7"] {
+    for header in [
+        "X-Forwarded-For: 192.0.2.7",
+        "X-Forwarded-Proto: https",
+        "Forwarded: for=192.0.2.7",
+        "Via: 1.1 proxy",
+        "X-Real-IP: 192.0.2.7",
+    ] {
         has(&with(&format!("{header}\r\n")), "HTTP/1.1 401");
+    }
+    // A proxy that adds no header gives itself away by what it hands on, or by how it speaks.
+    for (version, host) in [("1.1", "door.example"), ("1.0", "127.0.0.1:8080")] {
+        let page = asked(address, &format!("GET /metrics HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        assert!(page.lines().next().is_some_and(|line| line.contains(" 401")), "{version} {host}: {page}");
     }
     let bearer = |key: &str| with(&format!("Authorization: Bearer {key}\r\n"));
     has(&bearer("fg_wrong"), "HTTP/1.1 401");
