@@ -40,7 +40,6 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId, TenantId},
-    operator::Operator,
 };
 
 /// The space of keys that are made of what an item says.
@@ -177,13 +176,8 @@ impl Batch {
 
     /// A key that is revoked meanwhile stops at the next item.
     async fn still_allowed(&self) -> Result<()> {
-        let Operator::Key(caller) = self.caller.operator() else { return Ok(()) };
-        let (gallery, id) = (Arc::clone(&self.state.gallery), caller.key.clone());
-        let key = blocking(move || gallery.key(&id)).await.map_err(|Failure(error)| match error.kind() {
-            Kind::NotFound => gone(),
-            _ => error,
-        })?;
-        if key.has_ended(self.state.gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
+        let (gallery, operator) = (Arc::clone(&self.state.gallery), self.caller.operator().clone());
+        blocking(move || operator.still_allowed(&gallery)).await.map_err(|Failure(error)| error)
     }
 
     async fn one(&self, item: Item) -> Result<Enrolled, Failure> {

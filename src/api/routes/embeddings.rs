@@ -26,6 +26,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, ListFilter, SubjectId},
+    operator::Operator,
 };
 
 /// Most embeddings in a page. The reference knows no pages: a client that names no limit gets everything, in one answer.
@@ -56,6 +57,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(operator): Extension<Operator>,
     query: RawQuery,
 ) -> Result<Response, Failure> {
     let query = read(query)?;
@@ -68,9 +70,13 @@ pub(in crate::api) async fn list(
     };
     let after = query.cursor("cursor")?;
     let page_after = move |after| {
-        let (gallery, tenant) = (Arc::clone(&state.gallery), tenant.clone());
+        let (gallery, tenant, operator) = (Arc::clone(&state.gallery), tenant.clone(), operator.clone());
         let filter = ListFilter { after, ..filter.clone() };
-        blocking(move || gallery.list(&tenant, &filter))
+        blocking(move || {
+            // A client that reads slowly may read for as long as it likes.
+            operator.still_allowed(&gallery)?;
+            gallery.list(&tenant, &filter)
+        })
     };
     let page = page_after(after).await?;
     if limit.is_none() && page.next.is_some() {

@@ -215,6 +215,40 @@ fn a_key_that_is_revoked_ends_its_batch() {
 }
 
 #[test]
+fn a_key_that_is_revoked_ends_its_import_and_nothing_more_is_stored() {
+    let server = Server::start();
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    let rights = [Right::Transfer].into_iter().collect();
+    let key =
+        |tenant: &str| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret;
+    let (from, into) = (key("acme"), key("beta"));
+    let mut export = begin(&server, &from, "/export", "text/plain", b"");
+    let answer = String::from_utf8(everything(&mut export)).expect("text");
+    let file = answer.split_once("\r\n\r\n").expect("a whole answer").1;
+
+    let mut stream = begin(&server, &into, "/import", "application/x-ndjson", &[0; 9_000_000]);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the answer begins at once");
+        head.extend(byte);
+    }
+    let all = server.gallery.keys().expect("a list").into_iter();
+    for key in all.filter(|key| key.tenant.as_str() == "beta" && key.rights.has(Right::Transfer)) {
+        server.gallery.revoke_key(&key.id).expect("it is revoked");
+    }
+    stream.write_all(file.as_bytes()).expect("the file is sent");
+    let end: Value = serde_json::from_slice(&everything(&mut stream)).expect("a line of JSON");
+    assert_eq!((&end["done"], &end["error"]["code"]), (&json!(false), &json!("invalid_api_key")), "{end}");
+    assert_eq!(
+        (&end["imported"], &server.call_as(1, "GET", "/embeddings", None).body["count"]),
+        (&json!(0), &json!(0))
+    );
+    let mut refused = begin(&server, &into, "/export", "text/plain", b"");
+    assert!(String::from_utf8_lossy(&everything(&mut refused)).contains("invalid_api_key"));
+}
+
+#[test]
 fn batches_that_say_the_same_at_the_same_time_enrol_once_and_neither_fails() {
     let server = Server::start();
     let item = line("EMP-001", &photo("obama.jpg"));
