@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId},
-    metadata::{has_wide_integer, wide_integer},
+    metadata,
 };
 
 /// Named values, each at most once.
@@ -99,11 +99,7 @@ impl Values {
     /// A JSON object.
     pub(super) fn metadata(&self, name: &str) -> Result<Option<Map<String, Value>>> {
         let Some(text) = self.trimmed(name) else { return Ok(None) };
-        match serde_json::from_str(text) {
-            Ok(Value::Object(_)) if has_wide_integer(text.as_bytes()) => Err(wide_integer(&printable(name))),
-            Ok(Value::Object(map)) => Ok(Some(map)),
-            _ => Err(Error::new(Kind::InvalidMetadata, format!("{} must be a JSON object", printable(name)))),
-        }
+        metadata::read(&printable(name), text).map(Some)
     }
 
     fn trimmed(&self, name: &str) -> Option<&str> {

@@ -71,6 +71,23 @@ fn what_is_imported_is_what_was_exported_template_for_template() {
 }
 
 #[test]
+fn the_deepest_metadata_that_are_taken_come_back_from_a_file_and_deeper_ones_are_refused() {
+    let (dir, other) = (folder(), folder());
+    let gallery = Arc::new(open(dir.path()));
+    let nested = |deep: usize| {
+        let text = format!("{}1{}", r#"{"a":"#.repeat(deep), "}".repeat(deep));
+        NewEnrolment { metadata: Some(serde_json::from_str(&text).unwrap()), ..new("anna", 1) }
+    };
+    let acme = tenant("acme");
+    gallery.enroll(&acme, nested(crate::metadata::DEEPEST)).unwrap();
+    let refused = gallery.enroll(&acme, nested(crate::metadata::DEEPEST + 1)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::InvalidMetadata);
+    let moved = Arc::new(open(other.path()));
+    assert_eq!(taken(&moved, &file(&gallery, "acme")).unwrap().imported, 1);
+    assert_eq!(listed(&moved), listed(&gallery));
+}
+
+#[test]
 fn a_cut_file_is_told_and_the_whole_one_goes_on_from_there() {
     let (dir, other) = (folder(), folder());
     let exported = file(&full(dir.path()), "acme");

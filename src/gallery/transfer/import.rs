@@ -220,7 +220,7 @@ impl Gallery {
         check_score("quality_score", portable.quality_score).map_err(within)?;
         portable.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score)).map_err(within)?;
         check_source(portable.enrollment_source.as_deref()).map_err(within)?;
-        portable.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata)).map_err(within)?;
+        portable.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata_size(metadata)).map_err(within)?;
         let embedding = template(&portable.embedding).ok_or_else(|| within(refused("its template is none")))?;
         if portable.model.is_empty() {
             return Err(within(refused("it names no model")));
