@@ -134,7 +134,8 @@ pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<
     Ok(Some(bytes))
 }
 
-fn unfit(name: &str, rule: &str) -> Error {
+/// Says what is wrong with a field.
+pub(super) fn unfit(name: &str, rule: &str) -> Error {
     // `metadata` has its own code for whatever is wrong with it.
     let kind = if name == "metadata" { Kind::InvalidMetadata } else { Kind::InvalidField };
     Error::new(kind, format!("{name} {rule}"))

@@ -256,7 +256,7 @@ impl Item {
 
     /// A line of JSON with the image in Base64.
     fn of_line(line: &[u8], state: &State) -> Self {
-        match json::with_image(line) {
+        match json::with_image(line, state.settings.max_field_bytes) {
             Ok((values, image)) => Self {
                 place: None,
                 values: Ok(values),

@@ -118,6 +118,15 @@ fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
     assert_eq!((&end["done"], counts(end)), (&json!(true), [3, 1, 0, 2]), "{told:?}");
     assert!(told[..2].iter().all(|told| told["error"]["code"] == "image_too_large"), "{told:?}");
 
+    // Metadata as long as a photograph may be: as values they would take many times as much memory.
+    let nulls = format!(
+        r#"{{"subject_id": "EMP-007", "image": "YWJj", "metadata": {{"a": [{}null]}}}}"#,
+        "null,".repeat(60_000)
+    );
+    let lines = [nulls + "\n", line("EMP-008", &photo("obama2.jpg"))].concat();
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", lines.as_bytes());
+    assert_eq!((&told[0]["error"]["code"], counts(&told[2])), (&json!("invalid_metadata"), [2, 1, 0, 1]), "{told:?}");
+
     let long = json!({ "subject_id": "EMP-005", "metadata": {"name": "x".repeat(50_000)} }).to_string();
     let form = Form::new()
         .text("item", r#"{"subject_id": "EMP-004"}"#)
