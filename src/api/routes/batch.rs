@@ -26,7 +26,7 @@ use super::Binary;
 use crate::{
     api::{
         State,
-        audit::Caller,
+        audit::{self, Caller},
         auth::Tenant,
         blocking,
         dto::Warned,
@@ -112,9 +112,9 @@ pub(in crate::api) async fn batch(
     let (teller, response) = lines::answer();
     tokio::spawn(async move {
         let _place = place;
-        Batch { state, caller, tenant, teller, counts: Counts::default() }.run(items).await;
+        Batch { state, caller, tenant, teller, counts: Counts::default(), heard: true }.run(items).await;
     });
-    Ok(response)
+    Ok(audit::begun(response))
 }
 
 /// A batch under way.
@@ -124,18 +124,30 @@ struct Batch {
     tenant: TenantId,
     teller: Teller,
     counts: Counts,
+    /// Whether there is somebody who listens.
+    heard: bool,
 }
 
 impl Batch {
     async fn run(mut self, mut items: Items) {
-        let end = loop {
+        let mut line = self.caller.rest(&self.state);
+        let ended = loop {
             match self.next(&mut items).await {
                 Ok(true) => {}
-                Ok(false) => break json!({ "done": true }),
-                Err(error) => break json!({ "done": false, "error": error::told(&error) }),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
-        let mut end = end;
+        if self.heard {
+            line.ended(ended.as_ref().copied());
+        }
+        let Counts { items, enrolled, repeated, failed } = self.counts;
+        line.counted([("items", items), ("enrolled", enrolled), ("repeated", repeated), ("failed", failed)]);
+        drop(line);
+        let mut end = match ended {
+            Ok(()) => json!({ "done": true }),
+            Err(error) => json!({ "done": false, "error": error::told(&error) }),
+        };
         if let (Some(end), Ok(Value::Object(counts))) = (end.as_object_mut(), serde_json::to_value(self.counts)) {
             end.extend(counts);
         }
@@ -171,7 +183,8 @@ impl Batch {
             }
         };
         // Nobody listens any more: what was done is done, and the rest is not begun.
-        Ok(self.teller.tell(&told))
+        self.heard = self.teller.tell(&told);
+        Ok(self.heard)
     }
 
     /// A key that is revoked meanwhile stops at the next item.
@@ -181,17 +194,21 @@ impl Batch {
     }
 
     async fn one(&self, item: Item) -> Result<Enrolled, Failure> {
+        // Where nobody was looked at, the count in the batch's own entry will do: a line of twenty bytes costs nothing, and hundreds of
+        // thousands of entries would push out of the journal what happened before.
+        let wanted = Wanted::read(&item.values?, item.image)?;
         self.wait_for(|| self.state.journal.has_room()).await?;
         let (about, mut line) = self.caller.item(&self.state);
-        let outcome = async {
-            item.whose().iter().for_each(|subject| about.subject(subject));
-            let wanted = Wanted::read(&item.values?, item.image)?;
-            let enrolled = self.patiently(wanted).await?;
-            about.embedding(&enrolled.enrolment.id);
-            Ok(enrolled)
+        about.subject(&wanted.subject);
+        let outcome = self.patiently(wanted).await;
+        match &outcome {
+            Ok(enrolled) => {
+                about.embedding(&enrolled.enrolment.id);
+                line.ended(Ok(()));
+            }
+            Err(Failure(error)) if is_no_picture(error) => line.leave_out(),
+            Err(Failure(error)) => line.ended(Err(error)),
         }
-        .await;
-        line.ended(outcome.as_ref().map(drop).map_err(|Failure(error)| error));
         outcome
     }
 
@@ -220,6 +237,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether there was nothing that a network could look at.
+fn is_no_picture(error: &Error) -> bool {
+    matches!(error.kind(), Kind::UnsupportedImageFormat | Kind::ImageUndecodable | Kind::ImageTooLarge)
 }
 
 /// Whether it is otherwise in a moment. The same item may be under way in a batch that its client has given up and sends again.

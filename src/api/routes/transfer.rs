@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         State,
+        audit::{self, Caller},
         auth::Tenant,
         blocking,
         error::{self, Failure},
@@ -22,7 +23,7 @@ use crate::{
         lines::{self, Bounds, Lines, NDJSON},
         openapi::failures,
     },
-    error::Result,
+    error::{Error, Result},
     gallery::{Export, Gallery, Import, Imported, LONGEST_LINE},
     operator::Operator,
 };
@@ -36,22 +37,30 @@ use crate::{
 pub(in crate::api) async fn export(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    Extension(operator): Extension<Operator>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, Failure> {
     let gallery = Arc::clone(&state.gallery);
     let export = blocking(move || Export::new(gallery, tenant)).await?;
-    let chunks = stream::try_unfold(export, move |mut export| {
-        let (gallery, operator) = (Arc::clone(&state.gallery), operator.clone());
+    // Dropped where the client goes away, and so written.
+    let line = caller.rest(&state);
+    let chunks = stream::try_unfold((export, line), move |(mut export, mut line)| {
+        let (gallery, operator) = (Arc::clone(&state.gallery), caller.operator().clone());
         async move {
             let next = blocking(move || {
-                operator.still_allowed(&gallery)?;
-                Ok((export.next_chunk()?, export))
+                let chunk = operator.still_allowed(&gallery).and_then(|()| export.next_chunk());
+                Ok((chunk, export))
             });
             let (chunk, export) = next.await.map_err(|Failure(error)| error)?;
-            Ok::<_, crate::error::Error>(chunk.map(|chunk| (Bytes::from(chunk), export)))
+            line.counted([("embeddings", export.embeddings())]);
+            match &chunk {
+                Ok(None) => line.ended(Ok(())),
+                Ok(Some(_)) => {}
+                Err(error) => line.ended(Err(error)),
+            }
+            Ok::<_, Error>(chunk?.map(|chunk| (Bytes::from(chunk), (export, line))))
         }
     });
-    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())
+    Ok(audit::begun(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response()))
 }
 
 /// Takes in such a file.
@@ -65,7 +74,7 @@ pub(in crate::api) async fn export(
 pub(in crate::api) async fn import(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
-    Extension(operator): Extension<Operator>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Failure> {
     check_encoding(request.headers())?;
@@ -80,18 +89,30 @@ pub(in crate::api) async fn import(
     let lines = Lines::new(request.into_body(), bounds);
     let gallery = Arc::clone(&state.gallery);
     let import = blocking(move || Import::new(gallery, tenant)).await?;
-    let who = Who { operator, gallery: Arc::clone(&state.gallery) };
+    let who = Who { operator: caller.operator().clone(), gallery: Arc::clone(&state.gallery) };
+    let mut line = caller.rest(&state);
     let (teller, response) = lines::answer();
     tokio::spawn(async move {
         let _place = place;
         let mut so_far = Imported::default();
-        let end = match take_all(lines, import, &who, &mut so_far).await {
+        let ended = take_all(lines, import, &who, &mut so_far).await;
+        line.ended(ended.as_ref().copied());
+        let Imported { imported, already_there, foreign, suspended } = so_far;
+        line.counted([
+            ("imported", imported),
+            ("already_there", already_there),
+            ("foreign", foreign),
+            ("suspended", suspended),
+        ]);
+        // Written before it is told.
+        drop(line);
+        let end = match ended {
             Ok(()) => json!({ "done": true }),
             Err(error) => json!({ "done": false, "error": error::told(&error) }),
         };
         teller.tell(&with(end, so_far));
     });
-    Ok(response)
+    Ok(audit::begun(response))
 }
 
 /// Who imports, and where it is known whether they still may.
