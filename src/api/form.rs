@@ -123,7 +123,7 @@ async fn pass_over(mut field: Field<'_>) -> Result<(), MultipartError> {
 }
 
 /// The bytes of a field, or `None` where there are more than `most`.
-pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
         if bytes.len() + chunk.len() > most {

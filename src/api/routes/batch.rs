@@ -4,13 +4,17 @@
 //! that one sends everything again, and what was enrolled is not enrolled twice. Memory holds one photograph, or of an archive three.
 
 pub(in crate::api) mod archive;
+mod head;
 mod json;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{FromRequest, Multipart, Request, State as Shared, multipart::MultipartError},
+    extract::{
+        FromRequest, Multipart, Request, State as Shared,
+        multipart::{Field, MultipartError},
+    },
     http::{StatusCode, header},
     response::Response,
 };
@@ -22,6 +26,7 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
+use self::head::Seeking;
 use super::Binary;
 use crate::{
     api::{
@@ -32,7 +37,7 @@ use crate::{
         dto::Warned,
         enrolling::{Enrolled, Wanted, enrol},
         error::{self, Failure},
-        form::{check_encoding, collect},
+        form::check_encoding,
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
         settings::Settings,
@@ -291,7 +296,7 @@ impl Item {
 
 /// The items of a body, one after the other.
 enum Items {
-    Form(Box<Multipart>),
+    Form(Box<Multipart>, Seeking),
     Lines(Lines),
     Archive(Receiver<Result<Item>>),
 }
@@ -301,10 +306,13 @@ impl Items {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
-            "multipart/form-data" => match Multipart::from_request(request, &()).await {
-                Ok(form) => Ok(Self::Form(Box::new(form))),
-                Err(_) => Err(Failure::new(Kind::MalformedRequest, "the form has no boundary")),
-            },
+            "multipart/form-data" => {
+                let (request, seeking) = head::bounded(request);
+                match Multipart::from_request(request, &()).await {
+                    Ok(form) => Ok(Self::Form(Box::new(form), seeking)),
+                    Err(_) => Err(Failure::new(Kind::MalformedRequest, "the form has no boundary")),
+                }
+            }
             "application/x-ndjson" => {
                 let settings = &state.settings;
                 let bounds = Bounds {
@@ -336,10 +344,12 @@ impl Items {
                 }))
             }
             Self::Archive(items) => items.recv().await.transpose(),
-            Self::Form(form) => match timeout(state.settings.request_timeout(), of_form(form, state)).await {
-                Ok(item) => item,
-                Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
-            },
+            Self::Form(form, seeking) => {
+                match timeout(state.settings.request_timeout(), of_form(form, seeking, state)).await {
+                    Ok(item) => item,
+                    Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
+                }
+            }
         }
     }
 }
@@ -360,20 +370,44 @@ fn too_large(settings: &Settings) -> Error {
 }
 
 /// A field `item` and the field `image` behind it.
-async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Item>> {
+async fn of_form(form: &mut Multipart, seeking: &Seeking, state: &State) -> Result<Option<Item>> {
     let order = || Error::new(Kind::MalformedRequest, "each field item must be followed by its field image");
-    let Some(field) = form.next_field().await.map_err(unreadable)? else { return Ok(None) };
+    let Some(field) = next_field(form, seeking).await? else { return Ok(None) };
     if field.name() != Some("item") {
         return Err(order());
     }
-    // What is left of a field that is too long is passed over when the next one is asked for.
     let most = state.settings.max_field_bytes;
-    let json = collect(field, most).await?;
-    let field = form.next_field().await.map_err(unreadable)?.filter(|field| field.name() == Some("image"));
-    let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
+    let json = collect_all(field, most).await?;
+    let field = next_field(form, seeking).await?.filter(|field| field.name() == Some("image"));
+    let image = collect_all(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
     let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
     let image = image.ok_or_else(|| too_large(&state.settings)).and_then(|image| check_image(image, &state.settings));
     Ok(Some(Item { place: None, values: json.and_then(|json| json::without_image(&json)), image }))
+}
+
+async fn next_field<'f>(form: &'f mut Multipart, seeking: &Seeking) -> Result<Option<Field<'f>>> {
+    seeking.begin();
+    let field = form.next_field().await.map_err(|error| {
+        if seeking.is_over() {
+            return Error::new(Kind::MalformedRequest, "the head of a field, or what stands before it, is too long");
+        }
+        unreadable(error)
+    });
+    seeking.end();
+    field
+}
+
+/// The bytes of a field, or `None` where there are more than `most`: what is left of it is passed over here, for it is no part of the
+/// next one's head.
+async fn collect_all(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Some(Vec::new());
+    while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+        bytes = bytes.filter(|bytes| bytes.len() + chunk.len() <= most);
+        if let Some(bytes) = &mut bytes {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok(bytes)
 }
 
 fn unreadable(error: MultipartError) -> Error {

@@ -143,6 +143,28 @@ fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
 }
 
 #[test]
+fn a_form_s_field_whose_head_does_not_end_ends_the_batch() {
+    let server = Server::start();
+    let whole = Form::new().text("item", r#"{"subject_id": "EMP-001"}"#).image(&photo("obama.jpg")).bytes();
+    let padding = vec![b'x'; 1_000_000];
+    let head = b"Content-Disposition: form-data; name=\"item\"\r\nX-More: ";
+    let boundary = whole.split(|byte| *byte == b'\r').next().expect("a boundary");
+    let end = b"\r\n\r\n{}\r\n";
+    for body in [
+        [&padding[..], b"\r\n", &whole].concat(),
+        [boundary, b"\r\n", head, &padding, end, &whole].concat(),
+        [boundary, &vec![b' '; 1_000_000], b"\r\n", head, end, &whole].concat(),
+    ] {
+        let told = send(&server, "/enroll/batch", &Form::content_type(), &body);
+        assert_eq!((told.len(), &told[0]["done"]), (1, &json!(false)), "{told:?}");
+        assert_eq!(told[0]["error"]["code"], "malformed_request");
+        assert!(told[0]["error"]["message"].as_str().expect("text").contains("too long"), "{told:?}");
+    }
+    let told = send(&server, "/enroll/batch", &Form::content_type(), &whole);
+    assert_eq!(counts(told.last().expect("an end")), [1, 1, 0, 0], "{told:?}");
+}
+
+#[test]
 fn an_item_s_mistakes_have_the_codes_of_a_form_s_and_stand_beside_its_subject() {
     let server = Server::start();
     let image = STANDARD.encode(photo("obama.jpg"));
