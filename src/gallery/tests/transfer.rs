@@ -88,6 +88,43 @@ fn the_deepest_metadata_that_are_taken_come_back_from_a_file_and_deeper_ones_are
 }
 
 #[test]
+fn times_and_counts_that_cannot_be_are_refused_by_their_line() {
+    let (dir, other) = (folder(), folder());
+    let gallery = Arc::new(open(dir.path()));
+    gallery.enroll(&tenant("acme"), new("anna", 1)).unwrap();
+    let exported = String::from_utf8(file(&gallery, "acme")).unwrap();
+    let moved = Arc::new(open(other.path()));
+    let line = exported.lines().nth(1).unwrap();
+    let (body, _) = line.rsplit_once(",\"checksum\"").unwrap();
+    let value: Value = serde_json::from_str(&format!("{body}}}")).unwrap();
+    for (name, bad) in [
+        ("created_at", "9999-01-01T00:00:00Z".into()),
+        ("created_at", "-009998-01-01T00:00:00Z".into()),
+        ("last_verified_at", "9999-01-01T00:00:00Z".into()),
+        ("verification_count", u64::MAX.into()),
+    ] {
+        let mut changed = value.clone();
+        let _: Option<Value> = changed.as_object_mut().unwrap().insert(name.into(), bad);
+        let body = changed.to_string();
+        let sum = &blake3::hash(body.as_bytes()).to_hex()[..32];
+        let changed = format!("{},\"checksum\":\"{sum}\"}}", body.strip_suffix('}').unwrap());
+        let cut = exported.replace(line, &changed);
+        let mut import = Import::new(Arc::clone(&moved), tenant("acme"))
+            .or_else(|_| {
+                moved.ensure_tenant(&tenant("acme"))?;
+                Import::new(Arc::clone(&moved), tenant("acme"))
+            })
+            .unwrap();
+        for line in cut.lines().take(2) {
+            import.take(line.as_bytes()).unwrap();
+        }
+        let error = import.finish().unwrap_err();
+        assert!(error.message().starts_with("line 2: ") && error.message().contains(name), "{error}");
+    }
+    assert!(listed(&moved).is_empty());
+}
+
+#[test]
 fn a_cut_file_is_told_and_the_whole_one_goes_on_from_there() {
     let (dir, other) = (folder(), folder());
     let exported = file(&full(dir.path()), "acme");

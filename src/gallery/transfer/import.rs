@@ -1,7 +1,8 @@
 //! Reading the file.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{FORMAT, LONGEST_LINE, Line, Portable, template};
@@ -22,6 +23,12 @@ const AT_ONCE: usize = 256;
 
 /// Most subjects that are suspended before their embeddings come. It bounds the memory.
 const MOST_SUSPENDED: usize = 100_000;
+
+/// How far clocks of two boards may be apart.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Most verifications of an embedding: what readers of JSON take for a whole number.
+const MOST_VERIFICATIONS: u64 = 1 << 53;
 
 /// What an import came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -245,6 +252,10 @@ impl Gallery {
         if portable.model.is_empty() {
             return Err(within(refused("it names no model")));
         }
+        self.check_times(portable).map_err(within)?;
+        if portable.verification_count > MOST_VERIFICATIONS {
+            return Err(within(refused(&format!("its verification_count is more than {MOST_VERIFICATIONS}"))));
+        }
         let secret =
             Secret { embedding, source: portable.enrollment_source.clone(), metadata: portable.metadata.clone() };
         let header = Header {
@@ -265,6 +276,21 @@ impl Gallery {
         self.put_record(writer, row, &header, &secret.to_bytes()?)?;
         self.retire(writer, row.number, &header.subject)?;
         Ok(true)
+    }
+}
+
+impl Gallery {
+    /// A record from a future would have the daemon believe that its clock is not set, and schedules let nobody in.
+    fn check_times(&self, portable: &Portable) -> Result<()> {
+        let latest = self.clock.wall().saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+        let times = [("created_at", Some(portable.created_at)), ("last_verified_at", portable.last_verified_at)];
+        for (name, time) in times {
+            if time.is_some_and(|time| !(Timestamp::UNIX_EPOCH..=latest).contains(&time)) {
+                let error = refused(&format!("its {name} is before 1970 or ahead of this board's clock"));
+                return Err(error.help("check the clock of the board that made the file, and of this one"));
+            }
+        }
+        Ok(())
     }
 }
 
