@@ -52,7 +52,8 @@ impl Values {
     pub(super) fn fraction(&self, name: &str) -> Result<Option<f64>> {
         let Some(text) = self.trimmed(name) else { return Ok(None) };
         match text.parse() {
-            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
+            // Of two noughts the one without a sign.
+            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number + 0.0)),
             _ => Err(invalid(name, "must be a number from 0 to 1")),
         }
     }
@@ -152,6 +153,8 @@ mod tests {
         for (text, number) in [("0", 0.0), ("1", 1.0), ("0.6", 0.6), (" .5 ", 0.5), ("1e-1", 0.1)] {
             assert_eq!(one(text).fraction("x").expect("in range"), Some(number));
         }
+        let nought = one("-0").fraction("x").expect("in range").expect("given");
+        assert!(nought.is_sign_positive(), "nobody is told of a score of -0.0");
         for bad in ["-0.1", "1.01", "NaN", "inf", "0,5", "high", "0x1"] {
             assert_eq!(kind(one(bad).fraction("x")), Some(Kind::InvalidField), "{bad}");
         }
