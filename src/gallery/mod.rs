@@ -65,7 +65,7 @@ pub use self::{
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
     replication::{Applied, Outgoing},
-    requests::{Done, Once},
+    requests::{Done, MOST_REMEMBERED, Once},
     rights::{Right, Rights},
     seen::LastSeen,
     standing::Standing,
