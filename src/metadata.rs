@@ -1,6 +1,128 @@
 //! Metadata: a JSON object that a client keeps with a subject and gets back as it sent it.
 
-use crate::error::{Error, Kind};
+use std::{collections::HashSet, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, error::Category};
+
+use crate::error::{Error, Kind, Result};
+
+/// How deep objects and lists may lie in one another, the outermost counted. Far less than parsers of JSON take, ours among them:
+/// what comes back, in an answer or in an export's line, lies in other objects there.
+pub const DEEPEST: usize = 32;
+
+/// Reads what the field `name`, which is fit to be printed, has.
+///
+/// # Errors
+/// `InvalidMetadata` for what is no object, and for what would not come back as it was sent: a whole number of more than 64 bits,
+/// a name that stands twice in an object, objects in objects without end.
+pub fn read(name: &str, text: &str) -> Result<Map<String, Value>> {
+    let read = serde_json::from_str(text);
+    let metadata: Map<String, Value> =
+        read.map_err(|_| Error::new(Kind::InvalidMetadata, format!("{name} must be a JSON object")))?;
+    if has_wide_integer(text.as_bytes()) {
+        return Err(wide_integer(name));
+    }
+    if has_name_twice(text.as_bytes()) {
+        return Err(name_twice(name));
+    }
+    check_depth(name, &metadata)?;
+    Ok(metadata)
+}
+
+/// Refuses what is nested too deep.
+///
+/// # Errors
+/// `InvalidMetadata`.
+pub fn check_depth(name: &str, metadata: &Map<String, Value>) -> Result<()> {
+    if metadata.values().map(depth).max().unwrap_or(0) < DEEPEST {
+        return Ok(());
+    }
+    let message = format!("{name} has objects or lists more than {DEEPEST} deep in one another");
+    Err(Error::new(Kind::InvalidMetadata, message))
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether an object in JSON, however deep, has a name twice: of its two values one would be lost, without a word. Of what is no
+/// JSON nothing is said.
+pub fn has_name_twice(json: &[u8]) -> bool {
+    // Everything is taken but a name that was there, so that nothing else is an error of what the JSON says.
+    serde_json::from_slice::<Unique>(json).is_err_and(|error| error.classify() == Category::Data)
+}
+
+/// Says that the field `name`, which is fit to be printed, has such an object.
+pub fn name_twice(name: &str) -> Error {
+    Error::new(Kind::InvalidMetadata, format!("{name} has an object with the same name twice"))
+}
+
+/// Any value whose objects have each name once.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Unique;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+                Ok(Unique)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Unique, A::Error> {
+                while list.next_element::<Unique>()?.is_some() {}
+                Ok(Unique)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+                let mut names = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if !names.insert(name) {
+                        return Err(A::Error::custom("a name twice"));
+                    }
+                    map.next_value::<Unique>()?;
+                }
+                Ok(Unique)
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
 
 /// Whether JSON has a whole number of more than 64 bits: it would come back as another one, without a word.
 pub fn has_wide_integer(json: &[u8]) -> bool {
@@ -61,6 +183,29 @@ mod tests {
             r#"{"a\\":{"b":[0,"\"",99999999999999999999]}}"#,
         ] {
             assert!(has_wide_integer(wide.as_bytes()), "{wide}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_in_one_object_is_found_however_deep() {
+        for fine in [r#"{"a":1,"b":{"a":[{"a":null},{"a":-1.5}]}}"#, "[true]", "{", r#"{"a":1e999,"a":1}"#] {
+            assert!(!has_name_twice(fine.as_bytes()), "{fine}");
+        }
+        for twice in [r#"{"a":1,"a":1}"#, r#"{"a":[{"b":"","c":{},"b":""}]}"#, r#"{"a":1,"\u0061":2}"#] {
+            assert!(has_name_twice(twice.as_bytes()), "{twice}");
+            assert_eq!(read("metadata", twice).map(drop).unwrap_err().kind(), Kind::InvalidMetadata);
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        let nested = |deep: usize| format!("{}1{}", r#"{"a":"#.repeat(deep), "}".repeat(deep));
+        let lists = |deep: usize| format!(r#"{{"a":{}1{}}}"#, "[".repeat(deep - 1), "]".repeat(deep - 1));
+        for text in [nested(DEEPEST), lists(DEEPEST)] {
+            assert!(read("metadata", &text).is_ok());
+        }
+        for text in [nested(DEEPEST + 1), lists(DEEPEST + 1), nested(127), nested(1_000), lists(100_000)] {
+            assert_eq!(read("metadata", &text).unwrap_err().kind(), Kind::InvalidMetadata);
         }
     }
 }

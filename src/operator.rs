@@ -53,6 +53,20 @@ impl Operator {
         }
     }
 
+    /// Refuses whoever has a key that was revoked or has ended since it was looked at. For what goes on for longer than a moment.
+    ///
+    /// # Errors
+    /// `InvalidApiKey`; `Store` where that cannot be known.
+    pub fn still_allowed(&self, gallery: &Gallery) -> Result<()> {
+        let Self::Key(caller) = self else { return Ok(()) };
+        let gone = || Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended");
+        let key = gallery.key(&caller.key).map_err(|error| match error.kind() {
+            Kind::NotFound => gone(),
+            _ => error,
+        })?;
+        if key.has_ended(gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
+    }
+
     /// Whether this tenant's doors and keys are theirs.
     pub fn owns(&self, tenant: &TenantId) -> bool {
         match self {

@@ -51,7 +51,7 @@ pub struct Settings {
     /// Most pixels of an image, seen before it is decoded: 10,000 to 200,000,000. An image being worked on takes three
     /// bytes a pixel, or a small multiple.
     pub max_image_pixels: u64,
-    /// Templates of photographs that are kept in memory, so that one that comes again skips the networks: 0 (none) to 100,000,
+    /// Templates of photographs of each tenant that are kept in memory, so that one that comes again skips the networks: 0 (none) to 100,000,
     /// some 2 kB each.
     pub cache: usize,
     /// What a face must be like to be enrolled.

@@ -4,7 +4,7 @@
 //! Reading is not recorded, but for photographs; what gives templates out is a `POST`. Calls without a valid key are in the log alone, or strangers could
 //! fill the journal.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{MatchedPath, RawPathParams, Request, State as Shared, rejection::RawPathParamsRejection},
@@ -24,6 +24,9 @@ use crate::{
 
 /// What a call that went well came to.
 const OK: &str = "ok";
+
+/// What came of a call so far whose answer begins before its work is done.
+const BEGUN: &str = "begun";
 
 /// What came of a call whose client went away, or whose time was over: it may have been done all the same.
 const UNKNOWN: &str = "unknown";
@@ -122,9 +125,21 @@ pub(super) async fn layer(
     let response = next.run(request).await;
     line.outcome = match response.extensions().get::<Arc<Error>>() {
         Some(error) => error.kind().code(),
+        None if response.extensions().get::<Begun>().is_some() => BEGUN,
         None if response.status().is_success() => OK,
         None => UNKNOWN,
     };
+    response
+}
+
+/// The mark of an answer that begins before its work is done: its entry says so at once, also where the power fails meanwhile, and
+/// whoever does the work writes another one at its end.
+#[derive(Clone)]
+struct Begun;
+
+/// Marks an answer whose [`Caller::rest`] will tell how it ended.
+pub(super) fn begun(mut response: Response) -> Response {
+    response.extensions_mut().insert(Begun);
     response
 }
 
@@ -142,42 +157,64 @@ impl Caller {
     }
 
     /// One of many things that the call does: what it is about, and its entry.
-    pub(super) fn item<'j>(&self, state: &'j State) -> (About, Line<'j>) {
+    pub(super) fn item(&self, state: &State) -> (About, Line) {
         let about = About::default();
         (about.clone(), self.line(state, about))
     }
 
-    fn line<'j>(&self, state: &'j State, about: About) -> Line<'j> {
+    /// What the call does after its answer has [begun]: its entry.
+    pub(super) fn rest(&self, state: &State) -> Line {
+        self.item(state).1
+    }
+
+    fn line(&self, state: &State, about: About) -> Line {
         Line {
-            journal: &state.journal,
+            journal: Arc::clone(&state.journal),
             call: self.call.clone(),
             by: self.operator.to_string(),
             tenant: self.tenant.as_ref().map_or_else(|| NO_TENANT.to_owned(), TenantId::to_string),
             about,
             outcome: UNKNOWN,
+            counts: BTreeMap::new(),
+            left_out: false,
         }
     }
 }
 
 /// A call's entry, written when it is dropped: also when the client goes away and the rest is never run.
-pub(super) struct Line<'j> {
-    journal: &'j Journal,
+pub(super) struct Line {
+    journal: Arc<Journal>,
     call: String,
     by: String,
     tenant: String,
     about: About,
     outcome: &'static str,
+    counts: BTreeMap<String, u64>,
+    left_out: bool,
 }
 
-impl Line<'_> {
+impl Line {
     /// What came of it.
     pub(super) fn ended(&mut self, outcome: Result<(), &Error>) {
         self.outcome = outcome.map_or_else(|error| error.kind().code(), |()| OK);
     }
+
+    /// How many came to what, whatever came of the whole.
+    pub(super) fn counted<'c>(&mut self, counts: impl IntoIterator<Item = (&'c str, u64)>) {
+        self.counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    }
+
+    /// It is not written: nothing was done that is to be recorded.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out = true;
+    }
 }
 
-impl Drop for Line<'_> {
+impl Drop for Line {
     fn drop(&mut self) {
+        if self.left_out {
+            return;
+        }
         let mut named = self.about.0.lock();
         let call = Call {
             call: std::mem::take(&mut self.call),
@@ -187,6 +224,7 @@ impl Drop for Line<'_> {
             embedding: named.embedding.take(),
             key: named.key.take(),
             outcome: self.outcome.into(),
+            counts: std::mem::take(&mut self.counts),
         };
         self.journal.append_if_room(Entry { door: None, event: Event::Call(call) });
     }

@@ -1,8 +1,8 @@
 //! Templates of photographs that were seen a moment ago, so that one that is sent again skips the networks.
 //!
-//! In memory alone, bounded, and never shared between tenants: what one tenant sent cannot be told from the time that another
-//! one's call takes. A photograph is known by a keyed hash, with a key of this process. Everything is forgotten as soon as
-//! anything is deleted from the gallery: of somebody who is erased nothing stays here either.
+//! In memory alone, bounded, and never shared between tenants: what one tenant sends or deletes cannot be told from the time that
+//! another one's call takes. A photograph is known by a keyed hash, with a key of this process. Everything of a tenant is forgotten
+//! as soon as anything of it is deleted from the gallery: of somebody who is erased nothing stays here either.
 
 use std::num::NonZeroUsize;
 
@@ -29,8 +29,14 @@ pub(super) enum For {
     Enrolment,
 }
 
-/// Whose photograph it is, what it was looked at for, and its digest.
-type Name = (TenantId, For, [u8; 32]);
+/// Most tenants of whom something is kept; whoever sent nothing for longest is forgotten whole. It bounds the memory.
+const MOST_TENANTS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not nought");
+
+/// What was noticed of a tenant's deletions.
+type Deletions = (u64, u64);
+
+/// What a photograph was looked at for, and its digest.
+type Name = (For, [u8; 32]);
 
 /// Whether a photograph was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,28 +59,30 @@ impl Known {
 /// The cache.
 pub(super) struct Cache {
     /// `None` where it is off.
-    kept: Option<Mutex<Kept>>,
+    kept: Option<Mutex<LruCache<TenantId, Kept>>>,
+    /// How many photographs of each tenant.
+    capacity: NonZeroUsize,
     key: Zeroizing<[u8; 32]>,
 }
 
+/// What is kept of a tenant.
 struct Kept {
     /// What the gallery said when it was looked at last.
-    deletions: u64,
+    deletions: Deletions,
     entries: LruCache<Name, Probe>,
 }
 
 impl Cache {
-    /// A cache of so many photographs; 0 for none.
+    /// A cache of so many photographs of each tenant; 0 for none.
     pub(super) fn new(capacity: usize) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         let random = getrandom::fill(key.as_mut_slice());
         if let Err(error) = &random {
             tracing::warn!(%error, "the system gives no random numbers: photographs that come again are looked at again");
         }
-        let kept = NonZeroUsize::new(capacity)
-            .filter(|_| random.is_ok())
-            .map(|capacity| Mutex::new(Kept { deletions: 0, entries: LruCache::new(capacity) }));
-        Self { kept, key }
+        let capacity = NonZeroUsize::new(capacity).filter(|_| random.is_ok());
+        let kept = capacity.map(|_| Mutex::new(LruCache::new(MOST_TENANTS)));
+        Self { kept, capacity: capacity.unwrap_or(NonZeroUsize::MIN), key }
     }
 
     /// What the recognition makes of a photograph, from memory where it was seen before for the same.
@@ -86,9 +94,9 @@ impl Cache {
         what_for: For,
         file: Vec<u8>,
     ) -> Result<(Probe, Known)> {
-        let name = (tenant.clone(), what_for, *blake3::keyed_hash(&self.key, &file).as_bytes());
-        let deletions = gallery.deletions();
-        if let Some(probe) = self.get(deletions, &name) {
+        let name = (what_for, *blake3::keyed_hash(&self.key, &file).as_bytes());
+        let deletions = gallery.deletions(tenant);
+        if let Some(probe) = self.get(tenant, deletions, &name) {
             return Ok((probe, Known::Hit));
         }
         let probe = match what_for {
@@ -96,21 +104,24 @@ impl Cache {
             For::Enrolment => recognition.enrolment(file).await?,
         };
         // Deleted meanwhile: perhaps this very person.
-        if gallery.deletions() == deletions {
-            self.put(deletions, name, probe.clone());
+        if gallery.deletions(tenant) == deletions {
+            self.put(tenant, deletions, name, probe.clone());
         }
         Ok((probe, Known::Miss))
     }
 
-    fn get(&self, deletions: u64, name: &Name) -> Option<Probe> {
-        let mut kept = self.kept.as_ref()?.lock();
+    fn get(&self, tenant: &TenantId, deletions: Deletions, name: &Name) -> Option<Probe> {
+        let mut tenants = self.kept.as_ref()?.lock();
+        let kept = tenants.get_mut(tenant)?;
         kept.follow(deletions);
         kept.entries.get(name).cloned()
     }
 
-    fn put(&self, deletions: u64, name: Name, probe: Probe) {
+    fn put(&self, tenant: &TenantId, deletions: Deletions, name: Name, probe: Probe) {
         let Some(kept) = &self.kept else { return };
-        let mut kept = kept.lock();
+        let mut tenants = kept.lock();
+        let new = || Kept { deletions, entries: LruCache::new(self.capacity) };
+        let kept = tenants.get_or_insert_mut(tenant.clone(), new);
         if kept.deletions == deletions {
             kept.entries.put(name, probe);
         }
@@ -119,7 +130,7 @@ impl Cache {
 
 impl Kept {
     /// Forgets everything where something was deleted since. Templates are wiped when they are dropped.
-    fn follow(&mut self, deletions: u64) {
+    fn follow(&mut self, deletions: Deletions) {
         if self.deletions != deletions {
             self.entries.clear();
             self.deletions = deletions;
@@ -145,40 +156,54 @@ mod tests {
         }
     }
 
-    fn name(tenant: &str, what_for: For, photograph: u8) -> Name {
-        (tenant.parse().expect("a name"), what_for, [photograph; 32])
+    fn tenant(name: &str) -> TenantId {
+        name.parse().expect("a name")
     }
+
+    fn name(what_for: For, photograph: u8) -> Name {
+        (what_for, [photograph; 32])
+    }
+
+    const NONE: Deletions = (0, 0);
 
     #[test]
     fn a_photograph_is_known_to_its_tenant_for_what_it_was_looked_at() {
-        let cache = Cache::new(8);
-        cache.put(0, name("acme", For::Matching, 1), probe(1.0));
-        assert!(cache.get(0, &name("acme", For::Matching, 1)).is_some());
-        assert!(cache.get(0, &name("acme", For::Enrolment, 1)).is_none(), "it has passed no gate");
-        assert!(cache.get(0, &name("beta", For::Matching, 1)).is_none());
-        cache.put(0, name("acme", For::Enrolment, 2), probe(2.0));
-        assert!(cache.get(0, &name("acme", For::Matching, 2)).is_none(), "it is made of several looks");
-        cache.put(0, name("acme", For::Matching, 2), probe(3.0));
+        let (cache, acme) = (Cache::new(8), tenant("acme"));
+        cache.put(&acme, NONE, name(For::Matching, 1), probe(1.0));
+        assert!(cache.get(&acme, NONE, &name(For::Matching, 1)).is_some());
+        assert!(cache.get(&acme, NONE, &name(For::Enrolment, 1)).is_none(), "it has passed no gate");
+        assert!(cache.get(&tenant("beta"), NONE, &name(For::Matching, 1)).is_none());
+        cache.put(&acme, NONE, name(For::Enrolment, 2), probe(2.0));
+        assert!(cache.get(&acme, NONE, &name(For::Matching, 2)).is_none(), "it is made of several looks");
+        cache.put(&acme, NONE, name(For::Matching, 2), probe(3.0));
         for (what_for, first) in [(For::Enrolment, 2.0), (For::Matching, 3.0)] {
-            let found = cache.get(0, &name("acme", what_for, 2)).expect("it is known");
+            let found = cache.get(&acme, NONE, &name(what_for, 2)).expect("it is known");
             assert!(found.embedding == probe(first).embedding, "each has its own");
         }
     }
 
     #[test]
     fn it_is_bounded_forgets_the_oldest_and_everything_once_something_is_deleted() {
-        let cache = Cache::new(2);
-        let matched = |photograph| name("acme", For::Matching, photograph);
+        let (cache, acme, beta) = (Cache::new(2), tenant("acme"), tenant("beta"));
+        let matched = |photograph| name(For::Matching, photograph);
         for photograph in 1..=3 {
-            cache.put(0, matched(photograph), probe(1.0));
+            cache.put(&acme, NONE, matched(photograph), probe(1.0));
         }
-        let known = |deletions, photograph| cache.get(deletions, &matched(photograph)).is_some();
-        assert_eq!([1, 2, 3].map(|photograph| known(0, photograph)), [false, true, true]);
-        cache.put(7, matched(4), probe(1.0));
-        assert!(!known(0, 4), "it was looked at before what was deleted");
-        assert_eq!([2, 3].map(|photograph| known(7, photograph)), [false, false]);
+        for photograph in 1..=200 {
+            cache.put(&beta, (0, u64::from(photograph)), matched(photograph), probe(1.0));
+        }
+        let known = |deletions, photograph| cache.get(&acme, deletions, &matched(photograph)).is_some();
+        assert_eq!([1, 2, 3].map(|photograph| known(NONE, photograph)), [false, true, true], "whatever others send");
+        cache.put(&acme, (0, 7), matched(4), probe(1.0));
+        assert!(!known(NONE, 4), "it was looked at before what was deleted");
+        assert_eq!([2, 3].map(|photograph| known((0, 7), photograph)), [false, false]);
+        for other in 0..MOST_TENANTS.get() {
+            cache.put(&tenant(&format!("t{other}")), NONE, matched(1), probe(1.0));
+        }
+        cache.put(&acme, (0, 7), matched(4), probe(1.0));
+        assert_eq!(cache.kept.as_ref().map(|kept| kept.lock().len()), Some(MOST_TENANTS.get()));
         let off = Cache::new(0);
-        off.put(0, matched(1), probe(1.0));
-        assert!(off.get(0, &matched(1)).is_none());
+        off.put(&acme, NONE, matched(1), probe(1.0));
+        assert!(off.get(&acme, NONE, &matched(1)).is_none());
     }
 }

@@ -131,7 +131,7 @@ async fn pass_over(mut field: Field<'_>) -> Result<(), MultipartError> {
 }
 
 /// The bytes of a field, or `None` where there are more than `most`.
-pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
         if bytes.len() + chunk.len() > most {
@@ -142,7 +142,8 @@ pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<
     Ok(Some(bytes))
 }
 
-fn unfit(name: &str, rule: &str) -> Error {
+/// Says what is wrong with a field.
+pub(super) fn unfit(name: &str, rule: &str) -> Error {
     // `metadata` has its own code for whatever is wrong with it.
     let kind = if name == "metadata" { Kind::InvalidMetadata } else { Kind::InvalidField };
     Error::new(kind, format!("{name} {rule}"))

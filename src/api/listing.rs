@@ -16,7 +16,7 @@ use crate::{
 
 /// The embeddings of `first` and of all pages behind it, as the one object that [`Listed`](super::dto::Listed) is.
 ///
-/// What is enrolled or deleted meanwhile may be in it or not. Where the gallery fails half-way, the answer breaks off: no
+/// What is enrolled or deleted meanwhile may be in it or not. Where the gallery fails half-way, or `next` refuses to go on, the answer breaks off: no
 /// client takes that for the whole of it.
 pub(super) fn all<N, F>(first: Page, next: N) -> Response
 where

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Result},
+    gallery::MOST_REMEMBERED,
     recognition,
 };
 
@@ -28,7 +29,7 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Largest body of a batch or an import, in bytes, which is worked on as it comes: 65,536 to 1,099,511,627,776.
     pub max_batch_bytes: u64,
-    /// Most items of a batch: 1 to 1,000,000.
+    /// Most items of a batch: 1 to 100,000, as many as are remembered so that none is enrolled twice.
     pub max_batch_items: u64,
     /// Most fields of a form, known or not: 8 to 1,000.
     pub max_fields: usize,
@@ -92,7 +93,7 @@ impl Settings {
         let ranges = [
             ("max_body_bytes", size(self.max_body_bytes), 64 << 10, 256 << 20),
             ("max_batch_bytes", self.max_batch_bytes, 64 << 10, 1 << 40),
-            ("max_batch_items", self.max_batch_items, 1, 1_000_000),
+            ("max_batch_items", self.max_batch_items, 1, MOST_REMEMBERED),
             ("max_fields", size(self.max_fields), 8, 1_000),
             ("max_field_bytes", size(self.max_field_bytes), 1 << 10, 1 << 20),
             ("max_connections", size(self.max_connections), 1, 10_000),
@@ -181,6 +182,8 @@ mod tests {
         let error = settings.validate().expect_err("2 is under the least");
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.message().contains("api.max_fields"));
+        let settings = Settings { max_batch_items: MOST_REMEMBERED + 1, ..Settings::default() };
+        assert!(settings.validate().is_err(), "its first items would be forgotten before it is sent again");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId},
-    metadata::{has_wide_integer, wide_integer},
+    metadata,
 };
 
 /// Named values, each at most once.
@@ -52,7 +52,8 @@ impl Values {
     pub(super) fn fraction(&self, name: &str) -> Result<Option<f64>> {
         let Some(text) = self.trimmed(name) else { return Ok(None) };
         match text.parse() {
-            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
+            // Of two noughts the one without a sign.
+            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number + 0.0)),
             _ => Err(invalid(name, "must be a number from 0 to 1")),
         }
     }
@@ -99,11 +100,7 @@ impl Values {
     /// A JSON object.
     pub(super) fn metadata(&self, name: &str) -> Result<Option<Map<String, Value>>> {
         let Some(text) = self.trimmed(name) else { return Ok(None) };
-        match serde_json::from_str(text) {
-            Ok(Value::Object(_)) if has_wide_integer(text.as_bytes()) => Err(wide_integer(&printable(name))),
-            Ok(Value::Object(map)) => Ok(Some(map)),
-            _ => Err(Error::new(Kind::InvalidMetadata, format!("{} must be a JSON object", printable(name)))),
-        }
+        metadata::read(&printable(name), text).map(Some)
     }
 
     fn trimmed(&self, name: &str) -> Option<&str> {
@@ -156,6 +153,8 @@ mod tests {
         for (text, number) in [("0", 0.0), ("1", 1.0), ("0.6", 0.6), (" .5 ", 0.5), ("1e-1", 0.1)] {
             assert_eq!(one(text).fraction("x").expect("in range"), Some(number));
         }
+        let nought = one("-0").fraction("x").expect("in range").expect("given");
+        assert!(nought.is_sign_positive(), "nobody is told of a score of -0.0");
         for bad in ["-0.1", "1.01", "NaN", "inf", "0,5", "high", "0x1"] {
             assert_eq!(kind(one(bad).fraction("x")), Some(Kind::InvalidField), "{bad}");
         }

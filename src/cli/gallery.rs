@@ -16,7 +16,7 @@ use crate::{
     enrolment::Warning,
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, Enrolment, Gallery, ListFilter, NewEnrolment, SubjectId, TenantId},
-    metadata::{has_wide_integer, wide_integer},
+    metadata::{has_name_twice, has_wide_integer, name_twice, wide_integer},
     recognition::{Probe, Recogniser},
     vision::{engine::Engine, models::Pack},
 };
@@ -260,6 +260,9 @@ fn parse_metadata(text: &str) -> Result<Map<String, Value>> {
     })?;
     if has_wide_integer(text.as_bytes()) {
         return Err(wide_integer("--metadata"));
+    }
+    if has_name_twice(text.as_bytes()) {
+        return Err(name_twice("--metadata"));
     }
     Ok(map)
 }

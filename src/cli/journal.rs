@@ -114,11 +114,16 @@ fn describe(record: &Record) -> String {
         Event::Command { command, by } => format!("command: {} ({by})", command.describe()),
         Event::Order { order, by, outcome } => format!("order of the fleet: {order} ({by}): {outcome}"),
         Event::Erased { document, by } => format!("erased, as in all of the fleet: document {document} ({by})"),
-        Event::Call(Call { call, by, tenant, subject, embedding, key, outcome }) => {
-            let style = if outcome == "ok" { GOOD } else { BAD };
+        Event::Call(Call { call, by, tenant, subject, embedding, key, outcome, counts }) => {
+            let style = match outcome.as_str() {
+                "ok" => GOOD,
+                "begun" => Style::new(),
+                _ => BAD,
+            };
+            let counts = counts.iter().map(|(name, count)| format!(", {name}: {count}")).collect::<String>();
             let named = [subject, embedding, key].into_iter().flatten();
             let about = named.map(|name| format!(" {name}")).collect::<String>();
-            format!("{call}{about}: {style}{outcome}{style:#} ({by} of {tenant})")
+            format!("{call}{about}: {style}{outcome}{style:#}{counts} ({by} of {tenant})")
         }
         Event::Threshold { false_accept, enrolled, threshold, .. } => {
             format!("threshold {threshold:.3}: {false_accept} with up to {enrolled} embeddings enrolled")

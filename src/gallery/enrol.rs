@@ -14,7 +14,10 @@ use super::{
     store::{Change, Room, Tenant, View, Writer},
     types::{Enrolment, NewEnrolment, Warning},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    metadata::check_depth,
+};
 
 /// Longest `enrollment_source`, in bytes.
 pub(super) const MAX_SOURCE_BYTES: usize = 256;
@@ -310,7 +313,14 @@ impl Gallery {
         }
     }
 
+    /// Of what comes from a client.
     pub(super) fn check_metadata(&self, metadata: &Map<String, Value>) -> Result<()> {
+        check_depth("metadata", metadata)?;
+        self.check_metadata_size(metadata)
+    }
+
+    /// Of what another gallery had taken, perhaps before there was a limit to its depth.
+    pub(super) fn check_metadata_size(&self, metadata: &Map<String, Value>) -> Result<()> {
         let most = self.settings.max_metadata_bytes;
         let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
         if length > most {

@@ -47,11 +47,9 @@ mod types;
 mod verified;
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use jiff::Timestamp;
@@ -65,7 +63,7 @@ pub use self::{
     keys::{Caller, no_such_key},
     lifetime::{Lifetime, Within},
     replication::{Applied, Outgoing},
-    requests::{Done, Once},
+    requests::{Done, MOST_REMEMBERED, Once},
     rights::{Right, Rights},
     seen::LastSeen,
     standing::Standing,
@@ -112,8 +110,8 @@ pub struct Gallery {
     following: Following,
     /// The transaction that was last looked at for changes.
     seen: AtomicUsize,
-    /// Counts what was noticed of deletions.
-    deletions: AtomicU64,
+    /// Counts what was noticed of deletions: where it is not known whose they are, and of each tenant.
+    deletions: Mutex<(u64, HashMap<TenantId, u64>)>,
     /// How full it was after this transaction: counting walks over all of it, and figures are asked for more often than it changes.
     counted: Mutex<Option<(usize, Stats)>>,
 }
@@ -148,7 +146,7 @@ impl Gallery {
             applied: Mutex::new(None),
             following: Following::default(),
             seen: AtomicUsize::new(usize::MAX),
-            deletions: AtomicU64::new(0),
+            deletions: Mutex::default(),
             counted: Mutex::new(None),
         };
         gallery.catch_up()?;
@@ -178,10 +176,11 @@ impl Gallery {
         &self.clock
     }
 
-    /// Rises whenever something was deleted, by any process, before the call that deleted it in this one returns. Whoever keeps
-    /// something of an enrolment forgets it when this has risen.
-    pub fn deletions(&self) -> u64 {
-        self.deletions.load(Ordering::Acquire)
+    /// Is another whenever something of the tenant was deleted, by any process, before the call that deleted it in this one returns.
+    /// Whoever keeps something of an enrolment forgets it then.
+    pub fn deletions(&self, tenant: &TenantId) -> (u64, u64) {
+        let deletions = self.deletions.lock();
+        (deletions.0, deletions.1.get(tenant).copied().unwrap_or_default())
     }
 
     /// An id later than all that this process has made.

@@ -28,8 +28,9 @@ use crate::error::{Error, Kind, Result};
 /// How long a request counts as done.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// Most requests that are remembered; the oldest go first.
-const MOST: u64 = 100_000;
+/// Most requests that are remembered, of all tenants together; the oldest go first. No batch may be longer, or its first items would be
+/// forgotten before it is sent again.
+pub const MOST_REMEMBERED: u64 = 100_000;
 
 /// How many old rows go when a new one comes.
 const SWEPT: usize = 8;
@@ -187,7 +188,7 @@ impl Gallery {
             let oldest = self.store.requests.prefix_iter(txn, &[BY_ID])?.next().transpose()?;
             let Some((by_id, key)) = oldest.map(|(by_id, key)| (by_id.to_vec(), key.to_vec())) else { return Ok(()) };
             let time = self.store.requests.get(txn, &key)?.and_then(parse).map(|row| row.time);
-            let too_many = self.store.requests.len(txn)? / 2 >= MOST;
+            let too_many = self.store.requests.len(txn)? / 2 >= MOST_REMEMBERED;
             if !too_many && time.is_some_and(|time| !self.is_old(time)) {
                 return Ok(());
             }

@@ -163,7 +163,10 @@ impl Gallery {
             Some(changes) => self.apply(txn, &changes)?,
             None => {
                 // Whatever may have been deleted meanwhile.
-                self.deletions.fetch_add(1, Ordering::Release);
+                let mut deletions = self.deletions.lock();
+                deletions.0 += 1;
+                deletions.1.clear();
+                drop(deletions);
                 let roster = self.build(txn)?;
                 // Who goes is gone before the rules that they were held against change, and who comes is there only after
                 // the rules are that they are to be held against: a door may ask in between.
@@ -213,18 +216,22 @@ impl Gallery {
         let mut added: HashMap<u32, Batch> = HashMap::new();
         // The store says what became of a record, whatever happened to it and in whichever order: each is taken out, and those
         // that are to be matched now are put in, once each.
-        let mut records = HashSet::new();
+        let mut records = HashMap::new();
         for entry in changes.iter().filter(|entry| matches!(entry.change, Change::Added | Change::Removed)) {
-            if records.insert(entry.id) {
+            if records.insert(entry.id, entry.tenant).is_none() {
                 changed.entry(entry.tenant).or_default().push(entry.id);
             }
         }
         let tenants = self.store.all_tenants(txn)?;
         let slots: HashMap<u32, u32> = tenants.iter().map(|tenant| (tenant.number, tenant.slot)).collect();
         let mut stay = HashSet::new();
-        for id in records {
+        for (id, tenant) in records {
             let Some(bytes) = self.store.records.get(txn, &id.to_be_bytes())? else {
-                self.deletions.fetch_add(1, Ordering::Release);
+                let mut deletions = self.deletions.lock();
+                match tenants.iter().find(|row| row.number == tenant) {
+                    Some(row) => *deletions.1.entry(row.name.clone()).or_default() += 1,
+                    None => deletions.0 += 1,
+                }
                 continue;
             };
             let Some((header, embedding)) = self.matchable(bytes, &slots)? else { continue };

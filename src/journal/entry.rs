@@ -1,5 +1,7 @@
 //! What stands in the journal.
 
+use std::collections::BTreeMap;
+
 use facegate_control::door::{Command, Happening};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,8 +159,12 @@ pub struct Call {
     /// Which API key was made, rotated or revoked: its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `ok`, an error's code, or `unknown` where the client did not wait: it may have been done all the same.
+    /// `ok`, an error's code, or `unknown` where the client did not wait: it may have been done all the same. `begun` of a call that
+    /// goes on after its answer has begun: another entry tells how it ended.
     pub outcome: String,
+    /// Of a call that did many things, how many came to what.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// An entry as it stands in the journal.

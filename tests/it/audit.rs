@@ -1,10 +1,13 @@
 //! The record of calls, from the API to the journal.
 
+use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::support::{
     daemon::{Board, Daemon, eventually},
-    http::Form,
+    http::{Form, connect, everything},
     photo, photo_path,
 };
 
@@ -95,4 +98,72 @@ fn whoever_uses_or_changes_a_template_stands_in_the_journal() {
     assert_eq!(exported, kept, "line by line as it stands, so that its hashes can be checked elsewhere");
     let from = board.run(&["audit", "export", "--from", "3"]).must(0, &[]).json();
     assert_eq!(from[0]["seq"], 3);
+}
+
+#[test]
+fn what_goes_on_behind_its_answer_is_recorded_when_it_has_ended() {
+    let board = Board::with_door(&[photo_path("biden.jpg")]);
+    let made = board.run(&["keys", "add", "main", "--right", "transfer", "--json"]).must(0, &[]).json().remove(0);
+    let key = made["key"].as_str().expect("a key");
+    board.enrol("EMP-001", "obama.jpg");
+    let daemon = board.start();
+    let send = |path: &str, body: &[u8]| {
+        let mut stream = connect(daemon.api.expect("an address"));
+        let head = format!(
+            "POST {BASE}{path} HTTP/1.0\r\nHost: door\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the server takes the head");
+        stream.write_all(body).expect("the server hears a client out");
+        let answer = String::from_utf8(everything(&mut stream)).expect("text");
+        answer.split_once("\r\n\r\n").expect("a whole answer").1.to_owned()
+    };
+    let file = send("/export", b"");
+    let cut: String = file.lines().take(2).map(|line| format!("{line}\n")).collect();
+    assert!(send("/import", cut.as_bytes()).contains("invalid_field"));
+    let entries = calls(&board, 4);
+    let (export, import) = ("POST /v1/face-matching/export", "POST /v1/face-matching/import");
+    let of = |call: &str| -> Vec<(String, Value)> {
+        let entries = entries.iter().filter(|entry| entry["call"] == call);
+        entries.map(|entry| (summary(entry).2.to_owned(), entry["counts"].clone())).collect()
+    };
+    assert!(of(export).contains(&("begun".into(), Value::Null)), "{entries:?}");
+    assert!(of(export).contains(&("ok".into(), json!({ "embeddings": 1 }))), "{entries:?}");
+    assert!(of(import).contains(&("begun".into(), Value::Null)), "{entries:?}");
+    let counts = json!({ "already_there": 1, "foreign": 0, "imported": 0, "suspended": 0 });
+    assert!(of(import).contains(&("invalid_field".into(), counts)), "{entries:?}");
+    daemon.stop();
+    board.run(&["audit", "verify"]).must(0, &["unbroken"]);
+}
+
+#[test]
+fn items_without_a_picture_fill_no_journal() {
+    let board = Board::with_door(&[photo_path("biden.jpg")]);
+    let made = board.run(&["keys", "add", "main", "--json"]).must(0, &[]).json().remove(0);
+    let daemon = board.start();
+    let picture = STANDARD.encode(photo("obama.jpg"));
+    let body = [
+        "{\"subject_id\": \"EMP-001\"}\n".repeat(50),
+        "{\"subject_id\": \"EMP-002\", \"image\": \"YWJj\"}\n".repeat(50),
+        format!("{{\"subject_id\": \"EMP-003\", \"image\": \"{picture}\"}}\n"),
+    ]
+    .concat();
+    let mut stream = connect(daemon.api.expect("an address"));
+    let head = format!(
+        "POST {BASE}/enroll/batch HTTP/1.0\r\nHost: door\r\nAuthorization: Bearer {}\r\nContent-Type: \
+         application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        made["key"].as_str().expect("a key"),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the server takes the head");
+    stream.write_all(body.as_bytes()).expect("the server hears a client out");
+    everything(&mut stream);
+    let entries = calls(&board, 3);
+    let said: Vec<_> = entries.iter().map(|entry| (summary(entry).1, summary(entry).2)).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for one in [(None, "begun"), (Some("EMP-003"), "ok"), (None, "ok")] {
+        assert!(said.contains(&one), "{said:?}");
+    }
+    assert_eq!(entries[2]["counts"], json!({ "enrolled": 1, "failed": 100, "items": 101, "repeated": 0 }));
+    daemon.stop();
 }

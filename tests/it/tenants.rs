@@ -101,8 +101,20 @@ fn anothers_ids_answer_as_ids_that_never_were() {
         ("DELETE", "/v1/admin/keys/ID".into(), None, &key, "00000000"),
         ("POST", "/v1/admin/keys/ID/rotate".into(), None, &key, "00000000"),
         ("POST", format!("{base}/verify/ID"), Some(form.as_slice()), "their-subject", "never-subject"),
+        ("GET", format!("{base}/embeddings/ID/photograph"), None, theirs.as_str(), never),
+        ("GET", format!("{base}/subjects/ID"), None, "their-subject", "never-subject"),
+        ("PATCH", format!("{base}/subjects/ID"), Some(&br#"{"active": false}"#[..]), "their-subject", "never-subject"),
+        // The last, for it makes both of them subjects of one's own rules.
+        (
+            "PUT",
+            "/v1/access/subjects/ID".into(),
+            Some(&br#"{"groups": ["staff"]}"#[..]),
+            "their-subject",
+            "never-subject",
+        ),
     ] {
-        let call = |id: &str| ask(&server, &server.keys[0], method, &path.replace("ID", id), body, body.is_some());
+        let is_form = path.contains("/verify/");
+        let call = |id: &str| ask(&server, &server.keys[0], method, &path.replace("ID", id), body, is_form);
         let (one, other) = (told(call(theirs), theirs), told(call(never), never));
         assert_eq!(one, other, "{method} {path}");
         let tries = if body.is_some() { 5 } else { 25 };
@@ -111,6 +123,7 @@ fn anothers_ids_answer_as_ids_that_never_were() {
     // And nothing of it has changed anything of theirs.
     let left = server.call_as(1, "GET", "/embeddings", None).body;
     assert_eq!((&left["count"], &left["embeddings"][0]["id"]), (&1.into(), &theirs.into()));
+    assert_eq!(left["embeddings"][0]["active"], true);
     assert_eq!(ask(&server, &server.keys[1], "GET", "/v1/access/subjects/their-subject", None, false).status, 200);
 }
 

@@ -4,13 +4,17 @@
 //! that one sends everything again, and what was enrolled is not enrolled twice. Memory holds one photograph, or of an archive three.
 
 pub(in crate::api) mod archive;
+mod head;
 mod json;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{FromRequest, Multipart, Request, State as Shared, multipart::MultipartError},
+    extract::{
+        FromRequest, Multipart, Request, State as Shared,
+        multipart::{Field, MultipartError},
+    },
     http::{StatusCode, header},
     response::Response,
 };
@@ -22,17 +26,18 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
+use self::head::Seeking;
 use super::Binary;
 use crate::{
     api::{
         State,
-        audit::Caller,
+        audit::{self, Caller},
         auth::Tenant,
         blocking,
         dto::Warned,
         enrolling::{Enrolled, Wanted, enrol},
         error::{self, Failure},
-        form::{check_encoding, collect},
+        form::check_encoding,
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
         settings::Settings,
@@ -40,7 +45,6 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId, TenantId},
-    operator::Operator,
 };
 
 /// The space of keys that are made of what an item says.
@@ -111,9 +115,9 @@ pub(in crate::api) async fn batch(
     let (teller, response) = lines::answer();
     tokio::spawn(async move {
         let _place = place;
-        Batch { state, caller, tenant, teller, counts: Counts::default() }.run(items).await;
+        Batch { state, caller, tenant, teller, counts: Counts::default(), heard: true }.run(items).await;
     });
-    Ok(response)
+    Ok(audit::begun(response))
 }
 
 /// A batch under way.
@@ -123,18 +127,30 @@ struct Batch {
     tenant: TenantId,
     teller: Teller,
     counts: Counts,
+    /// Whether there is somebody who listens.
+    heard: bool,
 }
 
 impl Batch {
     async fn run(mut self, mut items: Items) {
-        let end = loop {
+        let mut line = self.caller.rest(&self.state);
+        let ended = loop {
             match self.next(&mut items).await {
                 Ok(true) => {}
-                Ok(false) => break json!({ "done": true }),
-                Err(error) => break json!({ "done": false, "error": error::told(&error) }),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
-        let mut end = end;
+        if self.heard {
+            line.ended(ended.as_ref().copied());
+        }
+        let Counts { items, enrolled, repeated, failed } = self.counts;
+        line.counted([("items", items), ("enrolled", enrolled), ("repeated", repeated), ("failed", failed)]);
+        drop(line);
+        let mut end = match ended {
+            Ok(()) => json!({ "done": true }),
+            Err(error) => json!({ "done": false, "error": error::told(&error) }),
+        };
         if let (Some(end), Ok(Value::Object(counts))) = (end.as_object_mut(), serde_json::to_value(self.counts)) {
             end.extend(counts);
         }
@@ -170,32 +186,32 @@ impl Batch {
             }
         };
         // Nobody listens any more: what was done is done, and the rest is not begun.
-        Ok(self.teller.tell(&told))
+        self.heard = self.teller.tell(&told);
+        Ok(self.heard)
     }
 
     /// A key that is revoked meanwhile stops at the next item.
     async fn still_allowed(&self) -> Result<()> {
-        let Operator::Key(caller) = self.caller.operator() else { return Ok(()) };
-        let (gallery, id) = (Arc::clone(&self.state.gallery), caller.key.clone());
-        let key = blocking(move || gallery.key(&id)).await.map_err(|Failure(error)| match error.kind() {
-            Kind::NotFound => gone(),
-            _ => error,
-        })?;
-        if key.has_ended(self.state.gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
+        let (gallery, operator) = (Arc::clone(&self.state.gallery), self.caller.operator().clone());
+        blocking(move || operator.still_allowed(&gallery)).await.map_err(|Failure(error)| error)
     }
 
     async fn one(&self, item: Item) -> Result<Enrolled, Failure> {
+        // Where nobody was looked at, the count in the batch's own entry will do: a line of twenty bytes costs nothing, and hundreds of
+        // thousands of entries would push out of the journal what happened before.
+        let wanted = Wanted::read(&item.values?, item.image)?;
         self.wait_for(|| self.state.journal.has_room()).await?;
         let (about, mut line) = self.caller.item(&self.state);
-        let outcome = async {
-            item.whose().iter().for_each(|subject| about.subject(subject));
-            let wanted = Wanted::read(&item.values?, item.image)?;
-            let enrolled = self.patiently(wanted).await?;
-            about.embedding(&enrolled.enrolment.id);
-            Ok(enrolled)
+        about.subject(&wanted.subject);
+        let outcome = self.patiently(wanted).await;
+        match &outcome {
+            Ok(enrolled) => {
+                about.embedding(&enrolled.enrolment.id);
+                line.ended(Ok(()));
+            }
+            Err(Failure(error)) if is_no_picture(error) => line.leave_out(),
+            Err(Failure(error)) => line.ended(Err(error)),
         }
-        .await;
-        line.ended(outcome.as_ref().map(drop).map_err(|Failure(error)| error));
         outcome
     }
 
@@ -224,6 +240,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether there was nothing that a network could look at.
+fn is_no_picture(error: &Error) -> bool {
+    matches!(error.kind(), Kind::UnsupportedImageFormat | Kind::ImageUndecodable | Kind::ImageTooLarge)
 }
 
 /// Whether it is otherwise in a moment. The same item may be under way in a batch that its client has given up and sends again.
@@ -260,7 +281,7 @@ impl Item {
 
     /// A line of JSON with the image in Base64.
     fn of_line(line: &[u8], state: &State) -> Self {
-        match json::with_image(line) {
+        match json::with_image(line, state.settings.max_field_bytes) {
             Ok((values, image)) => Self {
                 place: None,
                 values: Ok(values),
@@ -273,7 +294,7 @@ impl Item {
 
 /// The items of a body, one after the other.
 enum Items {
-    Form(Box<Multipart>),
+    Form(Box<Multipart>, Seeking),
     Lines(Lines),
     Archive(Receiver<Result<Item>>),
 }
@@ -283,10 +304,13 @@ impl Items {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
-            "multipart/form-data" => match Multipart::from_request(request, &()).await {
-                Ok(form) => Ok(Self::Form(Box::new(form))),
-                Err(_) => Err(Failure::new(Kind::MalformedRequest, "the form has no boundary")),
-            },
+            "multipart/form-data" => {
+                let (request, seeking) = head::bounded(request);
+                match Multipart::from_request(request, &()).await {
+                    Ok(form) => Ok(Self::Form(Box::new(form), seeking)),
+                    Err(_) => Err(Failure::new(Kind::MalformedRequest, "the form has no boundary")),
+                }
+            }
             "application/x-ndjson" => {
                 let settings = &state.settings;
                 let bounds = Bounds {
@@ -318,10 +342,12 @@ impl Items {
                 }))
             }
             Self::Archive(items) => items.recv().await.transpose(),
-            Self::Form(form) => match timeout(state.settings.request_timeout(), of_form(form, state)).await {
-                Ok(item) => item,
-                Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
-            },
+            Self::Form(form, seeking) => {
+                match timeout(state.settings.request_timeout(), of_form(form, seeking, state)).await {
+                    Ok(item) => item,
+                    Err(_) => Err(Error::new(Kind::RequestTimeout, "the next item took too long to arrive")),
+                }
+            }
         }
     }
 }
@@ -342,20 +368,44 @@ fn too_large(settings: &Settings) -> Error {
 }
 
 /// A field `item` and the field `image` behind it.
-async fn of_form(form: &mut Multipart, state: &State) -> Result<Option<Item>> {
+async fn of_form(form: &mut Multipart, seeking: &Seeking, state: &State) -> Result<Option<Item>> {
     let order = || Error::new(Kind::MalformedRequest, "each field item must be followed by its field image");
-    let Some(field) = form.next_field().await.map_err(unreadable)? else { return Ok(None) };
+    let Some(field) = next_field(form, seeking).await? else { return Ok(None) };
     if field.name() != Some("item") {
         return Err(order());
     }
-    // What is left of a field that is too long is passed over when the next one is asked for.
     let most = state.settings.max_field_bytes;
-    let json = collect(field, most).await?;
-    let field = form.next_field().await.map_err(unreadable)?.filter(|field| field.name() == Some("image"));
-    let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
+    let json = collect_all(field, most).await?;
+    let field = next_field(form, seeking).await?.filter(|field| field.name() == Some("image"));
+    let image = collect_all(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
     let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
     let image = image.ok_or_else(|| too_large(&state.settings)).and_then(|image| check_image(image, &state.settings));
     Ok(Some(Item { place: None, values: json.and_then(|json| json::without_image(&json)), image }))
+}
+
+async fn next_field<'f>(form: &'f mut Multipart, seeking: &Seeking) -> Result<Option<Field<'f>>> {
+    seeking.begin();
+    let field = form.next_field().await.map_err(|error| {
+        if seeking.is_over() {
+            return Error::new(Kind::MalformedRequest, "the head of a field, or what stands before it, is too long");
+        }
+        unreadable(error)
+    });
+    seeking.end();
+    field
+}
+
+/// The bytes of a field, or `None` where there are more than `most`: what is left of it is passed over here, for it is no part of the
+/// next one's head.
+async fn collect_all(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Some(Vec::new());
+    while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+        bytes = bytes.filter(|bytes| bytes.len() + chunk.len() <= most);
+        if let Some(bytes) = &mut bytes {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok(bytes)
 }
 
 fn unreadable(error: MultipartError) -> Error {

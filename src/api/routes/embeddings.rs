@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
+    body::Body,
     extract::{Path, RawQuery, State as Shared, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-
+use futures_util::StreamExt as _;
 use utoipa::IntoParams;
 
 use super::{Answer, read};
@@ -25,6 +26,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, ListFilter, SubjectId},
+    operator::Operator,
 };
 
 /// Most embeddings in a page. The reference knows no pages: a client that names no limit gets everything, in one answer.
@@ -55,6 +57,7 @@ pub(in crate::api) struct ListQuery {
 pub(in crate::api) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(operator): Extension<Operator>,
     query: RawQuery,
 ) -> Result<Response, Failure> {
     let query = read(query)?;
@@ -67,9 +70,13 @@ pub(in crate::api) async fn list(
     };
     let after = query.cursor("cursor")?;
     let page_after = move |after| {
-        let (gallery, tenant) = (Arc::clone(&state.gallery), tenant.clone());
+        let (gallery, tenant, operator) = (Arc::clone(&state.gallery), tenant.clone(), operator.clone());
         let filter = ListFilter { after, ..filter.clone() };
-        blocking(move || gallery.list(&tenant, &filter))
+        blocking(move || {
+            // A client that reads slowly may read for as long as it likes.
+            operator.still_allowed(&gallery)?;
+            gallery.list(&tenant, &filter)
+        })
     };
     let page = page_after(after).await?;
     if limit.is_none() && page.next.is_some() {
@@ -96,7 +103,7 @@ pub(in crate::api) struct DeleteQuery {
 /// Deletes all embeddings of a subject, or all of the tenant.
 ///
 /// A call that may delete everything is read strictly: an empty `subject_id` or a parameter that it does not know (a
-/// misspelt `subject_id`) is refused, never passed over. When the answer arrives, they are gone for good.
+/// misspelt `subject_id`) is refused, never passed over, and so is a body, which may be meant to name one. When the answer arrives, they are gone for good.
 #[utoipa::path(delete, path = "/embeddings", params(DeleteQuery),
     responses((status = 200, description = "They are gone.", body = Deleted),
         failures::Query, failures::NoSubject, failures::Stores))]
@@ -105,8 +112,10 @@ pub(in crate::api) async fn delete_many(
     Extension(Tenant(tenant)): Extension<Tenant>,
     Extension(about): Extension<About>,
     query: RawQuery,
+    body: Body,
 ) -> Answer<Deleted> {
     let query = read(query)?;
+    must_be_empty(body).await?;
     if let Some(unknown) = query.names().find(|&name| name != "subject_id") {
         let message = format!("{} is not a parameter of this call, only subject_id is", printable(unknown));
         return Err(Failure::new(Kind::InvalidField, message));
@@ -125,6 +134,18 @@ pub(in crate::api) async fn delete_many(
     })
     .await?;
     Ok(Json(Deleted::all(deleted)))
+}
+
+/// Refuses a body that has anything in it: `{"subject_id": "EMP-001"}` there means one person, and the call everybody.
+async fn must_be_empty(body: Body) -> Result<()> {
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Error::new(Kind::MalformedRequest, "the body breaks off"))?;
+        if !chunk.is_empty() {
+            return Err(Error::new(Kind::InvalidField, "this call takes no body: name the subject in the query"));
+        }
+    }
+    Ok(())
 }
 
 /// Deletes one embedding.

@@ -27,7 +27,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{Gallery, ListFilter, MetadataChange, SubjectChange, SubjectId, TenantId},
-    metadata::{has_wide_integer, wide_integer},
+    metadata::{has_name_twice, has_wide_integer, name_twice, wide_integer},
 };
 
 /// Most subjects in one answer, and most embeddings in the answer about one.
@@ -118,7 +118,12 @@ pub(in crate::api) async fn change(
     if sent.as_ref().is_ok_and(|sent| has_wide_integer(sent)) {
         return Err(wide_integer("metadata").into());
     }
+    let twice = sent.as_ref().is_ok_and(|sent| sent.len() <= LONGEST && has_name_twice(sent));
     let Patch { active, metadata } = fields(sent, LONGEST)?;
+    // Of its own fields that has been told.
+    if twice {
+        return Err(name_twice("metadata").into());
+    }
     let gallery = Arc::clone(&state.gallery);
     let answer = blocking(move || {
         gallery.change(&tenant, &subject, &SubjectChange { active, metadata })?;

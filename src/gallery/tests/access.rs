@@ -395,7 +395,7 @@ fn who_is_being_stored_is_not_taken_for_forgiven() {
     }
     // The keeper has lost its place in the log and takes in everything anew.
     *gallery.applied.lock() = None;
-    gallery.seen.store(usize::MAX, Ordering::Release);
+    gallery.seen.store(usize::MAX, std::sync::atomic::Ordering::Release);
     assert!(gallery.refresh().unwrap());
     assert_eq!(code(&gallery, "acme", "bob"), "already_inside");
     drop(writer);

@@ -71,6 +71,60 @@ fn what_is_imported_is_what_was_exported_template_for_template() {
 }
 
 #[test]
+fn the_deepest_metadata_that_are_taken_come_back_from_a_file_and_deeper_ones_are_refused() {
+    let (dir, other) = (folder(), folder());
+    let gallery = Arc::new(open(dir.path()));
+    let nested = |deep: usize| {
+        let text = format!("{}1{}", r#"{"a":"#.repeat(deep), "}".repeat(deep));
+        NewEnrolment { metadata: Some(serde_json::from_str(&text).unwrap()), ..new("anna", 1) }
+    };
+    let acme = tenant("acme");
+    gallery.enroll(&acme, nested(crate::metadata::DEEPEST)).unwrap();
+    let refused = gallery.enroll(&acme, nested(crate::metadata::DEEPEST + 1)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::InvalidMetadata);
+    let moved = Arc::new(open(other.path()));
+    assert_eq!(taken(&moved, &file(&gallery, "acme")).unwrap().imported, 1);
+    assert_eq!(listed(&moved), listed(&gallery));
+}
+
+#[test]
+fn times_and_counts_that_cannot_be_are_refused_by_their_line() {
+    let (dir, other) = (folder(), folder());
+    let gallery = Arc::new(open(dir.path()));
+    gallery.enroll(&tenant("acme"), new("anna", 1)).unwrap();
+    let exported = String::from_utf8(file(&gallery, "acme")).unwrap();
+    let moved = Arc::new(open(other.path()));
+    let line = exported.lines().nth(1).unwrap();
+    let (body, _) = line.rsplit_once(",\"checksum\"").unwrap();
+    let value: Value = serde_json::from_str(&format!("{body}}}")).unwrap();
+    for (name, bad) in [
+        ("created_at", "9999-01-01T00:00:00Z".into()),
+        ("created_at", "-009998-01-01T00:00:00Z".into()),
+        ("last_verified_at", "9999-01-01T00:00:00Z".into()),
+        ("verification_count", u64::MAX.into()),
+    ] {
+        let mut changed = value.clone();
+        let _: Option<Value> = changed.as_object_mut().unwrap().insert(name.into(), bad);
+        let body = changed.to_string();
+        let sum = &blake3::hash(body.as_bytes()).to_hex()[..32];
+        let changed = format!("{},\"checksum\":\"{sum}\"}}", body.strip_suffix('}').unwrap());
+        let cut = exported.replace(line, &changed);
+        let mut import = Import::new(Arc::clone(&moved), tenant("acme"))
+            .or_else(|_| {
+                moved.ensure_tenant(&tenant("acme"))?;
+                Import::new(Arc::clone(&moved), tenant("acme"))
+            })
+            .unwrap();
+        for line in cut.lines().take(2) {
+            import.take(line.as_bytes()).unwrap();
+        }
+        let error = import.finish().unwrap_err();
+        assert!(error.message().starts_with("line 2: ") && error.message().contains(name), "{error}");
+    }
+    assert!(listed(&moved).is_empty());
+}
+
+#[test]
 fn a_cut_file_is_told_and_the_whole_one_goes_on_from_there() {
     let (dir, other) = (folder(), folder());
     let exported = file(&full(dir.path()), "acme");
@@ -172,10 +226,11 @@ fn the_limits_of_the_place_hold_and_anothers_model_is_kept_apart() {
     let error = lines.map(|line| import.take(line)).find_map(Result::err).unwrap();
     assert_eq!(error.kind(), Kind::CapacityReached);
     assert!(error.message().contains("this was not stored"), "of what was stored before it says nothing: {error}");
-    assert_eq!((import.so_far().imported, listed(&moved).len()), (256, 256), "whole transactions");
+    assert!(error.message().starts_with("line 303: "), "the start and a suspension come before them: {error}");
+    assert_eq!((import.so_far().imported, listed(&moved).len()), (300, 300), "what came before is stored");
     moved.limit_tenant(&tenant("acme"), None).unwrap();
     let done = taken(&moved, &exported).unwrap();
-    assert_eq!((done.imported, done.foreign), (344, 344));
+    assert_eq!((done.imported, done.foreign), (300, 300));
     assert!(moved.search(&tenant("acme"), &face(3), 10, -1.0).unwrap().is_empty());
     assert_eq!(moved.stats().unwrap().foreign, 600);
     assert_eq!(Import::new(Arc::clone(&moved), tenant("nobody")).err().unwrap().kind(), Kind::NotFound);

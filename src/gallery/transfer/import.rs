@@ -1,7 +1,8 @@
 //! Reading the file.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{FORMAT, LONGEST_LINE, Line, Portable, template};
@@ -22,6 +23,12 @@ const AT_ONCE: usize = 256;
 
 /// Most subjects that are suspended before their embeddings come. It bounds the memory.
 const MOST_SUSPENDED: usize = 100_000;
+
+/// How far clocks of two boards may be apart.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Most verifications of an embedding: what readers of JSON take for a whole number.
+const MOST_VERIFICATIONS: u64 = 1 << 53;
 
 /// What an import came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,7 +53,8 @@ pub struct Import {
     digest: blake3::Hasher,
     /// The number of the line that is read next, from 1.
     line: u64,
-    waiting: Vec<Portable>,
+    /// What is not stored yet, each with the number of its line.
+    waiting: Vec<(u64, Portable)>,
     /// Whom the file suspends and of whom nothing has come yet. Each is suspended together with the first embedding of it:
     /// where the file breaks off before, nobody is suspended whom no call shows.
     suspended: BTreeSet<SubjectId>,
@@ -83,11 +91,28 @@ impl Import {
     pub fn take(&mut self, line: &[u8]) -> Result<()> {
         let number = self.line;
         self.line += 1;
-        self.take_line(line).map_err(|error| {
+        let line = self.read_line(line).map_err(|error| {
             // Where that fails too, it is the first error that is to be told.
             let _ = self.store();
             error.within(&format!("line {number}"))
-        })
+        })?;
+        match line {
+            Line::Start { .. } => Ok(()),
+            Line::Suspended { subject_id } => {
+                self.suspended.insert(subject_id);
+                Ok(())
+            }
+            Line::Embedding(portable) => {
+                self.embeddings += 1;
+                self.waiting.push((number, *portable));
+                if self.waiting.len() < AT_ONCE { Ok(()) } else { self.store() }
+            }
+            Line::End { .. } => {
+                self.ended = true;
+                self.store()?;
+                self.suspend_the_rest()
+            }
+        }
     }
 
     /// What is stored.
@@ -108,7 +133,8 @@ impl Import {
             .help("what it has is stored; take in the whole file to go on"))
     }
 
-    fn take_line(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Reads a line, which must be one that may come here.
+    fn read_line(&mut self, bytes: &[u8]) -> Result<Line> {
         if bytes.len() > LONGEST_LINE {
             return Err(refused(&format!("it is longer than {LONGEST_LINE} bytes")));
         }
@@ -123,8 +149,8 @@ impl Import {
             }
         }
         self.digest.update(bytes).update(b"\n");
-        match (line, self.line) {
-            (Line::Start { format: FORMAT, .. }, 2) => Ok(()),
+        match (&line, self.line) {
+            (Line::Start { format: FORMAT, .. }, 2) => Ok(line),
             (Line::Start { format, .. }, 2) => {
                 Err(refused(&format!("the file has form {format}, this version reads {FORMAT}")))
             }
@@ -133,20 +159,7 @@ impl Import {
             (Line::Suspended { .. }, _) if self.suspended.len() >= MOST_SUSPENDED => {
                 Err(refused(&format!("more than {MOST_SUSPENDED} subjects are suspended before their embeddings come")))
             }
-            (Line::Suspended { subject_id }, _) => {
-                self.suspended.insert(subject_id);
-                Ok(())
-            }
-            (Line::Embedding(portable), _) => {
-                self.embeddings += 1;
-                self.waiting.push(*portable);
-                if self.waiting.len() < AT_ONCE { Ok(()) } else { self.store() }
-            }
-            (Line::End { .. }, _) => {
-                self.ended = true;
-                self.store()?;
-                self.suspend_the_rest()
-            }
+            _ => Ok(line),
         }
     }
 
@@ -171,23 +184,36 @@ impl Import {
         self.gallery.catch_up().map(drop)
     }
 
-    /// Stores what waits.
+    /// Stores what waits. Of what cannot be stored the first is told, by its line, and what stands before it is stored.
     fn store(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
+        let mut at = 0;
+        self.store_these(&waiting, &mut at).map_err(|error| {
+            let Some((number, _)) = waiting.get(at) else { return error };
+            // Where that fails too, it is the first error that is to be told.
+            let _ = self.store_these(&waiting[..at], &mut 0);
+            error.within(&format!("line {number}"))
+        })
+    }
+
+    /// Stores these, all or none; `at` is the one that is worked on, and none of them where it is the whole that fails.
+    fn store_these(&mut self, waiting: &[(u64, Portable)], at: &mut usize) -> Result<()> {
         if waiting.is_empty() {
             return Ok(());
         }
+        *at = waiting.len();
         let gallery = Arc::clone(&self.gallery);
         let mut writer = gallery.write()?;
         let mut row = gallery.existing(writer.txn(), &self.tenant)?;
         let mut done = self.so_far;
-        let subjects: BTreeSet<_> = waiting.iter().map(|portable| portable.subject_id.clone()).collect();
+        let subjects: BTreeSet<_> = waiting.iter().map(|(_, portable)| portable.subject_id.clone()).collect();
         // Before the first embedding of it is stored: so it is never active, not for a moment.
         for subject in subjects.intersection(&self.suspended) {
             gallery.suspend(&mut writer, row.number, subject)?;
             done.suspended += 1;
         }
-        for portable in waiting {
+        for (number, (_, portable)) in waiting.iter().enumerate() {
+            *at = number;
             let foreign = portable.model != gallery.model;
             if gallery.store_portable(&mut writer, &mut row, portable)? {
                 done.imported += 1;
@@ -196,6 +222,7 @@ impl Import {
                 done.already_there += 1;
             }
         }
+        *at = waiting.len();
         let mut slots = Vec::new();
         for subject in &subjects {
             gallery.make_room(&mut writer, &row, subject, &mut slots)?;
@@ -212,7 +239,7 @@ impl Import {
 
 impl Gallery {
     /// Whether it was not there.
-    fn store_portable(&self, writer: &mut Writer<'_>, row: &mut Tenant, portable: Portable) -> Result<bool> {
+    fn store_portable(&self, writer: &mut Writer<'_>, row: &mut Tenant, portable: &Portable) -> Result<bool> {
         let within = |error: Error| error.within(&format!("embedding {}", portable.id));
         if self.store.ids.get(writer.txn(), &id_key(row.number, &portable.id))?.is_some() {
             return Ok(false);
@@ -220,12 +247,17 @@ impl Gallery {
         check_score("quality_score", portable.quality_score).map_err(within)?;
         portable.liveness_score.map_or(Ok(()), |score| check_score("liveness_score", score)).map_err(within)?;
         check_source(portable.enrollment_source.as_deref()).map_err(within)?;
-        portable.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata(metadata)).map_err(within)?;
+        portable.metadata.as_ref().map_or(Ok(()), |metadata| self.check_metadata_size(metadata)).map_err(within)?;
         let embedding = template(&portable.embedding).ok_or_else(|| within(refused("its template is none")))?;
         if portable.model.is_empty() {
             return Err(within(refused("it names no model")));
         }
-        let secret = Secret { embedding, source: portable.enrollment_source, metadata: portable.metadata };
+        self.check_times(portable).map_err(within)?;
+        if portable.verification_count > MOST_VERIFICATIONS {
+            return Err(within(refused(&format!("its verification_count is more than {MOST_VERIFICATIONS}"))));
+        }
+        let secret =
+            Secret { embedding, source: portable.enrollment_source.clone(), metadata: portable.metadata.clone() };
         let header = Header {
             active: portable.active && !self.is_suspended(writer.txn(), row.number, &portable.subject_id)?,
             verification_count: portable.verification_count,
@@ -237,13 +269,28 @@ impl Gallery {
             created: microseconds(portable.created_at),
             quality: portable.quality_score,
             liveness: portable.liveness_score,
-            model: portable.model,
-            subject: portable.subject_id,
+            model: portable.model.clone(),
+            subject: portable.subject_id.clone(),
         };
         self.check_max_faces(writer.txn(), row.number)?;
         self.put_record(writer, row, &header, &secret.to_bytes()?)?;
         self.retire(writer, row.number, &header.subject)?;
         Ok(true)
+    }
+}
+
+impl Gallery {
+    /// A record from a future would have the daemon believe that its clock is not set, and schedules let nobody in.
+    fn check_times(&self, portable: &Portable) -> Result<()> {
+        let latest = self.clock.wall().saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+        let times = [("created_at", Some(portable.created_at)), ("last_verified_at", portable.last_verified_at)];
+        for (name, time) in times {
+            if time.is_some_and(|time| !(Timestamp::UNIX_EPOCH..=latest).contains(&time)) {
+                let error = refused(&format!("its {name} is before 1970 or ahead of this board's clock"));
+                return Err(error.help("check the clock of the board that made the file, and of this one"));
+            }
+        }
+        Ok(())
     }
 }
 

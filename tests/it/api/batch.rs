@@ -141,6 +141,15 @@ fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
     assert_eq!((&end["done"], counts(end)), (&json!(true), [3, 1, 0, 2]), "{told:?}");
     assert!(told[..2].iter().all(|told| told["error"]["code"] == "image_too_large"), "{told:?}");
 
+    // Metadata as long as a photograph may be: as values they would take many times as much memory.
+    let nulls = format!(
+        r#"{{"subject_id": "EMP-007", "image": "YWJj", "metadata": {{"a": [{}null]}}}}"#,
+        "null,".repeat(60_000)
+    );
+    let lines = [nulls + "\n", line("EMP-008", &photo("obama2.jpg"))].concat();
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", lines.as_bytes());
+    assert_eq!((&told[0]["error"]["code"], counts(&told[2])), (&json!("invalid_metadata"), [2, 1, 0, 1]), "{told:?}");
+
     let long = json!({ "subject_id": "EMP-005", "metadata": {"name": "x".repeat(50_000)} }).to_string();
     let form = Form::new()
         .text("item", r#"{"subject_id": "EMP-004"}"#)
@@ -154,6 +163,28 @@ fn a_photograph_or_an_item_that_is_too_large_stops_no_other() {
     assert_eq!((&end["done"], counts(end)), (&json!(true), [3, 1, 0, 2]), "{told:?}");
     let codes = [&told[0]["error"]["code"], &told[1]["error"]["code"], &told[2]["subject_id"]];
     assert_eq!(codes, ["image_too_large", "invalid_field", "EMP-006"], "{told:?}");
+}
+
+#[test]
+fn a_form_s_field_whose_head_does_not_end_ends_the_batch() {
+    let server = Server::start();
+    let whole = Form::new().text("item", r#"{"subject_id": "EMP-001"}"#).image(&photo("obama.jpg")).bytes();
+    let padding = vec![b'x'; 1_000_000];
+    let head = b"Content-Disposition: form-data; name=\"item\"\r\nX-More: ";
+    let boundary = whole.split(|byte| *byte == b'\r').next().expect("a boundary");
+    let end = b"\r\n\r\n{}\r\n";
+    for body in [
+        [&padding[..], b"\r\n", &whole].concat(),
+        [boundary, b"\r\n", head, &padding, end, &whole].concat(),
+        [boundary, &vec![b' '; 1_000_000], b"\r\n", head, end, &whole].concat(),
+    ] {
+        let told = send(&server, "/enroll/batch", &Form::content_type(), &body);
+        assert_eq!((told.len(), &told[0]["done"]), (1, &json!(false)), "{told:?}");
+        assert_eq!(told[0]["error"]["code"], "malformed_request");
+        assert!(told[0]["error"]["message"].as_str().expect("text").contains("too long"), "{told:?}");
+    }
+    let told = send(&server, "/enroll/batch", &Form::content_type(), &whole);
+    assert_eq!(counts(told.last().expect("an end")), [1, 1, 0, 0], "{told:?}");
 }
 
 #[test]
@@ -235,6 +266,40 @@ fn a_key_that_is_revoked_ends_its_batch() {
     stream.write_all(item.as_bytes()).expect("another item is sent");
     let end: Value = serde_json::from_slice(&everything(&mut stream)).expect("a line of JSON");
     assert_eq!((&end["done"], &end["error"]["code"]), (&json!(false), &json!("invalid_api_key")));
+}
+
+#[test]
+fn a_key_that_is_revoked_ends_its_import_and_nothing_more_is_stored() {
+    let server = Server::start();
+    server.enrol(0, "EMP-001", &photo("obama.jpg"));
+    let rights = [Right::Transfer].into_iter().collect();
+    let key =
+        |tenant: &str| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret;
+    let (from, into) = (key("acme"), key("beta"));
+    let mut export = begin(&server, &from, "/export", "text/plain", b"");
+    let answer = String::from_utf8(everything(&mut export)).expect("text");
+    let file = answer.split_once("\r\n\r\n").expect("a whole answer").1;
+
+    let mut stream = begin(&server, &into, "/import", "application/x-ndjson", &[0; 9_000_000]);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the answer begins at once");
+        head.extend(byte);
+    }
+    let all = server.gallery.keys().expect("a list").into_iter();
+    for key in all.filter(|key| key.tenant.as_str() == "beta" && key.rights.has(Right::Transfer)) {
+        server.gallery.revoke_key(&key.id).expect("it is revoked");
+    }
+    stream.write_all(file.as_bytes()).expect("the file is sent");
+    let end: Value = serde_json::from_slice(&everything(&mut stream)).expect("a line of JSON");
+    assert_eq!((&end["done"], &end["error"]["code"]), (&json!(false), &json!("invalid_api_key")), "{end}");
+    assert_eq!(
+        (&end["imported"], &server.call_as(1, "GET", "/embeddings", None).body["count"]),
+        (&json!(0), &json!(0))
+    );
+    let mut refused = begin(&server, &into, "/export", "text/plain", b"");
+    assert!(String::from_utf8_lossy(&everything(&mut refused)).contains("invalid_api_key"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Server,
-    http::{Form, Reply},
+    http::{self, Form, Reply},
     photo,
 };
 
@@ -294,9 +294,18 @@ fn a_subject_s_or_everybody_s_embeddings_are_deleted_at_once() {
         assert_eq!((refused.status, refused.code()), (400, "invalid_field"), "{query}");
     }
     assert_eq!(server.call("DELETE", "/embeddings/", None).status, 404);
+    let bearer = format!("Bearer {}", server.keys[0]);
+    let with_body = |body: &[u8]| {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        http::call(server.address, "DELETE", "/v1/face-matching/embeddings", &headers, Some(body))
+    };
+    for body in [&br#"{"subject_id": "nobody"}"#[..], b"subject_id=EMP-002", b"{}", b"\n"] {
+        let refused = with_body(body);
+        assert_eq!((refused.status, refused.code()), (400, "invalid_field"), "{body:?}");
+    }
     assert_eq!(ok(server.call("GET", "/embeddings", None))["count"], 1);
 
-    assert_eq!(ok(server.call("DELETE", "/embeddings", None))["deleted"], 1);
+    assert_eq!(ok(with_body(b""))["deleted"], 1, "an empty body with a type is none");
     assert_eq!(ok(server.call("GET", "/embeddings?active_only=false", None))["count"], 0);
     assert_eq!(ok(server.call("DELETE", "/embeddings", None))["deleted"], 0);
     assert_eq!(ok(server.call_as(1, "GET", "/embeddings", None))["count"], 1, "the other tenant keeps its own");

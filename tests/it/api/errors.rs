@@ -87,7 +87,10 @@ fn fields_that_are_missing_or_out_of_range_are_named() {
     is(&server.call("POST", "/enroll", Some(&twice)), 400, "invalid_field");
 
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(64 << 10));
-    for metadata in ["[]", "null", "{", "text", &large, r#"{"a": 18446744073709551616}"#] {
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(33), "}".repeat(33));
+    for metadata in
+        ["[]", "null", "{", "text", &large, r#"{"a": 18446744073709551616}"#, r#"{"a": {"b": 1, "b": 2}}"#, &deep]
+    {
         let form = image().text("subject_id", "EMP-001").text("metadata", metadata);
         is(&server.call("POST", "/enroll", Some(&form)), 400, "invalid_metadata");
     }

@@ -5,32 +5,33 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{
-    api::{enrolling::Wanted, values::Values},
+    api::{enrolling::Wanted, form::unfit, values::Values},
     error::{Error, Kind, Result},
-    metadata::{has_wide_integer, wide_integer},
 };
 
 const IMAGE: &str = "image";
 const FILE: &str = "file";
 
-/// Reads an item with its image, which is Base64.
+/// Reads an item with its image, which is Base64. No other field may have more than `most` bytes.
 ///
 /// # Errors
-/// `InvalidField` where it is no object, or a field is of the wrong type or there twice; `InvalidMetadata`. What is wrong with
-/// the image is told beside what else it says.
-pub(super) fn with_image(json: &[u8]) -> Result<(Values, Result<Vec<u8>>)> {
-    let (values, image) = read(json, IMAGE)?;
-    let image = match image {
-        None | Some(Value::Null) => Err(Error::new(Kind::MissingField, "image is required: Base64")),
-        Some(Value::String(text)) => {
-            STANDARD.decode(text).map_err(|_| Error::new(Kind::InvalidField, "image must be Base64 with its padding"))
-        }
-        Some(_) => Err(Error::new(Kind::InvalidField, "image must be text: Base64")),
+/// `InvalidField` where it is no object, or a field is of the wrong type, too long or there twice; `InvalidMetadata`. What is wrong
+/// with the image is told beside what else it says.
+pub(super) fn with_image(json: &[u8], most: usize) -> Result<(Values, Result<Vec<u8>>)> {
+    let (values, image) = read(json, IMAGE, most)?;
+    let image = match image.filter(|image| !is_null(image)) {
+        None => Err(Error::new(Kind::MissingField, "image is required: Base64")),
+        Some(image) => match string(image) {
+            Some(text) => STANDARD
+                .decode(text)
+                .map_err(|_| Error::new(Kind::InvalidField, "image must be Base64 with its padding")),
+            None => Err(Error::new(Kind::InvalidField, "image must be text: Base64")),
+        },
     };
     Ok((values, image))
 }
@@ -40,7 +41,7 @@ pub(super) fn with_image(json: &[u8]) -> Result<(Values, Result<Vec<u8>>)> {
 /// # Errors
 /// As there; `InvalidField` where there is an image all the same.
 pub(super) fn without_image(json: &[u8]) -> Result<Values> {
-    match read(json, IMAGE)? {
+    match read(json, IMAGE, json.len())? {
         (values, None) => Ok(values),
         _ => Err(Error::new(Kind::InvalidField, "in a form the image is a field of its own, not one of the item")),
     }
@@ -51,14 +52,18 @@ pub(super) fn without_image(json: &[u8]) -> Result<Values> {
 /// # Errors
 /// As there, where it cannot be read at all or names no file.
 pub(super) fn with_file(json: &[u8]) -> Result<(String, Values)> {
-    match read(json, FILE)? {
-        (values, Some(Value::String(name))) if !name.is_empty() => Ok((name, values)),
-        _ => Err(Error::new(Kind::MissingField, "file is required: the photograph's name in the archive")),
+    let (values, file) = read(json, FILE, json.len())?;
+    match file.and_then(string).filter(|name| !name.is_empty()) {
+        Some(name) => Ok((name, values)),
+        None => Err(Error::new(Kind::MissingField, "file is required: the photograph's name in the archive")),
     }
 }
 
-/// Reads an item, and apart from the fields of an enrolment the one called `beside`.
-fn read(json: &[u8], beside: &str) -> Result<(Values, Option<Value>)> {
+/// Reads an item, and apart from the fields of an enrolment the one called `beside`, as it stands there.
+///
+/// A field is looked into only where it is short: a line may be as long as an image is, and a value of JSON takes many times as much
+/// memory as its text.
+fn read<'j>(json: &'j [u8], beside: &str, most: usize) -> Result<(Values, Option<&'j RawValue>)> {
     let Said(said) = serde_json::from_slice(json).map_err(|error| {
         let words = error.to_string().chars().take(200).collect::<String>();
         Error::new(Kind::InvalidField, format!("the item is not what this call takes: {words}"))
@@ -66,11 +71,12 @@ fn read(json: &[u8], beside: &str) -> Result<(Values, Option<Value>)> {
     let (mut values, mut apart) = (Values::default(), None);
     for (name, value) in said {
         if name == beside {
-            if apart.replace(value).is_some() {
-                return Err(Error::new(Kind::InvalidField, format!("{name} may be given only once")));
-            }
+            apart = Some(value);
         } else if Wanted::FIELDS.contains(&name.as_str()) {
-            let text = text(&name, value, json)?;
+            if value.get().len() > most {
+                return Err(unfit(&name, &format!("is longer than {most} bytes")));
+            }
+            let text = text(&name, value)?;
             values.add(name, text)?;
         }
     }
@@ -78,36 +84,49 @@ fn read(json: &[u8], beside: &str) -> Result<(Values, Option<Value>)> {
 }
 
 /// What a form would have for it.
-fn text(name: &str, value: Value, json: &[u8]) -> Result<String> {
+fn text(name: &str, value: &RawValue) -> Result<String> {
     match (name, value) {
         // Absent, as an empty field is.
-        (_, Value::Null) => Ok(String::new()),
-        ("metadata", _) if has_wide_integer(json) => Err(wide_integer(name)),
-        ("metadata", value) => Ok(value.to_string()),
-        (_, Value::String(text)) => Ok(text),
+        (_, value) if is_null(value) => Ok(String::new()),
+        ("metadata", value) => Ok(value.get().to_owned()),
+        (_, value) if value.get().starts_with('"') => {
+            string(value).ok_or_else(|| Error::new(Kind::InvalidField, format!("{name} is no text")))
+        }
         ("subject_id" | "enrollment_source", _) => Err(Error::new(Kind::InvalidField, format!("{name} must be text"))),
-        (_, value) => Ok(value.to_string()),
+        (_, value) => Ok(value.get().to_owned()),
     }
 }
 
-/// The fields of an object that an enrolment has, and its image's, in the order in which they came. Others are passed over.
-struct Said(Vec<(String, Value)>);
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
 
-impl<'de> Deserialize<'de> for Said {
+/// A value that is text.
+fn string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// The fields of an object that an enrolment has, and its image's, each once, in the order in which they came. Others are passed over.
+struct Said<'j>(Vec<(String, &'j RawValue)>);
+
+impl<'de> Deserialize<'de> for Said<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Said;
+            type Value = Said<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
-                let mut said = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said<'de>, A::Error> {
+                let mut said = Vec::<(String, &RawValue)>::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if [IMAGE, FILE].contains(&name.as_str()) || Wanted::FIELDS.contains(&name.as_str()) {
+                        if said.iter().any(|(other, _)| *other == name) {
+                            return Err(A::Error::custom(format!("{name} may be given only once")));
+                        }
                         said.push((name, map.next_value()?));
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -126,7 +145,7 @@ mod tests {
     use super::*;
 
     fn wanted(item: &str) -> Result<Wanted, Kind> {
-        let (values, image) = with_image(item.as_bytes()).map_err(|error| error.kind())?;
+        let (values, image) = with_image(item.as_bytes(), 1_000).map_err(|error| error.kind())?;
         Wanted::read(&values, image).map_err(|error| error.kind())
     }
 
@@ -160,6 +179,8 @@ mod tests {
             (r#""subject_id": "a", "image": "YWJj", "metadata": [1]"#, Kind::InvalidMetadata),
             (r#""subject_id": "a", "image": "YWJj", "metadata": "{}""#, Kind::InvalidMetadata),
             (r#""subject_id": "a", "image": "YWJj", "metadata": {"a": 18446744073709551616}"#, Kind::InvalidMetadata),
+            (r#""subject_id": "a", "image": "YWJj", "metadata": {"a": 1, "a": 2}"#, Kind::InvalidMetadata),
+            (r#""subject_id": "a", "image": "YWJj", "enrollment_source": "\ud800""#, Kind::InvalidField),
         ] {
             let item = format!("{{{fields}}}");
             assert_eq!(wanted(&item).err(), Some(kind), "{item}");
@@ -167,9 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_image_may_be_long() {
+        let long = "x".repeat(2_000);
+        let item = |field: &str| format!(r#"{{"subject_id": "a", "image": "{}", {field}}}"#, STANDARD.encode(&long));
+        assert!(wanted(&item(&format!(r#""more": ["{long}"]"#))).is_ok(), "what is passed over may be as well");
+        assert_eq!(wanted(&item(&format!(r#""metadata": {{"a": "{long}"}}"#))).err(), Some(Kind::InvalidMetadata));
+        assert_eq!(wanted(&item(&format!(r#""enrollment_source": "{long}""#))).err(), Some(Kind::InvalidField));
+        assert!(wanted(r#"{"subject_id": "a", "image": "YW\/j"}"#).is_ok(), "some write a slash in this way");
+    }
+
+    #[test]
     fn what_is_no_object_enrols_nobody_and_no_message_shows_our_types() {
         for item in [r#"["a", 1, 1, "desk", {}, false, "YWJj"]"#, "7", "\"a\"", "{", "", "{\"subject_id\": \"a\"} x"] {
-            let error = with_image(item.as_bytes()).map(drop).expect_err("it is no object");
+            let error = with_image(item.as_bytes(), 1_000).map(drop).expect_err("it is no object");
             assert_eq!(error.kind(), Kind::InvalidField, "{item}");
             assert!(!error.message().contains("struct"), "{error}");
         }
