@@ -4,7 +4,7 @@
 //! | where | file | |
 //! | --- | --- | --- |
 //! | the operator's folder | `site.key` | the site's Ed25519 key, which vouches for devices; on no door |
-//! | | `sealing.key` | the site's sealing key, which every door gets |
+//! | | `sealing.key` | the site's sealing key, which every door gets, and nobody else |
 //! | | `ca.pem`, `ca.key` | the authority for the broker's and the devices' certificates |
 //! | the device's folder | `box.key` | what the sealing key is sealed to on its way |
 
@@ -64,8 +64,10 @@ pub struct Approval {
     pub site_key: PublicKey,
     /// The signed voucher.
     pub voucher: String,
-    /// The sealing key, sealed to the request's key.
-    pub sealing: String,
+    /// The sealing key, sealed to the request's key, for doors alone: whoever has it can read every name and template that the
+    /// broker keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing: Option<String>,
     /// The device's certificate, PEM.
     pub certificate: String,
     /// The authority's, PEM.
@@ -156,10 +158,16 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         expires: lasts_ms.map(|lasts| now_ms.saturating_add(lasts)),
         revoked: false,
     };
-    let sealing = secret(&dir.join(SEALING_KEY))?;
-    let context = context(&request.site, &request.device);
-    let sealing = seal::seal_to(&request.box_key, &context, &*sealing, &mut rand::rng())
-        .ok_or_else(|| Error::new(Kind::InvalidField, "the request's box_key is none"))?;
+    let sealing = match role {
+        Role::Door => {
+            let sealing = secret(&dir.join(SEALING_KEY))?;
+            let context = context(&request.site, &request.device);
+            let sealed = seal::seal_to(&request.box_key, &context, &*sealing, &mut rand::rng());
+            Some(sealed.ok_or_else(|| Error::new(Kind::InvalidField, "the request's box_key is none"))?)
+        }
+        // They order, watch and enrol by the doors: nothing that is sealed is for them.
+        Role::Operator | Role::Admin | Role::Observer => None,
+    };
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))
@@ -200,20 +208,32 @@ pub fn join(settings: &Settings, approval: &Approval) -> Result<()> {
         .help("put fleet.site and fleet.device right, or have the right request approved"));
     }
     let dir = &settings.dir;
-    let boxed = BoxSecret::from_bytes(*secret(&dir.join(BOX_KEY))?);
-    let sealing = boxed.open(&context(&approval.site, &approval.device), &approval.sealing);
-    let sealing = sealing.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(zeroize::Zeroizing::new));
-    let sealing = sealing.ok_or_else(|| {
-        Error::new(Kind::Config, "the approval is of another request: this device cannot open it")
-            .help("have the newest request of this device approved")
-    })?;
+    let sealing = approval.sealing.as_ref().map(|sealing| {
+        let boxed = BoxSecret::from_bytes(*secret(&dir.join(BOX_KEY))?);
+        let opened = boxed.open(&context(&approval.site, &approval.device), sealing);
+        opened.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(zeroize::Zeroizing::new)).ok_or_else(
+            || {
+                Error::new(Kind::Config, "the approval is of another request: this device cannot open it")
+                    .help("have the newest request of this device approved")
+            },
+        )
+    });
+    let sealing = sealing.transpose()?;
     let registry = facegate_fleet::registry::Registry::new(approval.site_key);
     let vouched = identity::open(settings, &registry, approval.voucher.as_bytes(), &settings.device)?;
     if vouched.voucher.key != SecretKey::from_seed(&*secret(&dir.join(DEVICE_KEY))?).public() {
         return Err(Error::new(Kind::Config, "the approval is for another key than this device has")
             .help("have the newest request of this device approved"));
     }
-    write_secret(&dir.join(SEALING_KEY), &sealing)?;
+    if vouched.voucher.role == Role::Door && sealing.is_none() {
+        return Err(Error::new(Kind::Config, "the approval is for a door and holds no sealing key")
+            .help("approve the request again, with the newest facegate"));
+    }
+    match sealing.filter(|_| vouched.voucher.role == Role::Door) {
+        Some(sealing) => write_secret(&dir.join(SEALING_KEY), &sealing)?,
+        // Approvals of earlier versions held it for everybody, and a device may have been a door before.
+        None => drop(remove(&dir.join(SEALING_KEY))?),
+    }
     write_private(&dir.join(TLS), approval.certificate.as_bytes())?;
     write_private(&dir.join(CA), approval.ca.as_bytes())?;
     let file = SiteFile { site_key: approval.site_key, voucher: approval.voucher.clone() };
@@ -233,10 +253,77 @@ pub fn revoke(dir: &Path, site: &Name, known: &Voucher, now_ms: u64) -> Result<V
     Ok(Voucher { issued, revoked: true, ..known.clone() }.sign(site, &key))
 }
 
+/// Removes a file; whether it was there.
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::new(Kind::Io, format!("{} cannot be removed", path.display())).source(error)),
+    }
+}
+
 fn context(site: &Name, device: &Name) -> String {
     format!("facegate fleet: the sealing key of {site} for {device}")
 }
 
 fn text(message: Vec<u8>) -> String {
     String::from_utf8(message).expect("a signed message is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::identity::{Installed, Member};
+
+    const NOW: u64 = 1_795_000_000_000;
+
+    fn settings(dir: &Path, device: &str) -> Settings {
+        let values = serde_json::json!({
+            "site": "hq", "device": device, "broker": "localhost:8883", "dir": dir.join(device), "clock": "always",
+        });
+        serde_json::from_value(values).expect("settings")
+    }
+
+    /// Does what docs/fleet.md says to let a device join.
+    fn joined(dir: &Path, device: &str, role: Role) -> (Settings, Approval) {
+        let settings = settings(dir, device);
+        let request = request(&settings).expect("a request");
+        let approval = approve(&dir.join("site"), &request, role, NOW, None).expect("an approval");
+        join(&settings, &approval).expect("it joins");
+        (settings, approval)
+    }
+
+    fn site() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        make_site(&dir.path().join("site"), None).expect("a site");
+        dir
+    }
+
+    #[test]
+    fn doors_alone_get_the_key_for_what_doors_share() {
+        let dir = site();
+        let (door, approval) = joined(dir.path(), "front", Role::Door);
+        assert!(Installed::read(&door).is_ok());
+        let sealed = approval.sealing.expect("a door's");
+        for (device, role) in [("desk", Role::Operator), ("office", Role::Admin), ("eye", Role::Observer)] {
+            let (settings, approval) = joined(dir.path(), device, role);
+            assert!(approval.sealing.is_none() && !settings.dir.join(SEALING_KEY).exists());
+            assert_eq!(Member::read(&settings).expect("it is of the site").role(), role);
+            let error = Installed::read(&settings).err().expect("no door");
+            assert!(error.to_string().contains("as no door") && error.advice().is_some(), "{error}");
+        }
+        // Joined as something else, it forgets what it had as a door. An approval of before, for another, brings nothing.
+        let again =
+            approve(&dir.path().join("site"), &request(&door).expect("a request"), Role::Observer, NOW + 1, None);
+        let again = again.expect("an approval");
+        join(&door, &Approval { sealing: Some(sealed.clone()), ..again }).expect("it joins");
+        assert!(!door.dir.join(SEALING_KEY).exists());
+        // What was written before approvals could lack it is read as ever.
+        let (door, approval) = joined(dir.path(), "back", Role::Door);
+        let text = serde_json::to_string(&approval).expect("JSON");
+        assert!(text.contains("\"sealing\":\""));
+        join(&door, &serde_json::from_str(&text).expect("an approval")).expect("it joins");
+        let error = join(&door, &Approval { sealing: None, ..approval }).expect_err("a door without");
+        assert!(error.to_string().contains("no sealing key"), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A broker that cannot be trusted, and devices that cannot be any more.
 
-use facegate::fleet::identity::Installed;
+use facegate::fleet::identity::Member;
 use facegate_fleet::sign;
 
 use super::{
@@ -25,7 +25,7 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     // Of whom the doors have heard.
     drop(site.console());
     let stranger = Stranger::new(&office);
-    let theirs = Installed::read(&office).expect("it has joined").identity.key;
+    let theirs = Member::read(&office).expect("it has joined").key;
     let other = facegate_fleet::keys::SecretKey::from_seed(&[9; 32]);
     let topic = |text: &str| format!("facegate/v1/{SITE}/{text}");
     let object = br#"{"v":1,"by":"office","seal":"AAAA"}"#;
@@ -63,6 +63,27 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     // It goes on working.
     enrol(&back, &keys[1], "biden", "biden.jpg");
     shows(&front, &keys[0], "biden.jpg", Some("biden"));
+}
+
+#[test]
+fn whoever_watches_gets_neither_the_key_for_what_doors_share_nor_that_itself() {
+    let site = Site::new();
+    let board = site.board("front");
+    let api = key(&board);
+    let front = board.start();
+    enrol(&front, &api, "obama", "obama.jpg");
+    let mut home = Board::new();
+    site.join(&mut home, "home-assistant", "observer");
+    assert!(board.path("fleet/sealing.key").exists() && !home.path("fleet/sealing.key").exists());
+    let kept = |board: &Board, device: &str| {
+        let filter = format!("facegate/v1/{SITE}/#");
+        let kept = Stranger::new(&settings(board, device, site.broker.port)).kept(&format!("{device}-reads"), &filter);
+        let below = |what: &str| kept.iter().filter(|(topic, _)| topic.split('/').nth(3) == Some(what)).count();
+        (below("status"), below("subjects"))
+    };
+    eventually("the office reads all of it", || (kept(&site.office, "office") == (1, 1)).then_some(()));
+    assert_eq!(kept(&home, "home-assistant"), (1, 0));
+    drop(front);
 }
 
 #[test]
