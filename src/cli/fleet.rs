@@ -186,7 +186,7 @@ fn role(text: &str) -> std::result::Result<Role, String> {
 pub fn run(context: &Context, command: Command) -> Result<Answer> {
     match command {
         Command::Init { site_dir, broker } => {
-            let key = provisioning::make_site(&site_dir, broker.as_deref())?;
+            let key = provisioning::make_site(&site_dir, broker.as_deref(), wall_ms())?;
             context.out.result(&json!({ "site_key": key, "dir": site_dir }), |_| {
                 format!("a new site's keys are in {}: keep them safe, and on no door", site_dir.display())
             });
@@ -203,9 +203,8 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         }
         Command::Approve { request, site_dir, role, expires, out } => {
             let request: Request = identity::json(&request)?;
-            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             let lasts = expires.map(|Within(lasts)| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
-            let approval = provisioning::approve(&site_dir, &request, role, now, lasts)?;
+            let approval = provisioning::approve(&site_dir, &request, role, wall_ms(), lasts)?;
             hand_out(context, &approval, out.as_deref(), "carry it to the device: facegate fleet join")
         }
         Command::Join { approval } => {
@@ -286,6 +285,11 @@ fn read_text(file: &Path) -> Result<String> {
         .map_err(|error| Error::new(Kind::InvalidField, format!("{} is no text", file.display())).source(error))
 }
 
+/// The wall clock, in milliseconds since 1970.
+fn wall_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
 fn settings(context: &Context) -> Result<Settings> {
     context.load()?.fleet.ok_or_else(|| {
         Error::new(Kind::Config, "the configuration has no [fleet]")
@@ -326,10 +330,15 @@ fn revoke(context: &Context, device: &Name, site_dir: &Path) -> Result<Answer> {
     let mut console = Console::connect(&settings(context)?)?;
     let known = console.registry().vouchers().find(|vouched| vouched.voucher.device == *device).cloned();
     let known = known.ok_or_else(|| Error::new(Kind::NotFound, format!("the fleet knows no device {device}")))?;
+    // Noted in the folder before doors are told: whoever is approved from now on never believes it, even where this ends here.
     let message = provisioning::revoke(site_dir, console.site(), &known.voucher, console.now().wall)?;
     console.publish(&Topic::Device(device.clone()), message, true, None)?;
     context.out.result(&json!({ "revoked": device }), |_| {
-        format!("{device} is revoked: doors refuse it from now on, and those that are away when they are back")
+        let crl = site_dir.join("crl.pem");
+        format!(
+            "{device} is revoked: doors refuse it from now on, and those that are away when they are back; give the broker {} and restart it",
+            crl.display()
+        )
     });
     Ok(Answer::Yes)
 }

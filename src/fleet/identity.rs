@@ -92,17 +92,7 @@ impl Member {
                 .help("join again: facegate fleet join-request, approve, join"));
         }
         registry.take(Arc::clone(&voucher));
-        let path = dir.join(REGISTRY);
-        let known: RegistryFile = if path.exists() { json(&path)? } else { RegistryFile::default() };
-        for message in &known.vouchers {
-            // Those of an earlier site key are of no use.
-            if let Some(vouched) =
-                device_of(message).and_then(|device| open(settings, &registry, message.as_bytes(), &device).ok())
-            {
-                registry.take(vouched);
-            }
-        }
-        known.revoked.into_iter().for_each(|key| registry.revoke(key));
+        recall(settings, &mut registry)?;
         let (site, device) = (settings.site.clone(), settings.device.clone());
         Ok(Self { site, device, key, sealing, voucher, registry })
     }
@@ -144,6 +134,23 @@ impl Installed {
     }
 }
 
+/// Puts everybody there who was known before.
+///
+/// # Errors
+/// `Config` where what was stored cannot be read.
+pub fn recall(settings: &Settings, registry: &mut Registry) -> Result<()> {
+    let path = settings.dir.join(REGISTRY);
+    let known: RegistryFile = if path.exists() { json(&path)? } else { RegistryFile::default() };
+    for message in &known.vouchers {
+        // Those of an earlier site key are of no use.
+        if let Ok(vouched) = open_any(settings, registry, message) {
+            registry.take(vouched);
+        }
+    }
+    known.revoked.into_iter().for_each(|key| registry.revoke(key));
+    Ok(())
+}
+
 /// Stores who is known.
 ///
 /// # Errors
@@ -167,6 +174,13 @@ pub fn open(settings: &Settings, registry: &Registry, message: &[u8], device: &N
         )
         .help("put fleet.site and fleet.device right, or join again: facegate fleet join-request, approve, join")),
     }
+}
+
+/// The same for whatever device it says.
+pub fn open_any(settings: &Settings, registry: &Registry, message: &str) -> Result<Arc<Vouched>> {
+    let device =
+        device_of(message).ok_or_else(|| Error::new(Kind::Config, "what should be a voucher names no device"))?;
+    open(settings, registry, message.as_bytes(), &device)
 }
 
 /// For which device a voucher is, by its own word.
