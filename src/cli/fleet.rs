@@ -1,9 +1,10 @@
 //! `facegate fleet`: a site of many doors, from one terminal.
 
 mod bridge;
+mod receipts;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -97,7 +98,7 @@ pub enum Command {
         #[arg(long)]
         count: Option<usize>,
     },
-    /// Which doors have erased what was erased, and who is missing.
+    /// Which doors have erased what was erased, and who is missing; exit status 1 where one is.
     Receipts,
     /// Unlock a door for one pulse.
     Unlock {
@@ -224,7 +225,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::Revoke { device, site_dir } => revoke(context, &device, &site_dir),
         Command::Status => status(context),
         Command::Watch { count } => watch(context, count),
-        Command::Receipts => receipts(context),
+        Command::Receipts => receipts::run(context),
         Command::Unlock { at, exit } => order(context, &at.device, Order::Unlock { door: at.door, exit }, 0),
         Command::Lockdown(at) => order(context, &at.device, Order::Lockdown { door: at.door }, 0),
         Command::Release(at) => order(context, &at.device, Order::Release { door: at.door }, 0),
@@ -415,34 +416,4 @@ fn watch(context: &Context, count: Option<usize>) -> Result<Answer> {
         });
     }
     Ok(Answer::Yes)
-}
-
-fn receipts(context: &Context) -> Result<Answer> {
-    let mut console = Console::connect(&settings(context)?)?;
-    let mut by_document: BTreeMap<String, BTreeSet<Name>> = BTreeMap::new();
-    for opened in console.gather(&["receipts/+/+"])? {
-        if let (Topic::Receipt(device, key), Body::Receipt(_)) = (&opened.topic, &opened.body) {
-            by_document.entry(key.to_string()).or_default().insert(device.clone());
-        }
-    }
-    let doors: BTreeSet<Name> = console
-        .registry()
-        .vouchers()
-        .map(|vouched| &vouched.voucher)
-        .filter(|voucher| voucher.role == Role::Door && !voucher.revoked)
-        .map(|voucher| voucher.device.clone())
-        .collect();
-    let mut complete = true;
-    for (document, done) in by_document {
-        let missing: Vec<_> = doors.difference(&done).collect();
-        complete &= missing.is_empty();
-        context.out.result(&json!({ "document": document, "erased_at": done, "missing": missing }), |_| {
-            if missing.is_empty() {
-                return format!("{document}  erased at all {} doors", done.len());
-            }
-            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
-            format!("{document}  erased at {} doors; missing: {}", done.len(), names.join(", "))
-        });
-    }
-    Ok(if complete { Answer::Yes } else { Answer::No })
 }
