@@ -206,6 +206,7 @@ fn an_erased_person_is_gone_everywhere_and_each_door_says_so_once() {
     fill(&mut b, &mut kept, &mut now);
     let erase = a.change(&site, "mara", now, |document, clock| document.erase(clock.next(Some(now.wall))));
     keep(&mut kept, &erase);
+    assert!(published(&erase)[1].topic.contains("/receipts/a/"), "who erased it has done so, too");
     let erase = published(&erase)[0];
     let (_, actions) = b.receive(&erase.topic, &erase.payload, now);
     let receipts = published(&actions);

@@ -1,9 +1,10 @@
 //! `facegate fleet`: a site of many doors, from one terminal.
 
 mod bridge;
+mod receipts;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -97,7 +98,7 @@ pub enum Command {
         #[arg(long)]
         count: Option<usize>,
     },
-    /// Which doors have erased what was erased, and who is missing.
+    /// Which doors have erased what was erased, and who is missing; exit status 1 where one is.
     Receipts,
     /// Unlock a door for one pulse.
     Unlock {
@@ -186,7 +187,7 @@ fn role(text: &str) -> std::result::Result<Role, String> {
 pub fn run(context: &Context, command: Command) -> Result<Answer> {
     match command {
         Command::Init { site_dir, broker } => {
-            let key = provisioning::make_site(&site_dir, broker.as_deref())?;
+            let key = provisioning::make_site(&site_dir, broker.as_deref(), wall_ms())?;
             context.out.result(&json!({ "site_key": key, "dir": site_dir }), |_| {
                 format!("a new site's keys are in {}: keep them safe, and on no door", site_dir.display())
             });
@@ -203,9 +204,8 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         }
         Command::Approve { request, site_dir, role, expires, out } => {
             let request: Request = identity::json(&request)?;
-            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             let lasts = expires.map(|Within(lasts)| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
-            let approval = provisioning::approve(&site_dir, &request, role, now, lasts)?;
+            let approval = provisioning::approve(&site_dir, &request, role, wall_ms(), lasts)?;
             hand_out(context, &approval, out.as_deref(), "carry it to the device: facegate fleet join")
         }
         Command::Join { approval } => {
@@ -225,7 +225,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
         Command::Revoke { device, site_dir } => revoke(context, &device, &site_dir),
         Command::Status => status(context),
         Command::Watch { count } => watch(context, count),
-        Command::Receipts => receipts(context),
+        Command::Receipts => receipts::run(context),
         Command::Unlock { at, exit } => order(context, &at.device, Order::Unlock { door: at.door, exit }, 0),
         Command::Lockdown(at) => order(context, &at.device, Order::Lockdown { door: at.door }, 0),
         Command::Release(at) => order(context, &at.device, Order::Release { door: at.door }, 0),
@@ -286,6 +286,11 @@ fn read_text(file: &Path) -> Result<String> {
         .map_err(|error| Error::new(Kind::InvalidField, format!("{} is no text", file.display())).source(error))
 }
 
+/// The wall clock, in milliseconds since 1970.
+fn wall_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
 fn settings(context: &Context) -> Result<Settings> {
     context.load()?.fleet.ok_or_else(|| {
         Error::new(Kind::Config, "the configuration has no [fleet]")
@@ -326,10 +331,15 @@ fn revoke(context: &Context, device: &Name, site_dir: &Path) -> Result<Answer> {
     let mut console = Console::connect(&settings(context)?)?;
     let known = console.registry().vouchers().find(|vouched| vouched.voucher.device == *device).cloned();
     let known = known.ok_or_else(|| Error::new(Kind::NotFound, format!("the fleet knows no device {device}")))?;
+    // Noted in the folder before doors are told: whoever is approved from now on never believes it, even where this ends here.
     let message = provisioning::revoke(site_dir, console.site(), &known.voucher, console.now().wall)?;
     console.publish(&Topic::Device(device.clone()), message, true, None)?;
     context.out.result(&json!({ "revoked": device }), |_| {
-        format!("{device} is revoked: doors refuse it from now on, and those that are away when they are back")
+        let crl = site_dir.join("crl.pem");
+        format!(
+            "{device} is revoked: doors refuse it from now on, and those that are away when they are back; give the broker {} and restart it",
+            crl.display()
+        )
     });
     Ok(Answer::Yes)
 }
@@ -406,34 +416,4 @@ fn watch(context: &Context, count: Option<usize>) -> Result<Answer> {
         });
     }
     Ok(Answer::Yes)
-}
-
-fn receipts(context: &Context) -> Result<Answer> {
-    let mut console = Console::connect(&settings(context)?)?;
-    let mut by_document: BTreeMap<String, BTreeSet<Name>> = BTreeMap::new();
-    for opened in console.gather(&["receipts/+/+"])? {
-        if let (Topic::Receipt(device, key), Body::Receipt(_)) = (&opened.topic, &opened.body) {
-            by_document.entry(key.to_string()).or_default().insert(device.clone());
-        }
-    }
-    let doors: BTreeSet<Name> = console
-        .registry()
-        .vouchers()
-        .map(|vouched| &vouched.voucher)
-        .filter(|voucher| voucher.role == Role::Door && !voucher.revoked)
-        .map(|voucher| voucher.device.clone())
-        .collect();
-    let mut complete = true;
-    for (document, done) in by_document {
-        let missing: Vec<_> = doors.difference(&done).collect();
-        complete &= missing.is_empty();
-        context.out.result(&json!({ "document": document, "erased_at": done, "missing": missing }), |_| {
-            if missing.is_empty() {
-                return format!("{document}  erased at all {} doors", done.len());
-            }
-            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
-            format!("{document}  erased at {} doors; missing: {}", done.len(), names.join(", "))
-        });
-    }
-    Ok(if complete { Answer::Yes } else { Answer::No })
 }

@@ -18,7 +18,7 @@ use tokio::{runtime::Runtime, sync::mpsc};
 
 use super::{
     client::{self, Client, Happened, Message, Outgoing},
-    identity::Installed,
+    identity::Member,
     settings::Settings,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub struct Console {
     client: Client,
     heard: mpsc::Receiver<Happened>,
     opener: Opener,
-    installed: Installed,
+    installed: Member,
     clock: SystemClock,
 }
 
@@ -80,12 +80,12 @@ impl Console {
     }
 
     fn begin(settings: &Settings, stays: bool) -> Result<Self> {
-        let installed = Installed::read(settings)?;
+        let installed = Member::read(settings)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context(Kind::Io, || "the connection's runtime cannot be started")?;
-        let identity = &installed.identity;
+        let identity = &installed;
         let id = format!("{}-console-{:08x}", identity.device, rand::random::<u32>());
         let opener =
             Opener { site: identity.site.clone(), sealing: None, registry: Arc::new(installed.registry.clone()) };
@@ -109,7 +109,7 @@ impl Console {
 
     /// Has the broker keep the site's word for this device, where it does not yet: doors believe nobody of whom they have not heard.
     fn introduce(&mut self, known: &[Opened]) -> Result<()> {
-        let (device, own) = (self.installed.identity.device.clone(), Arc::clone(&self.installed.voucher));
+        let (device, own) = (self.installed.device.clone(), Arc::clone(&self.installed.voucher));
         let kept = |opened: &Opened| matches!(&opened.body, Body::Voucher(vouched) if vouched.message == own.message);
         let revoked = self.registry().revoked().any(|key| *key == own.voucher.key);
         if revoked || known.iter().any(kept) {
@@ -146,7 +146,7 @@ impl Console {
 
     /// What it signs with.
     pub fn key(&self) -> &SecretKey {
-        &self.installed.identity.key
+        &self.installed.key
     }
 
     /// How long a command of this device's is valid, in seconds.
@@ -291,7 +291,7 @@ impl Console {
         self.subscribe(&format!("answers/{device}"))?;
         let command = self.command(device, order, status.session);
         let topic = Topic::Command(device.clone());
-        let identity = &self.installed.identity;
+        let identity = &self.installed;
         let payload = wire::write(&command, &identity.site, &topic, &identity.key)
             .map_err(|error| Error::new(Kind::TooLarge, error.to_string()))?;
         let message = Outgoing {
@@ -324,7 +324,7 @@ impl Console {
         let nonce = Nonce::random(&mut rng);
         Command {
             v: V1,
-            by: self.installed.identity.device.clone(),
+            by: self.installed.device.clone(),
             role: self.installed.role(),
             to: device.clone(),
             id: nonce.to_string(),
@@ -354,8 +354,8 @@ fn wall() -> u64 {
 }
 
 /// That this device is there, or is not: it has no doors.
-fn own_status(installed: &Installed, online: bool, at: u64) -> Result<Outgoing> {
-    let identity = &installed.identity;
+fn own_status(installed: &Member, online: bool, at: u64) -> Result<Outgoing> {
+    let identity = &installed;
     let status = Status {
         v: V1,
         by: identity.device.clone(),

@@ -83,6 +83,14 @@ impl sync::Documents for Documents {
 
     fn merge(&mut self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64) -> Result<Vec<Outcome>> {
         let applied = self.gallery.apply_documents(arrived, oldest_tombstone_ms)?;
+        let waiting = applied.iter().filter(|applied| applied.waits).count();
+        if waiting > 0 {
+            tracing::error!(
+                documents = waiting,
+                help = "raise gallery.max_mb or free the disk, and restart: the broker is asked for it again within the hour",
+                "the gallery is full: what the fleet erased and took away is, and what it enrolled waits"
+            );
+        }
         let mut outcomes = Vec::with_capacity(applied.len());
         for (applied, arrived) in applied.into_iter().zip(arrived) {
             if let Some(why) = &applied.refused {

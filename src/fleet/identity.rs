@@ -3,7 +3,7 @@
 //! | file | |
 //! | --- | --- |
 //! | `device.key` | the device's Ed25519 key: 32 bytes, base64url |
-//! | `sealing.key` | the site's sealing key, likewise |
+//! | `sealing.key` | the site's sealing key, likewise; doors alone have it |
 //! | `site.json` | the site's public key, and the voucher for this device as the site signed it |
 //! | `registry.json` | the vouchers and revoked keys that were ever seen: a revocation is never forgotten |
 
@@ -17,7 +17,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use facegate_fleet::{
-    Now,
+    Name, Now,
     keys::{PublicKey, SealingKey, SecretKey},
     open::{Body, Opener},
     registry::Registry,
@@ -36,7 +36,21 @@ pub const SEALING_KEY: &str = "sealing.key";
 pub const SITE: &str = "site.json";
 const REGISTRY: &str = "registry.json";
 
-/// Who this device is, by the site's word.
+/// Who this device is, by the site's word, whatever its role.
+pub struct Member {
+    pub site: Name,
+    pub device: Name,
+    /// What it signs with.
+    pub key: SecretKey,
+    /// The site's sealing key; doors alone have it.
+    pub sealing: Option<SealingKey>,
+    /// The site's word for it.
+    pub voucher: Arc<Vouched>,
+    /// Everybody who is known, itself among them.
+    pub registry: Registry,
+}
+
+/// Who this door is: what its daemon needs.
 pub struct Installed {
     pub identity: Identity,
     /// The site's word for it.
@@ -59,7 +73,7 @@ struct RegistryFile {
     revoked: Vec<PublicKey>,
 }
 
-impl Installed {
+impl Member {
     /// Reads the files.
     ///
     /// # Errors
@@ -68,7 +82,8 @@ impl Installed {
         let dir = &settings.dir;
         let device = secret(&dir.join(DEVICE_KEY))?;
         let key = SecretKey::from_seed(&device);
-        let sealing = SealingKey::from_bytes(*secret(&dir.join(SEALING_KEY))?);
+        let path = dir.join(SEALING_KEY);
+        let sealing = if path.exists() { Some(SealingKey::from_bytes(*secret(&path)?)) } else { None };
         let file: SiteFile = json(&dir.join(SITE))?;
         let mut registry = Registry::new(file.site_key);
         let voucher = open(settings, &registry, file.voucher.as_bytes(), &settings.device)?;
@@ -77,25 +92,63 @@ impl Installed {
                 .help("join again: facegate fleet join-request, approve, join"));
         }
         registry.take(Arc::clone(&voucher));
-        let path = dir.join(REGISTRY);
-        let known: RegistryFile = if path.exists() { json(&path)? } else { RegistryFile::default() };
-        for message in &known.vouchers {
-            // Those of an earlier site key are of no use.
-            if let Some(vouched) =
-                device_of(message).and_then(|device| open(settings, &registry, message.as_bytes(), &device).ok())
-            {
-                registry.take(vouched);
-            }
-        }
-        known.revoked.into_iter().for_each(|key| registry.revoke(key));
+        recall(settings, &mut registry)?;
         let (site, device) = (settings.site.clone(), settings.device.clone());
-        Ok(Self { identity: Identity { site, device, key, sealing }, voucher, registry })
+        Ok(Self { site, device, key, sealing, voucher, registry })
     }
 
     /// What the site lets this device do.
     pub fn role(&self) -> Role {
         self.voucher.voucher.role
     }
+
+    /// The same as a door.
+    ///
+    /// # Errors
+    /// `Config` where it has no sealing key, as whatever is no door has none.
+    pub fn door(self) -> Result<Installed> {
+        let Self { site, device, key, sealing, voucher, registry } = self;
+        let Some(sealing) = sealing else {
+            let message = match voucher.voucher.role {
+                Role::Door => {
+                    format!("{device} has no {SEALING_KEY}, without which a door reads nothing of the others")
+                }
+                _ => format!("the site vouches for {device} as no door: it has no key for what doors share"),
+            };
+            return Err(Error::new(Kind::Config, message).help(
+                "where it is to be a door, join again: facegate fleet join-request, approve --role door, join; else take [fleet] out of \
+                 the daemon's configuration and give commands one of their own (-c)",
+            ));
+        };
+        Ok(Installed { identity: Identity { site, device, key, sealing }, voucher, registry })
+    }
+}
+
+impl Installed {
+    /// Reads the files of a door.
+    ///
+    /// # Errors
+    /// As [`Member::read`]; `Config` where it has no sealing key, as whatever is no door has none.
+    pub fn read(settings: &Settings) -> Result<Self> {
+        Member::read(settings)?.door()
+    }
+}
+
+/// Puts everybody there who was known before.
+///
+/// # Errors
+/// `Config` where what was stored cannot be read.
+pub fn recall(settings: &Settings, registry: &mut Registry) -> Result<()> {
+    let path = settings.dir.join(REGISTRY);
+    let known: RegistryFile = if path.exists() { json(&path)? } else { RegistryFile::default() };
+    for message in &known.vouchers {
+        // Those of an earlier site key are of no use.
+        if let Ok(vouched) = open_any(settings, registry, message) {
+            registry.take(vouched);
+        }
+    }
+    known.revoked.into_iter().for_each(|key| registry.revoke(key));
+    Ok(())
 }
 
 /// Stores who is known.
@@ -110,12 +163,7 @@ pub fn store_registry(settings: &Settings, registry: &Registry) -> Result<()> {
 }
 
 /// Opens a voucher that was stored.
-pub fn open(
-    settings: &Settings,
-    registry: &Registry,
-    message: &[u8],
-    device: &facegate_fleet::Name,
-) -> Result<Arc<Vouched>> {
+pub fn open(settings: &Settings, registry: &Registry, message: &[u8], device: &Name) -> Result<Arc<Vouched>> {
     let opener = Opener { site: settings.site.clone(), sealing: None, registry: Arc::new(registry.clone()) };
     let topic = Topic::Device(device.clone()).of(&settings.site);
     match opener.open(&topic, message, Now::default()).map(|opened| opened.body) {
@@ -128,11 +176,18 @@ pub fn open(
     }
 }
 
+/// The same for whatever device it says.
+pub fn open_any(settings: &Settings, registry: &Registry, message: &str) -> Result<Arc<Vouched>> {
+    let device =
+        device_of(message).ok_or_else(|| Error::new(Kind::Config, "what should be a voucher names no device"))?;
+    open(settings, registry, message.as_bytes(), &device)
+}
+
 /// For which device a voucher is, by its own word.
-fn device_of(message: &str) -> Option<facegate_fleet::Name> {
+fn device_of(message: &str) -> Option<Name> {
     #[derive(Deserialize)]
     struct Of {
-        device: facegate_fleet::Name,
+        device: Name,
     }
     serde_json::from_str::<Of>(message).ok().map(|of| of.device)
 }

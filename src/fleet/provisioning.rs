@@ -4,8 +4,10 @@
 //! | where | file | |
 //! | --- | --- | --- |
 //! | the operator's folder | `site.key` | the site's Ed25519 key, which vouches for devices; on no door |
-//! | | `sealing.key` | the site's sealing key, which every door gets |
+//! | | `sealing.key` | the site's sealing key, which every door gets, and nobody else |
 //! | | `ca.pem`, `ca.key` | the authority for the broker's and the devices' certificates |
+//! | | `revoked.json` | the site's word for each key that it has revoked, signed: every approval carries them |
+//! | | `crl.pem` | the certificates of the same devices, for the broker |
 //! | the device's folder | `box.key` | what the sealing key is sealed to on its way |
 
 use std::{fs, path::Path};
@@ -13,13 +15,14 @@ use std::{fs, path::Path};
 use facegate_fleet::{
     Name,
     keys::{BoxKey, PublicKey, SealingKey, SecretKey},
+    registry::Registry,
     seal::{self, BoxSecret},
     voucher::{Role, Voucher},
     wire::V1,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams, DnType,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,8 @@ const SITE_KEY: &str = "site.key";
 const BOX_KEY: &str = "box.key";
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
+const REVOKED: &str = "revoked.json";
+const CRL: &str = "crl.pem";
 const TLS: &str = "tls.pem";
 const TLS_KEY: &str = "tls.key";
 
@@ -64,19 +69,25 @@ pub struct Approval {
     pub site_key: PublicKey,
     /// The signed voucher.
     pub voucher: String,
-    /// The sealing key, sealed to the request's key.
-    pub sealing: String,
+    /// The sealing key, sealed to the request's key, for doors alone: whoever has it can read every name and template that the
+    /// broker keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing: Option<String>,
     /// The device's certificate, PEM.
     pub certificate: String,
     /// The authority's, PEM.
     pub ca: String,
+    /// The signed vouchers that revoke keys: whoever is new must not have to hear of them from the broker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
 }
 
-/// Makes a site's keys in a new folder, and with the broker's host name a certificate for the broker.
+/// Makes a site's keys in a new folder, and with the broker's host name a certificate for the broker. `now_ms` is the wall clock,
+/// since 1970.
 ///
 /// # Errors
 /// `Config` where the folder has keys already; `Io`.
-pub fn make_site(dir: &Path, broker: Option<&str>) -> Result<PublicKey> {
+pub fn make_site(dir: &Path, broker: Option<&str>, now_ms: u64) -> Result<PublicKey> {
     if dir.join(SITE_KEY).exists() {
         return Err(Error::new(Kind::Config, format!("{} holds a site's keys already", dir.display()))
             .help("choose another folder; whoever loses these keys has to let every door join anew"));
@@ -94,6 +105,7 @@ pub fn make_site(dir: &Path, broker: Option<&str>) -> Result<PublicKey> {
     write_private(&dir.join(CA_KEY), pair.serialize_pem().as_bytes())?;
     let ca = params.self_signed(&pair).map_err(failed)?;
     write_private(&dir.join(CA), ca.pem().as_bytes())?;
+    write_crl(dir, &[], now_ms)?;
     if let Some(broker) = broker {
         let issuer = Issuer::new(params, pair);
         let pair = KeyPair::generate().map_err(failed)?;
@@ -156,24 +168,33 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         expires: lasts_ms.map(|lasts| now_ms.saturating_add(lasts)),
         revoked: false,
     };
-    let sealing = secret(&dir.join(SEALING_KEY))?;
-    let context = context(&request.site, &request.device);
-    let sealing = seal::seal_to(&request.box_key, &context, &*sealing, &mut rand::rng())
-        .ok_or_else(|| Error::new(Kind::InvalidField, "the request's box_key is none"))?;
+    let sealing = match role {
+        Role::Door => {
+            let sealing = secret(&dir.join(SEALING_KEY))?;
+            let context = context(&request.site, &request.device);
+            let sealed = seal::seal_to(&request.box_key, &context, &*sealing, &mut rand::rng());
+            Some(sealed.ok_or_else(|| Error::new(Kind::InvalidField, "the request's box_key is none"))?)
+        }
+        // They order, watch and enrol by the doors: nothing that is sealed is for them.
+        Role::Operator | Role::Admin | Role::Observer => None,
+    };
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))
     };
-    let ca = read(CA)?;
+    let (ca, revoked) = (read(CA)?, revoked(dir)?);
+    if !dir.join(CRL).exists() {
+        write_crl(dir, &revoked, now_ms)?;
+    }
     let failed = |error: rcgen::Error| Error::new(Kind::InvalidField, "the certificate cannot be signed").source(error);
-    let issuer =
-        KeyPair::from_pem(&read(CA_KEY)?).and_then(|pair| Issuer::from_ca_cert_pem(&ca, pair)).map_err(failed)?;
+    let issuer = issuer(dir)?;
     let mut csr = CertificateSigningRequestParams::from_pem(&request.csr).map_err(failed)?;
     // The certificate names the device of the request, whatever the inner request says: brokers go by it.
     csr.params.distinguished_name = rcgen::DistinguishedName::new();
     csr.params.distinguished_name.push(DnType::CommonName, request.device.as_str());
     csr.params.subject_alt_names = Vec::new();
     csr.params.is_ca = IsCa::ExplicitNoCa;
+    csr.params.serial_number = Some(serial(&request.key));
     let certificate = csr.signed_by(&issuer).map_err(failed)?.pem();
     Ok(Approval {
         v: V1,
@@ -184,6 +205,7 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         sealing,
         certificate,
         ca,
+        revoked,
     })
 }
 
@@ -200,37 +222,140 @@ pub fn join(settings: &Settings, approval: &Approval) -> Result<()> {
         .help("put fleet.site and fleet.device right, or have the right request approved"));
     }
     let dir = &settings.dir;
-    let boxed = BoxSecret::from_bytes(*secret(&dir.join(BOX_KEY))?);
-    let sealing = boxed.open(&context(&approval.site, &approval.device), &approval.sealing);
-    let sealing = sealing.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(zeroize::Zeroizing::new));
-    let sealing = sealing.ok_or_else(|| {
-        Error::new(Kind::Config, "the approval is of another request: this device cannot open it")
-            .help("have the newest request of this device approved")
-    })?;
-    let registry = facegate_fleet::registry::Registry::new(approval.site_key);
+    let sealing = approval.sealing.as_ref().map(|sealing| {
+        let boxed = BoxSecret::from_bytes(*secret(&dir.join(BOX_KEY))?);
+        let opened = boxed.open(&context(&approval.site, &approval.device), sealing);
+        opened.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(zeroize::Zeroizing::new)).ok_or_else(
+            || {
+                Error::new(Kind::Config, "the approval is of another request: this device cannot open it")
+                    .help("have the newest request of this device approved")
+            },
+        )
+    });
+    let sealing = sealing.transpose()?;
+    let mut registry = Registry::new(approval.site_key);
     let vouched = identity::open(settings, &registry, approval.voucher.as_bytes(), &settings.device)?;
     if vouched.voucher.key != SecretKey::from_seed(&*secret(&dir.join(DEVICE_KEY))?).public() {
         return Err(Error::new(Kind::Config, "the approval is for another key than this device has")
             .help("have the newest request of this device approved"));
     }
-    write_secret(&dir.join(SEALING_KEY), &sealing)?;
+    for message in &approval.revoked {
+        registry.take(identity::open_any(settings, &registry, message)?);
+    }
+    if registry.revoked().any(|key| *key == vouched.voucher.key) {
+        return Err(Error::new(Kind::Config, "the site has revoked the key that the approval is for"));
+    }
+    identity::recall(settings, &mut registry)?;
+    if vouched.voucher.role == Role::Door && sealing.is_none() {
+        return Err(Error::new(Kind::Config, "the approval is for a door and holds no sealing key")
+            .help("approve the request again, with the newest facegate"));
+    }
+    match sealing.filter(|_| vouched.voucher.role == Role::Door) {
+        Some(sealing) => write_secret(&dir.join(SEALING_KEY), &sealing)?,
+        // Approvals of earlier versions held it for everybody, and a device may have been a door before.
+        None => drop(remove(&dir.join(SEALING_KEY))?),
+    }
     write_private(&dir.join(TLS), approval.certificate.as_bytes())?;
     write_private(&dir.join(CA), approval.ca.as_bytes())?;
     let file = SiteFile { site_key: approval.site_key, voucher: approval.voucher.clone() };
     let bytes = serde_json::to_vec(&file).context(Kind::Internal, || "an approval has no form in JSON")?;
+    identity::store_registry(settings, &registry)?;
     // Last: with it the device has joined.
     write_private(&dir.join(SITE), &bytes)
 }
 
-/// The site's word that a key is not trusted any more, for its topic.
+/// The site's word that a key is not trusted any more, for its topic. It is noted in the operator's folder first: whoever is
+/// approved from then on has it from there, whatever the broker says.
 ///
 /// # Errors
-/// `Config` where the folder is not a site's.
+/// `Config` where the folder is not a site's; `Io`.
 pub fn revoke(dir: &Path, site: &Name, known: &Voucher, now_ms: u64) -> Result<Vec<u8>> {
     let key = SecretKey::from_seed(&*secret(&dir.join(SITE_KEY))?);
     // Later than what it revokes, whatever the clocks say.
     let issued = now_ms.max(known.issued.saturating_add(1));
-    Ok(Voucher { issued, revoked: true, ..known.clone() }.sign(site, &key))
+    let message = Voucher { issued, revoked: true, ..known.clone() }.sign(site, &key);
+    let mut all = revoked(dir)?;
+    all.retain(|message| key_of(message) != Some(known.key));
+    all.push(text(message.clone()));
+    let bytes = serde_json::to_vec_pretty(&all).context(Kind::Internal, || "revocations have no form in JSON")?;
+    write_private(&dir.join(REVOKED), &bytes)?;
+    write_crl(dir, &all, now_ms)?;
+    Ok(message)
+}
+
+/// The site's word for each key that it has revoked.
+fn revoked(dir: &Path) -> Result<Vec<String>> {
+    let path = dir.join(REVOKED);
+    if path.exists() { identity::json(&path) } else { Ok(Vec::new()) }
+}
+
+/// Which key a voucher of the operator's own folder is about.
+fn key_of(message: &str) -> Option<PublicKey> {
+    #[derive(Deserialize)]
+    struct Of {
+        key: PublicKey,
+    }
+    serde_json::from_str::<Of>(message).ok().map(|of| of.key)
+}
+
+/// The authority, which signs certificates.
+fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))
+    };
+    let ca = read(CA)?;
+    KeyPair::from_pem(&read(CA_KEY)?)
+        .and_then(|pair| Issuer::from_ca_cert_pem(&ca, pair))
+        .map_err(|error| Error::new(Kind::Config, format!("{CA} and {CA_KEY} are no authority")).source(error))
+}
+
+/// The number of every certificate of a device with this key: so its revocation names them all, and nobody has to keep them.
+fn serial(key: &PublicKey) -> SerialNumber {
+    let mut bytes = [0; 20];
+    blake3::Hasher::new_derive_key("facegate fleet: serial number of a device's certificates")
+        .update(&key.0)
+        .finalize_xof()
+        .fill(&mut bytes);
+    // Positive, and never shorter.
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    bytes.to_vec().into()
+}
+
+/// Writes the list of revoked certificates, for the broker. It has no end: a broker takes nobody once a list has ended.
+fn write_crl(dir: &Path, revoked: &[String], now_ms: u64) -> Result<()> {
+    let yesterday = i64::try_from(now_ms.saturating_sub(GRACE_MS)).ok();
+    let yesterday = yesterday.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    let date = yesterday.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let part = |number: i8| number.unsigned_abs();
+    let day = rcgen::date_time_ymd(date.year().into(), part(date.month()), part(date.day()));
+    let revoked_certs = revoked.iter().filter_map(|message| key_of(message)).map(|key| RevokedCertParams {
+        serial_number: serial(&key),
+        revocation_time: day,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update: day,
+        next_update: rcgen::date_time_ymd(4096, 1, 1),
+        crl_number: now_ms.into(),
+        issuing_distribution_point: None,
+        revoked_certs: revoked_certs.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let crl = params.signed_by(&issuer(dir)?).and_then(|crl| crl.pem());
+    let crl = crl
+        .map_err(|error| Error::new(Kind::Internal, "the list of revoked certificates cannot be made").source(error))?;
+    write_private(&dir.join(CRL), crl.as_bytes())
+}
+
+/// Removes a file; whether it was there.
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::new(Kind::Io, format!("{} cannot be removed", path.display())).source(error)),
+    }
 }
 
 fn context(site: &Name, device: &Name) -> String {
@@ -239,4 +364,92 @@ fn context(site: &Name, device: &Name) -> String {
 
 fn text(message: Vec<u8>) -> String {
     String::from_utf8(message).expect("a signed message is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fleet::identity::{Installed, Member};
+
+    const NOW: u64 = 1_795_000_000_000;
+
+    fn settings(dir: &Path, device: &str) -> Settings {
+        let values = serde_json::json!({
+            "site": "hq", "device": device, "broker": "localhost:8883", "dir": dir.join(device), "clock": "always",
+        });
+        serde_json::from_value(values).expect("settings")
+    }
+
+    /// Does what docs/fleet.md says to let a device join.
+    fn joined(dir: &Path, device: &str, role: Role) -> (Settings, Approval) {
+        let settings = settings(dir, device);
+        let request = request(&settings).expect("a request");
+        let approval = approve(&dir.join("site"), &request, role, NOW, None).expect("an approval");
+        join(&settings, &approval).expect("it joins");
+        (settings, approval)
+    }
+
+    fn site() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        make_site(&dir.path().join("site"), None, NOW).expect("a site");
+        dir
+    }
+
+    #[test]
+    fn doors_alone_get_the_key_for_what_doors_share() {
+        let dir = site();
+        let (door, approval) = joined(dir.path(), "front", Role::Door);
+        assert!(Installed::read(&door).is_ok());
+        let sealed = approval.sealing.expect("a door's");
+        for (device, role) in [("desk", Role::Operator), ("office", Role::Admin), ("eye", Role::Observer)] {
+            let (settings, approval) = joined(dir.path(), device, role);
+            assert!(approval.sealing.is_none() && !settings.dir.join(SEALING_KEY).exists());
+            assert_eq!(Member::read(&settings).expect("it is of the site").role(), role);
+            let error = Installed::read(&settings).err().expect("no door");
+            assert!(error.to_string().contains("as no door") && error.advice().is_some(), "{error}");
+        }
+        // Joined as something else, it forgets what it had as a door. An approval of before, for another, brings nothing.
+        let again =
+            approve(&dir.path().join("site"), &request(&door).expect("a request"), Role::Observer, NOW + 1, None);
+        let again = again.expect("an approval");
+        join(&door, &Approval { sealing: Some(sealed.clone()), ..again }).expect("it joins");
+        assert!(!door.dir.join(SEALING_KEY).exists());
+        // What was written before approvals could lack it is read as ever.
+        let (door, approval) = joined(dir.path(), "back", Role::Door);
+        let text = serde_json::to_string(&approval).expect("JSON");
+        assert!(text.contains("\"sealing\":\""));
+        join(&door, &serde_json::from_str(&text).expect("an approval")).expect("it joins");
+        let error = join(&door, &Approval { sealing: None, ..approval }).expect_err("a door without");
+        assert!(error.to_string().contains("no sealing key"), "{error}");
+    }
+
+    #[test]
+    fn whoever_is_approved_after_a_revocation_never_believes_that_key() {
+        let dir = site();
+        let keys = dir.path().join("site");
+        let (_, approval) = joined(dir.path(), "stolen", Role::Operator);
+        let stolen = settings(dir.path(), "stolen");
+        let voucher = Member::read(&stolen).expect("it is of the site").voucher;
+        let crl = || fs::read_to_string(keys.join(CRL)).expect("a list");
+        let before = crl();
+        for _ in 0..2 {
+            revoke(&keys, &stolen.site, &voucher.voucher, NOW + 1).expect("it is revoked");
+        }
+        assert_eq!(revoked(&keys).expect("a list").len(), 1, "once for each key");
+        assert!(crl().len() > before.len(), "its certificates are on the broker's list");
+        let (new, theirs) = joined(dir.path(), "new", Role::Door);
+        assert_eq!((approval.revoked.len(), theirs.revoked.len()), (0, 1));
+        let mut registry = Installed::read(&new).expect("it is of the site").registry;
+        let now = facegate_fleet::Now { wall: NOW, mono: 0, trusted: true };
+        assert!(registry.revoked().any(|key| *key == voucher.voucher.key));
+        // The broker gives it the voucher of before: it knows better, and knows what to put there.
+        assert_eq!(registry.take(Arc::clone(&voucher)), facegate_fleet::registry::Taken::Stale);
+        assert_eq!(registry.trusted(&stolen.device, now), Err(facegate_fleet::refusal::Cause::Revoked));
+        // Nobody signs such a list but the site, and nobody joins by an approval for a key on it.
+        let spoilt = vec![theirs.revoked[0].replace("\"revoked\":true", "\"revoked\":false")];
+        assert!(join(&new, &Approval { revoked: spoilt, ..theirs.clone() }).is_err());
+        assert!(join(&stolen, &Approval { revoked: theirs.revoked, ..approval }).is_err());
+    }
 }

@@ -18,8 +18,10 @@ pub(super) enum Item {
     Voucher(Name),
 }
 
-/// So many times an hour an item is published with the usual delay. Whoever writes over retained copies makes us do that;
-/// beyond this, each time takes twice as long as the one before.
+/// So many times an hour a document is published with the usual delay. Whoever writes over retained copies makes us do that;
+/// beyond this, each time takes twice as long as the one before. Vouchers never take longer: while the broker has the one that a
+/// revoked key was vouched for with, whoever is new believes it. They are small, and each door publishes one about once within its
+/// usual delay.
 const USUAL: u32 = 8;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -44,11 +46,20 @@ impl Queue {
         if self.due.contains_key(&item) {
             return;
         }
+        let window = match item {
+            Item::Voucher(_) => window,
+            Item::Document(_) | Item::Clear(..) => self.slowed(&item, now, window),
+        };
+        self.put(item, now.saturating_add(rng.random_range(0..=window)));
+    }
+
+    /// Counts an item, and makes its delay longer where it has come too often.
+    fn slowed(&mut self, item: &Item, now: u64, window: u64) -> u64 {
         if now.saturating_sub(self.counted_since) >= HOUR_MS {
             self.repeated.clear();
             self.counted_since = now;
         }
-        let times = match self.repeated.get_mut(&item) {
+        let times = match self.repeated.get_mut(item) {
             Some(times) => {
                 *times = times.saturating_add(1);
                 *times
@@ -60,8 +71,7 @@ impl Queue {
                 1
             }
         };
-        let window = window.saturating_mul(1 << times.saturating_sub(USUAL).min(12)).min(HOUR_MS.max(window));
-        self.put(item, now.saturating_add(rng.random_range(0..=window)));
+        window.saturating_mul(1 << times.saturating_sub(USUAL).min(12)).min(HOUR_MS.max(window))
     }
 
     /// Puts an item there for now.
@@ -108,5 +118,31 @@ impl Queue {
     pub fn clear(&mut self) {
         self.order.clear();
         self.due.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long an item waits at most, each time that somebody makes us publish it, so many times.
+    fn longest(item: &Item, times: usize) -> u64 {
+        let (mut queue, mut rng, mut now, mut longest) = (Queue::default(), rand::rng(), 1_000, 0);
+        for _ in 0..times {
+            queue.later(item.clone(), now, 2_000, &mut rng);
+            let due = queue.next().expect("it waits");
+            longest = longest.max(due - now);
+            now = due;
+            assert_eq!(queue.pop(now).as_ref(), Some(item));
+        }
+        longest
+    }
+
+    #[test]
+    fn whoever_writes_over_a_document_is_answered_ever_later_and_over_a_voucher_as_soon_as_ever() {
+        let document = Item::Document(DocumentKey::from_bytes([7; 16]));
+        assert!(longest(&document, 30) > 10_000);
+        let voucher = Item::Voucher("front".parse().expect("a name"));
+        assert!(longest(&voucher, 2_000) <= 2_000);
     }
 }

@@ -84,7 +84,7 @@ struct Connection {
     progress: Progress,
     /// What was changed here and waits until the broker's copies have come.
     changed: BTreeSet<DocumentKey>,
-    /// Erasures that the broker's copies told, and those for which it has our receipt.
+    /// Erasures that the broker's copies told, until all of those have come, and those of which it has our receipt.
     erasures: HashMap<DocumentKey, Stamp>,
     receipts: HashMap<DocumentKey, (u64, u16, Name)>,
     /// When to tell what we have.
@@ -341,7 +341,6 @@ impl<R: CryptoRng> Replica<R> {
         connection.digest = now.mono + self.rng.random_range(0..=self.timing.quiet);
         let changed = std::mem::take(&mut connection.changed);
         let erasures = std::mem::take(&mut connection.erasures);
-        let receipts = std::mem::take(&mut connection.receipts);
         for key in &changed {
             self.queue.now(Item::Document(*key), now.mono);
         }
@@ -353,12 +352,7 @@ impl<R: CryptoRng> Replica<R> {
         let mut erasures: Vec<_> = erasures.into_iter().collect();
         erasures.sort_unstable();
         for (key, stamp) in erasures {
-            let has = receipts.get(&key).is_some_and(|(ms, counter, device)| {
-                (*ms, *counter, device) >= (stamp.ms(), stamp.counter(), stamp.device())
-            });
-            if !has {
-                actions.extend(self.receipt(key, &stamp, now));
-            }
+            actions.extend(self.receipt(key, &stamp, now));
         }
         self.tidy(documents, now)
     }

@@ -9,7 +9,7 @@ use super::Findings;
 use crate::{
     config::Config,
     error::{Error, Kind, Result},
-    fleet::{self, Certificate, Settings, identity::Installed},
+    fleet::{self, Certificate, Settings, identity::Member},
 };
 
 /// How long the broker may take.
@@ -47,7 +47,7 @@ pub fn look(config: &Config, findings: &mut Findings<'_>) {
 
 /// Who the device is, and whether the site still says so.
 fn keys(settings: &Settings, has_doors: bool, now: Timestamp) -> Result<String> {
-    let installed = Installed::read(settings)?;
+    let installed = Member::read(settings)?;
     if let Some((_, key)) = settings.pair() {
         private(&key)?;
     }
@@ -63,6 +63,9 @@ fn keys(settings: &Settings, has_doors: bool, now: Timestamp) -> Result<String> 
     if has_doors && voucher.role != Role::Door {
         return Err(Error::new(Kind::Config, format!("{who} has doors, and the site vouches for no door"))
             .help("join again, approved with --role door: what it tells is refused else"));
+    }
+    if voucher.role == Role::Door && installed.sealing.is_none() {
+        return installed.door().map(|_| who);
     }
     let Some(expires) = voucher.expires else { return Ok(format!("{who}, vouched for until it is revoked")) };
     let ends =

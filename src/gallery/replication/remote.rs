@@ -46,25 +46,78 @@ pub struct Applied {
     pub moved: Vec<Moved>,
     /// Why nothing of it was taken over, where that is so: it holds what this program cannot store.
     pub refused: Option<String>,
+    /// The gallery is full: what makes it larger was left out, until this comes again and there is room.
+    pub waits: bool,
 }
 
+/// How much of a document is taken in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// What makes the gallery smaller, or leaves its size about alone: erasures, removals, suspensions, rights that are taken away.
+    Shrinking,
+}
+
+/// So many bytes longer may rules become in a full gallery: rights that are taken away can be longer to write than those that were
+/// there (until when, except when), and must not wait.
+const LONGER: usize = 256;
+
+/// So many documents of a batch may be tried for which there is no room, before the others wait untried: each costs a sync.
+const TRIED: usize = 4;
+
 impl Gallery {
-    /// Takes in documents, in order: all of them durably or none. One that holds what cannot be stored is refused alone. Tombstones
-    /// from before `oldest_tombstone_ms` (since 1970) are forgotten.
+    /// Takes in documents, in order: all of them durably or none. One that holds what cannot be stored is refused alone. Where the
+    /// gallery is full, whatever takes something away is taken in all the same, and what there is no room for
+    /// [waits](Applied::waits). Tombstones from before `oldest_tombstone_ms` (since 1970) are forgotten.
     ///
     /// # Errors
-    /// `StorageFull` and those of the store; `Config` where it belongs to no site.
+    /// Those of the store; `StorageFull` where not even its reserve is enough to make it smaller; `Config` where it belongs to no
+    /// site.
     pub fn apply_documents(&self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64) -> Result<Vec<Applied>> {
+        match self.apply_part(arrived, oldest_tombstone_ms, Part::All) {
+            Err(error) if error.kind() == Kind::StorageFull => self.apply_what_fits(arrived, oldest_tombstone_ms),
+            applied => applied,
+        }
+    }
+
+    /// The same in a full gallery: first what makes it smaller, all at once, then the others as long as there is room.
+    fn apply_what_fits(&self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64) -> Result<Vec<Applied>> {
+        let mut all = self.apply_part(arrived, oldest_tombstone_ms, Part::Shrinking)?;
+        let mut tried = 0;
+        for (applied, arrived) in all.iter_mut().zip(arrived).filter(|(applied, _)| applied.waits) {
+            if tried == TRIED {
+                break;
+            }
+            match self.apply_part(std::slice::from_ref(arrived), oldest_tombstone_ms, Part::All) {
+                Ok(whole) => whole.into_iter().for_each(|whole| applied.follow(whole)),
+                Err(error) => {
+                    // What was stored before is stored: that is what the caller has to hear.
+                    if error.kind() != Kind::StorageFull {
+                        tracing::error!(%error, help = error.advice(), document = %arrived.key, "a document of the fleet could not be stored");
+                    }
+                    tried += 1;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn apply_part(&self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64, part: Part) -> Result<Vec<Applied>> {
         let mut writer = self.write()?;
         let site = self.site(writer.txn())?.ok_or_else(no_site)?;
-        let (mut slots, mut all) = (Vec::new(), Vec::with_capacity(arrived.len()));
+        let (mut slots, mut all, mut room) = (Vec::new(), Vec::with_capacity(arrived.len()), Room::Reserve);
         for arrived in arrived {
-            all.push(self.apply_document(&mut writer, &site, arrived, oldest_tombstone_ms, &mut slots)?);
+            let (applied, needs) =
+                self.apply_document(&mut writer, &site, arrived, oldest_tombstone_ms, part, &mut slots)?;
+            if needs == Room::Configured {
+                room = needs;
+            }
+            all.push(applied);
         }
         if all.iter().all(|applied| applied.moved.is_empty()) {
             return Ok(all);
         }
-        writer.commit(Room::Configured)?;
+        writer.commit(room)?;
         let caught_up = self.catch_up();
         self.store.erase_free(&self.vault.slots, slots)?;
         caught_up?;
@@ -116,9 +169,11 @@ impl Gallery {
         site: &Site,
         arrived: &Arrived,
         oldest_tombstone_ms: u64,
+        part: Part,
         slots: &mut Vec<u32>,
-    ) -> Result<Applied> {
-        let refused = |error: Error| Applied { refused: Some(error.to_string()), ..Applied::default() };
+    ) -> Result<(Applied, Room)> {
+        let refused =
+            |error: Error| (Applied { refused: Some(error.to_string()), ..Applied::default() }, Room::Reserve);
         if let Err(error) = check(&arrived.document) {
             return Ok(refused(error));
         }
@@ -132,12 +187,24 @@ impl Gallery {
             }
             _ => None,
         };
-        let merged = document::apply(own.as_ref(), &arrived.document, erased.as_ref(), oldest_tombstone_ms);
-        let mut applied =
-            Applied { changed: merged.changed, ahead: merged.ahead, erased: merged.erased, ..Applied::default() };
+        let mut merged = document::apply(own.as_ref(), &arrived.document, erased.as_ref(), oldest_tombstone_ms);
+        let mut applied = Applied { ahead: merged.ahead, ..Applied::default() };
         if !merged.changed {
-            return Ok(applied);
+            return Ok((applied, Room::Reserve));
         }
+        let shrunk = shrinking(own.as_ref(), &merged.document);
+        let mut room = if shrunk.as_ref() == Some(&merged.document) { Room::Reserve } else { Room::Configured };
+        if room == Room::Configured && part == Part::Shrinking {
+            room = Room::Reserve;
+            applied.waits = true;
+            let Some(shrunk) = shrunk else { return Ok((applied, room)) };
+            merged.document = own.as_ref().map_or_else(|| shrunk.clone(), |own| own.merge(&shrunk));
+            if own.as_ref() == Some(&merged.document) {
+                return Ok((applied, room));
+            }
+        }
+        applied.changed = true;
+        applied.erased = merged.erased;
         if let Err(error) = self.check_ids(writer.txn(), own.as_ref(), &merged.document) {
             return Ok(refused(error));
         }
@@ -157,7 +224,7 @@ impl Gallery {
         if let Some(latest) = merged.document.latest() {
             self.see_stamp(writer, site, latest)?;
         }
-        Ok(applied)
+        Ok((applied, room))
     }
 
     /// Refuses an embedding under an id that is another subject's here.
@@ -357,6 +424,67 @@ impl Gallery {
             self.remove_record(writer, row, internal, slots)?;
         }
         Ok(())
+    }
+}
+
+impl Applied {
+    /// What became of the whole of a document of which a part had been taken in.
+    fn follow(&mut self, whole: Self) {
+        self.changed |= whole.changed;
+        self.ahead = whole.ahead;
+        self.erased = whole.erased.or(self.erased.take());
+        self.moved.extend(whole.moved);
+        self.refused = whole.refused;
+        self.waits = whole.waits;
+    }
+}
+
+/// What of a merged document does not make the gallery larger than it is with `own`; the document itself where none of it does.
+/// `None` where nothing of it is to be stored before there is room for all of it. It is to be [merged](Document::merge) with `own`.
+///
+/// It is a version of the same document, before those changes that it lacks: whatever is merged with it later, these are taken in
+/// as if they came late. That it is not the site's version shows in its hash, so that digests have the broker send it again.
+fn shrinking(own: Option<&Document>, merged: &Document) -> Option<Document> {
+    let length = |value: Option<&Lww<Option<Bytes>>>| {
+        value.and_then(|value| value.value.as_ref()).map_or(0, |bytes| bytes.as_slice().len())
+    };
+    match (own, merged) {
+        (own, Document::Subject(merged)) => {
+            let known = own.and_then(|own| if let Document::Subject(own) = own { Some(own) } else { None });
+            if known.is_none() && merged.is_alive() {
+                // Nothing can be taken from somebody who is not known here.
+                return None;
+            }
+            let nothing = SubjectDocument::default();
+            let own = known.unwrap_or(&nothing);
+            let mut shrunk = merged.clone();
+            shrunk.embeddings.retain(|id, embedding| {
+                let Some(known) = own.embeddings.get(id).filter(|known| known.fixed == embedding.fixed) else {
+                    return false;
+                };
+                if written(embedding.metadata.value.as_ref()).len() > written(known.metadata.value.as_ref()).len() {
+                    embedding.metadata = known.metadata.clone();
+                }
+                true
+            });
+            if length(merged.rules.as_ref()) > length(own.rules.as_ref()) + LONGER {
+                shrunk.rules.clone_from(&own.rules);
+            }
+            Some(Document::Subject(shrunk))
+        }
+        (own, Document::Rules(merged)) => {
+            let own = own.and_then(|own| if let Document::Rules(own) = own { own.value.as_ref() } else { None });
+            (length(merged.value.as_ref()) <= length(own) + LONGER).then(|| Document::Rules(merged.clone()))
+        }
+        (own, Document::Tenant(merged)) => {
+            let own = own.and_then(|own| if let Document::Tenant(own) = own { own.exists.as_ref() } else { None });
+            let is = |exists: Option<&Lww<bool>>| exists.is_some_and(|exists| exists.value);
+            let mut shrunk = merged.clone();
+            if is(merged.exists.as_ref()) && !is(own) {
+                shrunk.exists = own.cloned();
+            }
+            Some(Document::Tenant(shrunk))
+        }
     }
 }
 

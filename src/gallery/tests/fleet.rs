@@ -247,6 +247,78 @@ fn a_subject_with_more_embeddings_than_a_document_holds_loses_its_oldest() {
     assert_sound(&a);
 }
 
+#[test]
+fn a_full_gallery_still_takes_in_whatever_takes_something_away() {
+    let dirs = [folder(), folder()];
+    let (a, b) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"));
+    let acme = tenant("acme");
+    let mut ids = Vec::new();
+    for n in 0..400 {
+        ids.push(a.enroll(&acme, with_metadata(new(&format!("s{n}"), n), 3_000)).unwrap().id);
+    }
+    exchange(&a, &b);
+    assert_alike(&[a, b]);
+
+    // B is started again with less room than it has filled.
+    let a = open(dirs[0].path());
+    let small = Settings { max_mb: 1, ..settings(dirs[1].path()) };
+    let b = Gallery::open(&small, MODEL, Arc::new(clock())).unwrap();
+    assert_eq!(b.enroll(&acme, new("late", 1)).unwrap_err().kind(), Kind::StorageFull);
+    // One erased, one suspended, one with another face in the place of the first, one erased and enrolled anew; one who is new.
+    a.delete_subject(&acme, &subject("s0")).unwrap();
+    a.change(&acme, &subject("s1"), &SubjectChange { active: Some(false), metadata: None }).unwrap();
+    a.delete_embedding(&acme, &ids[2]).unwrap();
+    a.enroll(&acme, new("s2", 1002)).unwrap();
+    a.delete_subject(&acme, &subject("s3")).unwrap();
+    a.enroll(&acme, new("s3", 1003)).unwrap();
+    a.enroll(&acme, new("fresh", 1004)).unwrap();
+    let sent = documents(&a);
+    let applied = b.apply_documents(&sent, 0).unwrap();
+    let who = |face: u64| b.search(&acme, &self::face(face), 1, 0.9).unwrap().first().map(|it| it.enrolment.id);
+    for gone in 0..4 {
+        assert_eq!(who(gone), None, "s{gone} is not recognised by a face that was taken away elsewhere");
+    }
+    assert_eq!(who(4), Some(ids[4]), "the others are");
+    assert_eq!([who(1002), who(1003), who(1004)], [None; 3], "there is no room");
+    assert_eq!(applied.iter().filter(|applied| applied.waits).count(), 3);
+    assert_eq!(applied.iter().filter(|applied| applied.erased.is_some()).count(), 2);
+    assert!(applied.iter().all(|applied| applied.refused.is_none() && !applied.ahead));
+    assert!(outgoing(&b).is_empty(), "what is not whole is not told others");
+    assert_sound(&b);
+    // What waits differs, so that it is asked for again; again in vain it is no change.
+    assert_ne!(a.document_hashes().unwrap(), b.document_hashes().unwrap());
+    assert!(b.apply_documents(&sent, 0).unwrap().iter().all(|applied| applied.moved.is_empty()));
+    drop(b);
+
+    // Room again: all of it comes.
+    let b = open(dirs[1].path());
+    assert!(b.apply_documents(&sent, 0).unwrap().iter().all(|applied| !applied.waits));
+    assert_eq!(b.search(&acme, &face(1003), 1, 0.9).unwrap().len(), 1);
+    assert_alike(&[a, b]);
+}
+
+#[test]
+fn a_full_gallery_takes_in_that_a_tenant_was_erased_beside_what_has_no_room() {
+    let dirs = [folder(), folder()];
+    let (a, b) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"));
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    for n in 0..400 {
+        a.enroll(&acme, with_metadata(new(&format!("s{n}"), n), 3_000)).unwrap();
+    }
+    exchange(&a, &b);
+    drop(b);
+    let small = Settings { max_mb: 1, ..settings(dirs[1].path()) };
+    let b = Gallery::open(&small, MODEL, Arc::new(clock())).unwrap();
+    a.enroll(&other, new("fresh", 1000)).unwrap();
+    a.delete_all(&acme).unwrap();
+    b.apply_documents(&documents(&a), 0).unwrap();
+    assert!(b.search(&acme, &face(1), 1, 0.9).unwrap().is_empty());
+    // Which made room for the other one, in the same batch or when it comes again.
+    b.apply_documents(&documents(&a), 0).unwrap();
+    assert_eq!(b.search(&other, &face(1000), 1, 0.9).unwrap().len(), 1);
+    assert_alike(&[a, b]);
+}
+
 /// Not a test of its own: enrols, suspends and deletes for ever, in the process that the next test kills.
 #[test]
 fn child_of_a_site_that_is_killed() {

@@ -43,6 +43,7 @@ impl Broker {
         let user = user.trim();
         let config = format!(
             "user {user}\nlistener {port} 127.0.0.1\ncafile {site}/ca.pem\ncertfile {site}/broker.pem\nkeyfile {site}/broker.key\n\
+             crlfile {site}/crl.pem\n\
              require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {dir}/acl\n\
              {persistence}persistence_location {dir}/\n\
              max_queued_messages 0\nmax_inflight_messages 100\n"

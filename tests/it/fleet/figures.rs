@@ -7,9 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use facegate::fleet::{self, Happened, Outgoing, identity::Installed};
+use facegate::fleet::{
+    self, Happened, Outgoing,
+    identity::{Member, secret},
+};
 use facegate_fleet::{
     document::{Document, DocumentKey, Embedding, Fixed, Kind, Lww, SubjectDocument},
+    keys::SealingKey,
     seal,
     stamp::Clock as StampClock,
     topic::Topic,
@@ -143,7 +147,10 @@ fn facegate_model() -> String {
 
 /// Has the broker keep so many subjects, signed by the office and sealed as a door would; gives the bytes of their payloads.
 fn publish(office: &fleet::Settings, count: usize) -> u64 {
-    let identity = Installed::read(office).expect("it has joined").identity;
+    let identity = Member::read(office).expect("it has joined");
+    // The office holds the site's keys, too; a device that is no door has not been given this one.
+    let sealing = secret(&office.dir.with_file_name("site").join("sealing.key")).expect("the site's key");
+    let sealing = SealingKey::from_bytes(*sealing);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let will = Outgoing {
@@ -159,10 +166,10 @@ fn publish(office: &fleet::Settings, count: usize) -> u64 {
             while next < count {
                 let message = waiting.take().unwrap_or_else(|| {
                     let (name, document) = document(next);
-                    let key = DocumentKey::new(&identity.sealing, Kind::Subject, "main", &name);
+                    let key = DocumentKey::new(&sealing, Kind::Subject, "main", &name);
                     let topic = Topic::Document(Kind::Subject, key);
                     let plain = document.to_bytes().expect("it is small");
-                    let seal = seal::seal(&identity.sealing, &topic.of(&identity.site), &plain, &mut rand::rng());
+                    let seal = seal::seal(&sealing, &topic.of(&identity.site), &plain, &mut rand::rng());
                     let sealed = Sealed { v: V1, by: identity.device.clone(), seal };
                     let payload = wire::write(&sealed, &identity.site, &topic, &identity.key).expect("it is small");
                     Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None }

@@ -1,6 +1,6 @@
 //! A broker that cannot be trusted, and devices that cannot be any more.
 
-use facegate::fleet::identity::Installed;
+use facegate::fleet::identity::Member;
 use facegate_fleet::sign;
 
 use super::{
@@ -25,7 +25,7 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
     // Of whom the doors have heard.
     drop(site.console());
     let stranger = Stranger::new(&office);
-    let theirs = Installed::read(&office).expect("it has joined").identity.key;
+    let theirs = Member::read(&office).expect("it has joined").key;
     let other = facegate_fleet::keys::SecretKey::from_seed(&[9; 32]);
     let topic = |text: &str| format!("facegate/v1/{SITE}/{text}");
     let object = br#"{"v":1,"by":"office","seal":"AAAA"}"#;
@@ -66,6 +66,27 @@ fn garbage_on_every_topic_is_refused_counted_told_once_and_changes_nothing() {
 }
 
 #[test]
+fn whoever_watches_gets_neither_the_key_for_what_doors_share_nor_that_itself() {
+    let site = Site::new();
+    let board = site.board("front");
+    let api = key(&board);
+    let front = board.start();
+    enrol(&front, &api, "obama", "obama.jpg");
+    let mut home = Board::new();
+    site.join(&mut home, "home-assistant", "observer");
+    assert!(board.path("fleet/sealing.key").exists() && !home.path("fleet/sealing.key").exists());
+    let kept = |board: &Board, device: &str| {
+        let filter = format!("facegate/v1/{SITE}/#");
+        let kept = Stranger::new(&settings(board, device, site.broker.port)).kept(&format!("{device}-reads"), &filter);
+        let below = |what: &str| kept.iter().filter(|(topic, _)| topic.split('/').nth(3) == Some(what)).count();
+        (below("status"), below("subjects"))
+    };
+    eventually("the office reads all of it", || (kept(&site.office, "office") == (1, 1)).then_some(()));
+    assert_eq!(kept(&home, "home-assistant"), (1, 0));
+    drop(front);
+}
+
+#[test]
 fn a_device_that_is_revoked_while_it_is_connected_changes_nothing_any_more() {
     let site = Site::new();
     let boards = [site.board("front"), site.board("stolen")];
@@ -94,4 +115,58 @@ fn a_device_that_is_revoked_while_it_is_connected_changes_nothing_any_more() {
     front.stop();
     let front = boards[0].start();
     shows(&front, &keys[0], "obama.jpg", Some("obama"));
+}
+
+#[test]
+fn a_new_door_believes_no_revoked_device_though_the_broker_says_that_the_site_vouches_for_it() {
+    let site = Site::new();
+    let boards = [site.board("front"), site.board("stolen")];
+    let keys = boards.each_ref().map(key);
+    let [front, stolen] = boards.each_ref().map(|board| board.start());
+    enrol(&front, &keys[0], "obama", "obama.jpg");
+    shows(&stolen, &keys[1], "obama.jpg", Some("obama"));
+    let stranger = Stranger::new(&settings(&site.office, "office", site.broker.port));
+    let topic = format!("facegate/v1/{SITE}/devices/stolen");
+    let old = stranger.kept("reads", &topic).pop().expect("the site vouches for it").1;
+    site.office.run(&["fleet", "revoke", "stolen"]).must(0, &["revoked", "crl.pem"]);
+    // All that have heard of it are gone when the old voucher comes back.
+    front.stop();
+    stolen.stop();
+    stranger.publish("writes", &[(topic.clone(), old.clone(), true)]);
+    let board = site.board("new");
+    let api = key(&board);
+    let new = board.start();
+    shows(&new, &api, "obama.jpg", Some("obama"));
+    // It puts the revocation back itself, however often it is taken away.
+    for _ in 0..12 {
+        eventually("the broker knows again that it is revoked", || {
+            let kept = stranger.kept("reads", &topic).pop().expect("a voucher").1;
+            String::from_utf8(kept).expect("JSON").contains("\"revoked\":true").then_some(())
+        });
+        stranger.publish("writes", &[(topic.clone(), old.clone(), true)]);
+    }
+    let stolen = boards[1].start();
+    enrol(&stolen, &keys[1], "biden", "biden.jpg");
+    eventually("what it says is refused", || {
+        (metric(&new, "facegate_fleet_refused_total{cause=\"revoked\"} ") >= 1.0).then_some(())
+    });
+    assert_eq!(who(&new, &api, "biden.jpg"), None);
+}
+
+#[test]
+fn a_broker_with_the_sites_list_takes_a_revoked_device_no_more() {
+    let mut site = Site::new();
+    let boards = [site.board("front"), site.board("stolen")];
+    boards[1].run(&["check"]).must(0, &["takes this device"]);
+    let stolen = boards[1].start();
+    eventually("it is known", || {
+        let said = site.office.run(&["fleet", "status", "--json"]).json();
+        said.iter().any(|line| line["device"] == "stolen" && line["online"] == true).then_some(())
+    });
+    stolen.stop();
+    site.office.run(&["fleet", "revoke", "stolen"]).must(0, &["revoked"]);
+    site.broker.stop();
+    site.broker.resume();
+    boards[1].run(&["check"]).must(1, &["does not take this device"]);
+    boards[0].run(&["check"]).must(0, &["takes this device"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use facegate::fleet::{console::Console, identity::Installed};
+use facegate::fleet::{console::Console, identity::Member};
 use facegate_fleet::{
     Name,
     keys::SecretKey,
@@ -79,7 +79,7 @@ fn doors_obey_whom_the_site_lets_command_them_and_the_journal_says_who_it_was() 
     let mut watcher = Board::new();
     site.join(&mut watcher, "watcher", "observer");
     let settings = settings(&watcher, "watcher", site.broker.port);
-    let key = Installed::read(&settings).expect("it has joined").identity.key;
+    let key = Member::read(&settings).expect("it has joined").key;
     let mut watcher = Console::connect(&settings).expect("the broker is reached");
     let session = watcher.status(&front()).expect("it is known").session;
     let before = opened(&board);
@@ -102,7 +102,7 @@ fn doors_obey_whom_the_site_lets_command_them_and_the_journal_says_who_it_was() 
 fn an_unlock_that_was_queued_while_the_door_was_offline_never_opens_it() {
     let mut site = Site::new();
     let board = door(&site);
-    let key = Installed::read(&settings(&site.office, "office", site.broker.port)).expect("it has joined").identity.key;
+    let key = Member::read(&settings(&site.office, "office", site.broker.port)).expect("it has joined").key;
     let daemon = board.start();
     let mut console = site.console();
     let status = eventually("the door is online", || console.status(&front()).ok().filter(|status| status.online));

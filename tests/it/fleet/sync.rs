@@ -37,6 +37,36 @@ fn an_enrolment_at_one_door_is_recognised_at_another_and_its_deletion_reaches_al
 }
 
 #[test]
+fn an_erasure_that_a_door_has_not_done_yet_is_told_also_where_it_did_an_earlier_one() {
+    let site = Site::new();
+    let boards = [site.board("front"), site.board("back")];
+    let keys = boards.each_ref().map(key);
+    let front = boards[0].start();
+    let mut back = boards[1].start();
+    for _ in 0..2 {
+        enrol(&front, &keys[0], "obama", "obama.jpg");
+        shows(&back, &keys[1], "obama.jpg", Some("obama"));
+        back.stop();
+        let gone = front.call("DELETE", "/v1/face-matching/embeddings?subject_id=obama", Some(&keys[0]), None);
+        assert_eq!(gone.status, 200);
+        let told = |code: i32, missing: &[&str]| {
+            eventually(&format!("{missing:?} is missing"), || {
+                let said = site.office.run(&["fleet", "receipts", "--json"]);
+                let lines = said.json();
+                let line = lines.first()?;
+                let done = line["erased_at"].as_array()?.iter().any(|door| door == "front");
+                (said.code == Some(code) && done && line["missing"] == serde_json::json!(missing)).then_some(())
+            });
+        };
+        told(1, &["back"]);
+        back = boards[1].start();
+        shows(&back, &keys[1], "obama.jpg", None);
+        told(0, &[]);
+    }
+    drop((front, back));
+}
+
+#[test]
 fn a_door_that_was_away_and_one_that_is_new_catch_up_and_the_broker_may_die_meanwhile() {
     let mut site = Site::new();
     let boards = [site.board("front"), site.board("back"), site.board("new")];

@@ -94,13 +94,8 @@ impl<R: CryptoRng> Replica<R> {
         for key in outcome.also {
             self.later(Item::Document(key), window, now);
         }
-        let Some(connection) = &mut self.connection else { return };
-        if !connection.filled {
-            // Receipts may have been lost with the connection before; which ones the broker has is known when all has come.
-            let told = outcome.erased.as_ref().or(arrived.document.erased());
-            connection.erasures.extend(told.map(|stamp| (arrived.key, stamp.clone())));
-        } else if let Some(stamp) = &outcome.erased {
-            actions.extend(self.receipt(arrived.key, stamp, now));
+        if let Some(stamp) = outcome.erased.as_ref().or(arrived.document.erased()) {
+            self.tell_erased(arrived.key, stamp, now, actions);
         }
     }
 

@@ -58,6 +58,10 @@ impl<R: CryptoRng> Replica<R> {
                     Some(publish) => {
                         documents.note_copy(&key, Some(&self.public));
                         actions.push(publish);
+                        // Also of what was erased here: that others have not done it yet can be told only by an erasure that is known.
+                        if let Some(stamp) = document.erased() {
+                            self.tell_erased(key, stamp, now, actions);
+                        }
                     }
                     None => actions.push(Action::TooLarge(key)),
                 }
@@ -80,7 +84,25 @@ impl<R: CryptoRng> Replica<R> {
         Ok(())
     }
 
-    pub(super) fn receipt(&self, key: DocumentKey, stamp: &Stamp, now: Now) -> Option<Action> {
+    /// Says once that something is erased here durably.
+    pub(super) fn tell_erased(&mut self, key: DocumentKey, stamp: &Stamp, now: Now, actions: &mut Vec<Action>) {
+        let Some(connection) = &mut self.connection else { return };
+        if connection.filled {
+            actions.extend(self.receipt(key, stamp, now));
+        } else {
+            // The receipt before may have been lost with its connection; which ones the broker has is known when all has come.
+            connection.erasures.insert(key, stamp.clone());
+        }
+    }
+
+    /// The receipt of an erasure; `None` where the broker has it.
+    pub(super) fn receipt(&mut self, key: DocumentKey, stamp: &Stamp, now: Now) -> Option<Action> {
+        let connection = self.connection.as_mut()?;
+        let told = (stamp.ms(), stamp.counter(), stamp.device().clone());
+        if connection.receipts.get(&key).is_some_and(|known| *known >= told) {
+            return None;
+        }
+        connection.receipts.insert(key, told);
         let receipt = Receipt {
             v: V1,
             by: self.identity.device.clone(),
