@@ -57,7 +57,8 @@ const SENT_AHEAD: usize = 128 << 10;
 /// As many connections every network may have, however few there may be.
 const LEAST_OF_ONE: usize = 8;
 
-/// Largest head of a request, in bytes.
+/// Largest head of a request, in bytes. Over HTTP/1 that is how much is kept before it is seen to be too long: what came with the
+/// last bytes that fitted passes, too, so that some heads of up to twice as many do.
 const LARGEST_HEAD: usize = 32 << 10;
 
 /// Most requests at a time on one connection of HTTP/2, and most bytes of an answer that wait to be sent.
