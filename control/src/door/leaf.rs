@@ -23,6 +23,8 @@ struct Pulse {
     until: Moment,
     /// Until when those who were let in would keep it open by themselves.
     granted_until: Moment,
+    /// Until when somebody who wants out would keep it open by themselves.
+    rex_until: Option<Moment>,
     by: Cause,
     tag: Option<u64>,
     /// Whether the door has opened since the last who was let in.
@@ -111,11 +113,13 @@ impl Leaf {
             }
         }
         let until = now + length;
+        let rex_until = (ticket.by == Cause::Rex).then_some(until);
         self.pulse = Some(match self.pulse {
-            None => Pulse { until, granted_until: until, by: ticket.by, tag: ticket.tag, used: false },
+            None => Pulse { until, granted_until: until, rex_until, by: ticket.by, tag: ticket.tag, used: false },
             Some(pulse) => Pulse {
                 until: pulse.until.max(until),
                 granted_until: pulse.granted_until.max(until),
+                rex_until: pulse.rex_until.max(rex_until),
                 used: false,
                 ..pulse
             },
@@ -219,9 +223,17 @@ impl Leaf {
         }
     }
 
-    /// Locks at once, whoever was let in.
-    pub(super) fn cut(&mut self, now: Moment, common: &Common) {
-        self.pulse = None;
+    /// Locks at once, whoever was let in; but for those who want out, where they are to be let out all the same.
+    pub(super) fn cut(&mut self, keeps_rex: bool, now: Moment, common: &Common) {
+        let rex_until = self.pulse.and_then(|pulse| pulse.rex_until).filter(|until| keeps_rex && now < *until);
+        self.pulse = rex_until.map(|until| Pulse {
+            until,
+            granted_until: until,
+            rex_until,
+            by: Cause::Rex,
+            tag: None,
+            used: false,
+        });
         self.waiting_until = self.waiting_until.min(now + common.times.grace);
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Alarm, Happening, Refusal, TurnstileSettings,
+    Alarm, Cause, Happening, Refusal, TurnstileSettings,
     common::{Common, Ticket, Unlocked},
 };
 use crate::{Moment, Passage};
@@ -230,19 +230,29 @@ impl Turnstile {
         }
     }
 
-    /// Locks at once; whoever was let in or waits is so no more.
-    pub(super) fn cut(&mut self, now: Moment, told: &mut Vec<Happening>) {
-        if let Phase::Open { ticket, counted, .. } = self.phase {
+    /// Locks at once; whoever was let in or waits is so no more. But for those who want out, where they are to be let out all
+    /// the same.
+    pub(super) fn cut(&mut self, keeps_rex: bool, now: Moment, told: &mut Vec<Happening>) {
+        let keeps = |ticket: &Ticket| keeps_rex && ticket.by == Cause::Rex;
+        if let Phase::Open { ticket, counted, .. } = self.phase
+            && !keeps(&ticket)
+        {
             if !counted {
                 told.push(ticket.nobody_passed());
             }
             self.phase = Phase::Gap { until: now + self.gap };
         }
-        told.extend(self.queue.drain(..).map(|ticket| ticket.nobody_passed()));
+        self.queue.retain(|ticket| {
+            let keeps = keeps(ticket);
+            if !keeps {
+                told.push(ticket.nobody_passed());
+            }
+            keeps
+        });
     }
 
     pub(super) fn end(&mut self, now: Moment, told: &mut Vec<Happening>) {
-        self.cut(now, told);
+        self.cut(false, now, told);
         (self.phase, self.occupied_since) = (Phase::Idle, None);
     }
 

@@ -20,7 +20,7 @@ impl Controller {
             Input::InterlockFree(free) => {
                 if self.common.interlock_free && !free {
                     self.common.interlock_free = false;
-                    self.cut(now, told);
+                    self.cut(self.rex_ignores_interlock, now, told);
                 }
                 self.common.interlock_free = free;
             }
@@ -170,7 +170,7 @@ impl Controller {
                     told.push(Happening::LockdownBegan);
                 }
                 self.release_hold(told);
-                self.cut(now, told);
+                self.cut(self.rex_in_lockdown, now, told);
             }
             Command::Release => {
                 self.release_hold(told);
@@ -214,11 +214,11 @@ impl Controller {
         }
     }
 
-    /// Whoever was let in is so no more.
-    fn cut(&mut self, now: Moment, told: &mut Vec<Happening>) {
+    /// Whoever was let in is so no more; a request to exit goes on where it would be heard now, too.
+    fn cut(&mut self, keeps_rex: bool, now: Moment, told: &mut Vec<Happening>) {
         match &mut self.body {
-            Body::Door(leaf) => leaf.cut(now, &self.common),
-            Body::Turnstile(turnstile) => turnstile.cut(now, told),
+            Body::Door(leaf) => leaf.cut(keeps_rex, now, &self.common),
+            Body::Turnstile(turnstile) => turnstile.cut(keeps_rex, now, told),
         }
     }
 

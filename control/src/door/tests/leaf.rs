@@ -245,6 +245,16 @@ fn an_interlock_refuses_and_takes_back() {
     bench.on(Input::InterlockFree(false));
     bench.rex();
     assert!(bench.unlocked());
+
+    // The other door lets somebody else out meanwhile.
+    for ignores in [true, false] {
+        let mut bench = Bench::new(&setup(|setup| setup.settings.rex_ignores_interlock = ignores));
+        bench.rex();
+        bench.on(Input::InterlockFree(false));
+        assert_eq!(bench.unlocked(), ignores);
+        bench.run(3_000);
+        assert!(!bench.unlocked());
+    }
 }
 
 #[test]

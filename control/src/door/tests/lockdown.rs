@@ -76,3 +76,23 @@ fn a_request_to_exit_works_unless_it_is_switched_off() {
         }
     }
 }
+
+#[test]
+fn it_locks_nobody_in_who_has_asked_to_get_out() {
+    for works in [true, false] {
+        let mut bench = Bench::new(&setup(|setup| setup.settings.rex_in_lockdown = works));
+        // Somebody is granted as well, later: that is taken back.
+        bench.rex();
+        bench.run(1_000);
+        let tag = bench.enter();
+        bench.command(Command::Lockdown);
+        assert_eq!(bench.unlocked(), works);
+        bench.run(1_500);
+        assert_eq!(bench.unlocked(), works, "as long as the request has");
+        bench.run(1_000);
+        assert!(!bench.unlocked());
+        let told = bench.told();
+        assert!(told.contains(&nobody(tag)), "{told:?}");
+        assert_eq!(told.iter().filter(|happening| **happening == LOCKED).count(), 1, "{told:?}");
+    }
+}

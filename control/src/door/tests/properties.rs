@@ -85,7 +85,8 @@ proptest! {
         prop_assert_eq!(&told[0], &told[2]);
     }
 
-    /// Whatever happened before: a lockdown locks, unless there is fire; and a fail-safe door with fire is released.
+    /// Whatever happened before: a lockdown locks, unless there is fire or somebody is on the way out, who is let out; and a
+    /// fail-safe door with fire is released.
     #[test]
     fn lockdown_locks_and_fire_releases(setup in setups(), day in days()) {
         let mut bench = Bench::new(&setup);
@@ -96,6 +97,11 @@ proptest! {
         // A request to exit that is about to be steady is one that comes in lockdown.
         bench.run(1_000);
         bench.on(Input::Command(Command::Lockdown));
+        if !setup.settings.rex_in_lockdown {
+            prop_assert!(!bench.unlocked() || bench.door.mode() == Mode::Emergency);
+        }
+        // Longer than every pulse.
+        bench.run(120_000);
         prop_assert!(!bench.unlocked() || bench.door.mode() == Mode::Emergency);
         bench.on(Input::SensorFound(Sensor::Fire));
         bench.sense(Sensor::Fire, true);

@@ -27,6 +27,8 @@ pub struct DoorRules {
     /// Somebody was let in until then, and by the newest admissions alone until then.
     until: Micros,
     granted_until: Micros,
+    /// And by a request to exit.
+    rex_until: Micros,
     opened_since_granted: bool,
     /// Whether the opening that is not steady yet began by right.
     opening_by_right: Option<bool>,
@@ -58,6 +60,7 @@ impl DoorRules {
             latched: false,
             until: 0,
             granted_until: 0,
+            rex_until: 0,
             opened_since_granted: false,
             opening_by_right: None,
             locked_at: None,
@@ -116,7 +119,9 @@ impl DoorRules {
             Input::Grant { tag, class, .. } => self.granted(tag, class, told, now),
             Input::SensorLost(Sensor::Contact) => self.opening_by_right = None,
             Input::Command(command) if !self.common.ended => self.command(command, refused, now),
-            Input::InterlockFree(false) if self.common.interlock_free => self.cut(now),
+            Input::InterlockFree(false) if self.common.interlock_free => {
+                self.cut(self.common.setup.settings.rex_ignores_interlock, now);
+            }
             Input::Shutdown => self.until = 0,
             _ => {}
         }
@@ -125,8 +130,13 @@ impl DoorRules {
         self.settle(now);
     }
 
-    fn cut(&mut self, now: Micros) {
-        self.until = self.until.min(now);
+    /// Locks, but for whoever has asked to get out and is let out all the same.
+    fn cut(&mut self, keeps_rex: bool, now: Micros) {
+        if keeps_rex && now < self.until.min(self.rex_until) {
+            (self.until, self.granted_until, self.opened_since_granted) = (self.rex_until, self.rex_until, false);
+        } else {
+            self.until = self.until.min(now);
+        }
     }
 
     fn refusal(&self, rex: bool) -> Option<Refusal> {
@@ -146,6 +156,9 @@ impl DoorRules {
         };
         let end = now + pulse * MS;
         let base = if now < self.until { self.granted_until } else { 0 };
+        if now >= self.until {
+            self.rex_until = 0;
+        }
         (self.until, self.granted_until) = (self.until.max(end), base.max(end));
         self.opened_since_granted = false;
         end
@@ -192,7 +205,7 @@ impl DoorRules {
                 }
             }
             Command::Hold => assert_eq!(refused, self.refusal(false).is_some()),
-            Command::Lockdown => self.cut(now),
+            Command::Lockdown => self.cut(self.common.setup.settings.rex_in_lockdown, now),
             Command::FreeAccess { .. } | Command::Release => {}
             Command::EndEmergency => self.latched = false,
             Command::ResetAlarms => {
@@ -219,7 +232,8 @@ impl DoorRules {
                     let settings = &self.common.setup.settings;
                     self.shunted_until = self.shunted_until.max(at + settings.rex_shunt_ms * MS);
                     if settings.rex_unlocks && self.refusal(true).is_none() {
-                        self.let_in(Class::Standard, at);
+                        let end = self.let_in(Class::Standard, at);
+                        self.rex_until = self.rex_until.max(end);
                     }
                 }
                 Sensor::Contact if active => self.contact_opened(settled.from, at),
