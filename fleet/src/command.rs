@@ -23,6 +23,9 @@ pub const MOVEMENT_LIFE_MS: u64 = 60_000;
 /// And of another.
 pub const LIFE_MS: u64 = 600_000;
 
+/// How long an accepted command may wait for its turn where the clock cannot be relied on, in milliseconds.
+const WITHOUT_CLOCK_MS: u64 = 5_000;
+
 /// How far a sender's clock may be ahead of ours, in milliseconds.
 pub const SKEW_MS: u64 = 30_000;
 
@@ -102,6 +105,15 @@ impl Inbox {
         }
         self.seen.insert(command.nonce);
         Ok(())
+    }
+}
+
+/// How long an accepted command may still wait until it is obeyed, in milliseconds: until its end where the clock can be relied
+/// on, else a few seconds. Whoever ordered it has been told long before that nothing came of it.
+pub fn left_ms(command: &Command, now: Now) -> u64 {
+    match now.trusted_wall() {
+        Some(wall) => command.expires.saturating_sub(wall),
+        None => command.expires.saturating_sub(command.issued).min(WITHOUT_CLOCK_MS),
     }
 }
 

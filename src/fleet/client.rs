@@ -7,7 +7,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use rumqttc::{
-    AsyncClient, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+    AsyncClient, MqttOptions, Packet, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
     tokio_rustls::rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
@@ -33,6 +33,9 @@ const CHANNEL: usize = 1024;
 /// Bytes of messages that were received and are not dealt with yet, at most: a broker may send faster than a door can believe.
 const ROOM: usize = 16 << 20;
 
+/// Why a connection is of no use on which a subscription failed: what others say would never be heard.
+const NO_SUBSCRIPTION: &str = "the broker refuses a subscription; see what this device may read there";
+
 /// How long a connection may take to be there.
 const CONNECT_SECONDS: u64 = 10;
 
@@ -57,6 +60,8 @@ pub enum Happened {
     Sent(u16),
     /// The broker has it.
     Acknowledged(u16),
+    /// The broker does not take it, for this reason.
+    Denied(u16, String),
     /// The connection is over, for this reason.
     Ended(String),
 }
@@ -207,7 +212,10 @@ async fn message(room: &Arc<Semaphore>, topic: String, payload: Vec<u8>, retaine
 
 /// Polls until the connection ends, or nobody listens.
 async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
-    use v5::{Event, mqttbytes::v5::Packet};
+    use v5::{
+        Event,
+        mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode},
+    };
     let room = Arc::new(Semaphore::new(ROOM));
     loop {
         let happened = match events.poll().await {
@@ -216,7 +224,16 @@ async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
                 message(&room, topic, publish.payload.into(), publish.retain).await
             }
-            Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
+            Ok(Event::Incoming(Packet::PubAck(ack))) => match ack.reason {
+                PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Happened::Acknowledged(ack.pkid),
+                reason => Happened::Denied(ack.pkid, format!("{reason:?}")),
+            },
+            Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                match ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
+                    None => continue,
+                    Some(reason) => Happened::Ended(format!("{NO_SUBSCRIPTION}: {reason:?}")),
+                }
+            }
             Ok(Event::Incoming(Packet::Disconnect(told))) => {
                 Happened::Ended(format!("the broker: {:?}", told.reason_code))
             }
@@ -243,6 +260,9 @@ async fn run_v311(mut events: rumqttc::EventLoop, say: mpsc::Sender<Happened>) {
                 message(&room, publish.topic, publish.payload.into(), publish.retain).await
             }
             Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
+            Ok(Event::Incoming(Packet::SubAck(ack))) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                Happened::Ended(NO_SUBSCRIPTION.into())
+            }
             Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
             Ok(_) => continue,

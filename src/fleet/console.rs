@@ -249,6 +249,10 @@ impl Console {
             let wait = deadline.saturating_duration_since(Instant::now());
             match self.runtime.block_on(async { tokio::time::timeout(wait, self.heard.recv()).await }) {
                 Ok(Some(Happened::Acknowledged(_))) => return Ok(()),
+                Ok(Some(Happened::Denied(_, why))) => {
+                    return Err(Error::new(Kind::Forbidden, format!("the broker does not take it: {why}"))
+                        .help("see what this device may publish there"));
+                }
                 Ok(Some(Happened::Ended(why))) => return Err(lost(why)),
                 Ok(None) => return Err(lost("the connection ended".into())),
                 _ => {}

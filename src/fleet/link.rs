@@ -1,12 +1,13 @@
 //! The thread that keeps a connection to the broker, and tries again where there is none.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use facegate_fleet::{
     Now,
     backoff::Backoff,
@@ -14,14 +15,14 @@ use facegate_fleet::{
     sync::{Replica, Timing},
     wire::Class,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     configuring::Configuring,
     documents::Documents,
     events::{self, NewEvent, Queue},
     identity::Installed,
-    orders::Hands,
+    orders::{Hands, SLOW_AT_ONCE},
     session::{End, Session},
     settings::Settings,
     stats::Stats,
@@ -39,6 +40,9 @@ const GATHER: Duration = Duration::from_millis(20);
 
 /// How often the thread of events looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Commands for doors that wait for their turn, at most.
+const WAITING: usize = 64;
 
 /// How long the store is left alone after it failed.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
@@ -82,6 +86,15 @@ impl Link {
                 (Arc::clone(&queue), Arc::clone(&clock), stopped.clone(), Arc::clone(&stats));
             spawn("fleet-events", move || gather(&events, &queue, &*clock, &stopped, &stats))?
         };
+        // What is slow elsewhere is never before a door's command.
+        let (doors, commands) = crossbeam_channel::bounded::<Job>(WAITING);
+        let commanding = spawn("fleet-doors", move || {
+            for job in commands {
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a command of the fleet for a door panicked; the door goes on without it");
+                }
+            }
+        })?;
         // One thread reads and writes the connection, while that which waits for the runtime opens and stores what came.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -94,13 +107,15 @@ impl Link {
         let linking = {
             let stats = Arc::clone(&stats);
             spawn("fleet", move || {
-                let keeper = Keeper { settings, installed, hands, journal, clock, model, queue, stats, stopped };
+                let slow = Arc::new(Semaphore::new(SLOW_AT_ONCE));
+                let keeper =
+                    Keeper { settings, installed, hands, doors, slow, journal, clock, model, queue, stats, stopped };
                 runtime.block_on(keeper.run());
                 // An order that is being obeyed is not waited for.
                 runtime.shutdown_background();
             })?
         };
-        Ok(Self { stop, threads: vec![linking, gathering], stats })
+        Ok(Self { stop, threads: vec![linking, gathering, commanding], stats })
     }
 
     /// What it counts.
@@ -180,11 +195,18 @@ fn gather(events: &Receiver<Event>, queue: &Queue, clock: &dyn Clock, stopped: &
     }
 }
 
+/// Something to be done.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
 /// All that outlasts a connection.
 pub(super) struct Keeper {
     pub settings: Settings,
     pub installed: Installed,
     pub hands: Arc<Hands>,
+    /// Who commands doors, one after another.
+    pub doors: Sender<Job>,
+    /// Places for orders that take their time.
+    pub slow: Arc<Semaphore>,
     pub journal: Arc<Journal>,
     pub clock: Arc<dyn Clock>,
     pub model: String,

@@ -32,6 +32,26 @@ const LONGEST_BLINK: u16 = 3600;
 /// How long a frame is waited for before it is looked whether the time is over.
 const FRAME: Duration = Duration::from_millis(500);
 
+/// Orders that are done at a time of those that take their time: others do not wait for them.
+pub const SLOW_AT_ONCE: usize = 2;
+
+/// Whether doors are commanded. That is done in order, by a thread that does nothing else.
+pub const fn is_for_doors(order: &Order) -> bool {
+    matches!(
+        order,
+        Order::Unlock { .. }
+            | Order::Lockdown { .. }
+            | Order::Release { .. }
+            | Order::FreeAccess { .. }
+            | Order::EndFreeAccess { .. }
+    )
+}
+
+/// Whether it may take minutes.
+pub const fn is_slow(order: &Order) -> bool {
+    matches!(order, Order::Enrol { .. } | Order::Identify { .. })
+}
+
 /// Who does it.
 pub struct Hands {
     pub desk: Arc<Desk>,

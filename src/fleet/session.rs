@@ -1,21 +1,22 @@
 //! One connection to the broker, from its birth to its end.
 
 mod opening;
+mod refusing;
 mod telling;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use facegate_fleet::{
     Now,
-    command::Inbox,
+    command::{Inbox, left_ms},
     document::DocumentKey,
     keys,
     open::{Body, Opened, Opener, Signer},
-    refusal::Refusal,
+    refusal::{Cause, Refusal},
     sync::{Action, Replica},
     topic::{self, Topic},
     wire::{self, Answer, Command, Status, V1},
@@ -23,7 +24,7 @@ use facegate_fleet::{
 use rand::rngs::ThreadRng;
 use tokio::sync::mpsc;
 
-use self::{opening::open_all, telling::status};
+use self::{opening::open_all, refusing::Sparing, telling::status};
 use super::{
     client::{self, Client, Happened, Message, Outgoing},
     documents::Documents,
@@ -117,6 +118,23 @@ pub struct Session<'k> {
     status_due: u64,
     telemetry_due: u64,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+    /// There as long as this connection is: what was ordered on it is not done after it.
+    alive: Arc<()>,
+    refused: Sparing,
+    /// Whether it was told that the broker does not take what is published.
+    denied: bool,
+}
+
+/// Until when an order may be begun.
+struct Due {
+    until: Instant,
+    connection: Weak<()>,
+}
+
+impl Due {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until || self.connection.strong_count() == 0
+    }
 }
 
 impl<'k> Session<'k> {
@@ -183,6 +201,9 @@ impl<'k> Session<'k> {
             status_due: 0,
             telemetry_due: 0,
             answers: mpsc::unbounded_channel(),
+            alive: Arc::new(()),
+            refused: Sparing::default(),
+            denied: false,
         };
         session.work(&mut heard, will).await
     }
@@ -291,6 +312,18 @@ impl<'k> Session<'k> {
                 Some(Tag::Verdict(id)) => self.verdicts.push(id),
                 Some(Tag::Nothing) | None => {}
             },
+            Happened::Denied(number, why) => {
+                // What waits in the store goes on waiting there, for the next connection.
+                if let Some(Tag::Event(_)) = self.inflight.remove(&number) {
+                    self.events_inflight -= 1;
+                }
+                if !std::mem::replace(&mut self.denied, true) {
+                    tracing::error!(
+                        broker = self.keeper.settings.broker,
+                        "the broker does not take what this device publishes: {why}; see what it may publish there"
+                    );
+                }
+            }
             Happened::Connected | Happened::Message(_) | Happened::Ended(_) => {}
         }
     }
@@ -342,24 +375,34 @@ impl<'k> Session<'k> {
         let order = command.order.name();
         // Kept by the broker, against all that a sender is told: whoever connects next would be told it again.
         let accepted = match retained {
-            true => Err(facegate_fleet::refusal::Cause::Session),
+            true => Err(Cause::Session),
             false => self.inbox.accept(command, key, self.replica.registry(), now),
         };
-        if let Err(cause) = accepted {
-            self.refuse(&Refusal::new(cause, &command.by, None), now)?;
-            self.journal(order, &by, cause.code());
-            let told = Told::refused(cause.code(), cause.words());
-            let answer = self.told(command, told, now.wall);
-            self.answer(&answer);
-            return Ok(());
-        }
+        let place = match accepted {
+            Ok(()) if orders::is_slow(&command.order) => {
+                Arc::clone(&self.keeper.slow).try_acquire_owned().map(Some).map_err(|_| Cause::Busy)
+            }
+            accepted => accepted.map(|()| None),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(cause) => return self.refuse_command(command, cause, now),
+        };
+        let until = Instant::now() + Duration::from_millis(left_ms(command, now));
+        let due = Due { until, connection: Arc::downgrade(&self.alive) };
         self.keeper.stats.commands.fetch_add(1, Ordering::Relaxed);
         tracing::info!(order, %by, "ordered by the fleet");
         let (hands, journal) = (Arc::clone(&self.keeper.hands), Arc::clone(&self.keeper.journal));
         let (say, answer) = (self.answers.0.clone(), self.told(command, Told::refused("", ""), now.wall));
-        let (command, clock) = (command.clone(), Arc::clone(&self.keeper.clock));
-        tokio::task::spawn_blocking(move || {
-            let told = hands.obey(&command);
+        let (for_doors, ordered) = (orders::is_for_doors(&command.order), command.clone());
+        let clock = Arc::clone(&self.keeper.clock);
+        let job = move || {
+            let _place = place;
+            // It may have waited for its turn, and an unlock that is done late lets in whoever comes by.
+            let told = match due.is_over() {
+                true => Told::refused(Cause::Late.code(), Cause::Late.words()),
+                false => hands.obey(&ordered),
+            };
             let outcome = match told.outcome {
                 wire::Outcome::Done => "done",
                 wire::Outcome::Begun => "begun",
@@ -377,7 +420,12 @@ impl<'k> Session<'k> {
                     tracing::error!(%error, "ordered by the fleet, and not done");
                 }
             }
-        });
+        };
+        if !for_doors {
+            tokio::task::spawn_blocking(job);
+        } else if self.keeper.doors.try_send(Box::new(job)).is_err() {
+            return self.refuse_command(command, Cause::Busy, now);
+        }
         Ok(())
     }
 
@@ -461,6 +509,7 @@ impl<'k> Session<'k> {
             self.inbox.begin(self.id, now);
             self.status_due = 0;
         }
+        self.tell_withheld(now);
         if self.status_due <= now.mono {
             self.come_back(now)?;
             self.count_to_enrol_again(now);
