@@ -82,7 +82,7 @@ pub enum Command {
         /// The approval.
         approval: PathBuf,
     },
-    /// On a device: leave the site. What is enrolled here stays.
+    /// On a device: leave the site, and delete its keys. What is enrolled here stays.
     Leave,
     /// Tell all doors that a device's key is not trusted any more. That cannot be taken back; the device can join with a new key.
     Revoke {
@@ -216,12 +216,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             });
             Ok(Answer::Yes)
         }
-        Command::Leave => {
-            let gallery = super::gallery::open(&context.load()?)?;
-            gallery.leave_site()?;
-            context.out.result(&json!({ "left": true }), |_| "left; take [fleet] out of the configuration".to_owned());
-            Ok(Answer::Yes)
-        }
+        Command::Leave => leave(context),
         Command::Revoke { device, site_dir } => revoke(context, &device, &site_dir),
         Command::Status => status(context),
         Command::Watch { count } => watch(context, count),
@@ -244,6 +239,24 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             set_config(context, &device, &file, revision, seconds)
         }
     }
+}
+
+fn leave(context: &Context) -> Result<Answer> {
+    let config = context.load()?;
+    // Whoever only commands doors has no gallery, and need not make one.
+    if config.gallery.dir.join("data.mdb").exists() {
+        super::gallery::open(&config)?.leave_site()?;
+    }
+    let deleted = config.fleet.as_ref().map(provisioning::leave).transpose()?;
+    context.out.result(&json!({ "left": true, "deleted": deleted.as_deref().unwrap_or_default() }), |_| match &deleted {
+        None => "left; the configuration has no [fleet], so that its keys are still where they were".to_owned(),
+        Some(deleted) if deleted.is_empty() => "left; take [fleet] out of the configuration".to_owned(),
+        Some(deleted) => format!(
+            "left, and deleted {}; take [fleet] out of the configuration and restart the daemon; whoever has the site's keys revokes this device",
+            deleted.join(", ")
+        ),
+    });
+    Ok(Answer::Yes)
 }
 
 fn set_config(context: &Context, device: &Name, file: &Path, revision: Option<String>, seconds: u16) -> Result<Answer> {

@@ -155,9 +155,15 @@ pub fn request(settings: &Settings) -> Result<Request> {
 /// voucher is valid, without end where none.
 ///
 /// # Errors
-/// `Config` where the folder is not a site's; `InvalidField` where the request is not what it should be.
+/// `Config` where the folder is not a site's; `InvalidField` where the request is not what it should be, or asks for a key that was
+/// revoked.
 pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms: Option<u64>) -> Result<Approval> {
     let site = SecretKey::from_seed(&*secret(&dir.join(SITE_KEY))?);
+    let revoked = revoked(dir)?;
+    if revoked.iter().any(|message| key_of(message) == Some(request.key)) {
+        return Err(Error::new(Kind::InvalidField, format!("the key of {} in this request was revoked", request.device))
+            .help("nobody believes it ever again: on the device facegate fleet leave, then join-request, which makes new keys"));
+    }
     let voucher = Voucher {
         v: V1,
         device: request.device.clone(),
@@ -182,7 +188,7 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         let path = dir.join(name);
         fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))
     };
-    let (ca, revoked) = (read(CA)?, revoked(dir)?);
+    let ca = read(CA)?;
     if !dir.join(CRL).exists() {
         write_crl(dir, &revoked, now_ms)?;
     }
@@ -262,6 +268,21 @@ pub fn join(settings: &Settings, approval: &Approval) -> Result<()> {
     identity::store_registry(settings, &registry)?;
     // Last: with it the device has joined.
     write_private(&dir.join(SITE), &bytes)
+}
+
+/// Removes this device's keys and what the site gave it; gives the names of the files. Who was revoked stays known.
+///
+/// # Errors
+/// `Io` where one of them cannot be removed.
+pub fn leave(settings: &Settings) -> Result<Vec<&'static str>> {
+    // First that without which it is of no site, so that nothing takes half of it for a device that has joined.
+    let mut removed = Vec::new();
+    for name in [SITE, SEALING_KEY, DEVICE_KEY, BOX_KEY, TLS_KEY, TLS, CA] {
+        if remove(&settings.dir.join(name))? {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
 }
 
 /// The site's word that a key is not trusted any more, for its topic. It is noted in the operator's folder first: whoever is
@@ -451,5 +472,29 @@ mod tests {
         let spoilt = vec![theirs.revoked[0].replace("\"revoked\":true", "\"revoked\":false")];
         assert!(join(&new, &Approval { revoked: spoilt, ..theirs.clone() }).is_err());
         assert!(join(&stolen, &Approval { revoked: theirs.revoked, ..approval }).is_err());
+    }
+
+    #[test]
+    fn whoever_left_has_no_keys_and_comes_back_with_others() {
+        let dir = site();
+        let keys = dir.path().join("site");
+        let (settings, _) = joined(dir.path(), "front", Role::Door);
+        let (before, known) = (request(&settings).expect("a request"), Member::read(&settings).expect("it has joined"));
+        revoke(&keys, &settings.site, &known.voucher.voucher, NOW + 1).expect("it is revoked");
+        let error = approve(&keys, &before, Role::Door, NOW + 2, None).expect_err("revoked");
+        assert!(error.to_string().contains("was revoked") && error.advice().is_some_and(|help| help.contains("leave")));
+        let removed = leave(&settings).expect("it leaves");
+        assert_eq!(removed.len(), 7, "{removed:?}");
+        let left: Vec<_> =
+            fs::read_dir(&settings.dir).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+        assert_eq!(left, ["registry.json"]);
+        assert!(Member::read(&settings).is_err() && leave(&settings).expect("again").is_empty());
+        let after = request(&settings).expect("a request");
+        assert!(after.key != before.key && after.box_key != before.box_key);
+        let approval = approve(&keys, &after, Role::Door, NOW + 3, None).expect("other keys are approved");
+        join(&settings, &approval).expect("it joins");
+        let member = Installed::read(&settings).expect("it is of the site");
+        let now = facegate_fleet::Now { wall: NOW + 4, mono: 0, trusted: true };
+        assert!(member.registry.trusted(&settings.device, now).is_ok(), "it is believed, with the new key");
     }
 }

@@ -105,7 +105,7 @@ impl Gallery {
                     known.device, known.site
                 );
                 return Err(Error::new(Kind::Config, message)
-                    .help("put fleet.site and fleet.device right, or leave the old site first: facegate fleet leave"));
+                    .help("put fleet.site and fleet.device right, or leave the old site (facegate fleet leave) and then join this one anew"));
             }
         }
         self.adopt()
