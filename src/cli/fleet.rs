@@ -73,6 +73,9 @@ pub enum Command {
         /// How long it is valid, such as 365d; without, until it is revoked.
         #[arg(long)]
         expires: Option<Within>,
+        /// The fingerprint that the device printed: another request is refused.
+        #[arg(long, value_name = "FINGERPRINT")]
+        fingerprint: Option<String>,
         /// Where to write the approval; without, it is printed.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -81,8 +84,11 @@ pub enum Command {
     Join {
         /// The approval.
         approval: PathBuf,
+        /// The site's fingerprint, as whoever holds its keys sees it: another site's approval is refused.
+        #[arg(long, value_name = "FINGERPRINT")]
+        site_fingerprint: Option<String>,
     },
-    /// On a device: leave the site. What is enrolled here stays.
+    /// On a device: leave the site, and delete its keys. What is enrolled here stays.
     Leave,
     /// Tell all doors that a device's key is not trusted any more. That cannot be taken back; the device can join with a new key.
     Revoke {
@@ -188,13 +194,18 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
     match command {
         Command::Init { site_dir, broker } => {
             let key = provisioning::make_site(&site_dir, broker.as_deref(), wall_ms())?;
-            context.out.result(&json!({ "site_key": key, "dir": site_dir }), |_| {
-                format!("a new site's keys are in {}: keep them safe, and on no door", site_dir.display())
+            let print = provisioning::fingerprint_of_site(&site_dir)?;
+            context.out.result(&json!({ "site_key": key, "dir": site_dir, "fingerprint": print }), |_| {
+                let dir = site_dir.display();
+                format!(
+                    "a new site's keys are in {dir}: keep them safe, and on no door\nthe site's fingerprint: {print}"
+                )
             });
             Ok(Answer::Yes)
         }
         Command::JoinRequest { out } => {
             let request = provisioning::request(&settings(context)?)?;
+            context.out.aside(format!("this device's fingerprint: {}", request.fingerprint()?));
             hand_out(
                 context,
                 &request,
@@ -202,26 +213,41 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
                 "carry it to whoever holds the site's keys: facegate fleet approve",
             )
         }
-        Command::Approve { request, site_dir, role, expires, out } => {
+        Command::Approve { request, site_dir, role, expires, fingerprint, out } => {
             let request: Request = identity::json(&request)?;
+            let print = request.fingerprint()?;
+            compare(fingerprint.as_deref(), &print, "the request is not the one that the device made")?;
             let lasts = expires.map(|Within(lasts)| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
             let approval = provisioning::approve(&site_dir, &request, role, wall_ms(), lasts)?;
+            let device = &approval.device;
+            context.out.aside(format!("the fingerprint of {device}, as join-request printed it there: {print}"));
+            context
+                .out
+                .aside(format!("the site's fingerprint, as join will print it: {}", approval.site_fingerprint()));
             hand_out(context, &approval, out.as_deref(), "carry it to the device: facegate fleet join")
         }
-        Command::Join { approval } => {
+        Command::Join { approval, site_fingerprint } => {
             let (settings, approval): (_, Approval) = (settings(context)?, identity::json(&approval)?);
+            let print = approval.site_fingerprint();
+            compare(site_fingerprint.as_deref(), &print, "the approval is another site's")?;
+            if approval.sig.is_none() {
+                if site_fingerprint.is_some() {
+                    return Err(Error::new(
+                        Kind::Config,
+                        "the approval is not signed, so that a fingerprint says nothing of it",
+                    )
+                    .help("have the request approved by the newest facegate"));
+                }
+                context.out.aside("the approval is not signed, as those of earlier versions: nobody knows whether it was changed on its way");
+            }
             provisioning::join(&settings, &approval)?;
+            context.out.aside(format!("the site's fingerprint: {print}"));
             context.out.result(&json!({ "joined": approval.site, "device": approval.device }), |_| {
                 format!("{} is of the site {}; restart its daemon", approval.device, approval.site)
             });
             Ok(Answer::Yes)
         }
-        Command::Leave => {
-            let gallery = super::gallery::open(&context.load()?)?;
-            gallery.leave_site()?;
-            context.out.result(&json!({ "left": true }), |_| "left; take [fleet] out of the configuration".to_owned());
-            Ok(Answer::Yes)
-        }
+        Command::Leave => leave(context),
         Command::Revoke { device, site_dir } => revoke(context, &device, &site_dir),
         Command::Status => status(context),
         Command::Watch { count } => watch(context, count),
@@ -244,6 +270,35 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             set_config(context, &device, &file, revision, seconds)
         }
     }
+}
+
+/// Refuses what has another fingerprint than somebody was told by another way.
+fn compare(told: Option<&str>, found: &str, wrong: &str) -> Result<()> {
+    match told {
+        Some(told) if !provisioning::is_fingerprint(told, found) => {
+            Err(Error::new(Kind::InvalidField, format!("{wrong}: its fingerprint is {found}"))
+                .help("it was exchanged on its way, or is an older one: have it sent again, and compare anew"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn leave(context: &Context) -> Result<Answer> {
+    let config = context.load()?;
+    // Whoever only commands doors has no gallery, and need not make one.
+    if config.gallery.dir.join("data.mdb").exists() {
+        super::gallery::open(&config)?.leave_site()?;
+    }
+    let deleted = config.fleet.as_ref().map(provisioning::leave).transpose()?;
+    context.out.result(&json!({ "left": true, "deleted": deleted.as_deref().unwrap_or_default() }), |_| match &deleted {
+        None => "left; the configuration has no [fleet], so that its keys are still where they were".to_owned(),
+        Some(deleted) if deleted.is_empty() => "left; take [fleet] out of the configuration".to_owned(),
+        Some(deleted) => format!(
+            "left, and deleted {}; take [fleet] out of the configuration and restart the daemon; whoever has the site's keys revokes this device",
+            deleted.join(", ")
+        ),
+    });
+    Ok(Answer::Yes)
 }
 
 fn set_config(context: &Context, device: &Name, file: &Path, revision: Option<String>, seconds: u16) -> Result<Answer> {

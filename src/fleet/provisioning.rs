@@ -17,12 +17,13 @@ use facegate_fleet::{
     keys::{BoxKey, PublicKey, SealingKey, SecretKey},
     registry::Registry,
     seal::{self, BoxSecret},
+    sign,
     voucher::{Role, Voucher},
     wire::V1,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams, DnType,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, RevokedCertParams, SerialNumber,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,82 @@ pub struct Approval {
     /// The signed vouchers that revoke keys: whoever is new must not have to hear of them from the broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<String>,
+    /// The site's signature over all of it. Last, as signed messages have it. Approvals of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
+}
+
+/// What a site signs approvals for: no topic of any broker.
+const APPROVAL: &str = "facegate fleet: an approval";
+
+impl Request {
+    /// What people compare: of all keys that are asked for, and for whom.
+    ///
+    /// # Errors
+    /// `InvalidField` where its request for a certificate is none.
+    pub fn fingerprint(&self) -> Result<String> {
+        let csr = CertificateSigningRequestParams::from_pem(&self.csr)
+            .map_err(|error| Error::new(Kind::InvalidField, "the request's csr is none").source(error))?;
+        let tls = csr.public_key.der_bytes();
+        let (site, device) = (self.site.as_str().as_bytes(), self.device.as_str().as_bytes());
+        Ok(fingerprint("facegate fleet: fingerprint of a request", &[site, device, &self.key.0, &self.box_key.0, tls]))
+    }
+}
+
+impl Approval {
+    /// What people compare: of the site's key, which signs approvals, and of its authority.
+    pub fn site_fingerprint(&self) -> String {
+        site_fingerprint(&self.site_key, &self.ca)
+    }
+
+    /// Whether the site signed all of it; `None` where it has no signature, as those of earlier versions.
+    fn is_signed(&self) -> Option<bool> {
+        self.sig.as_ref()?;
+        let message = serde_json::to_vec(self).ok()?;
+        Some(sign::Signed::split(APPROVAL, &message).is_some_and(|signed| signed.is_by(&self.site_key)))
+    }
+
+    fn signed(self, site: &SecretKey) -> Result<Self> {
+        let form = || "an approval has no form in JSON";
+        let object = serde_json::to_vec(&Self { sig: None, ..self }).context(Kind::Internal, form)?;
+        serde_json::from_slice(&sign::sign(site, APPROVAL, &object)).context(Kind::Internal, form)
+    }
+}
+
+/// The fingerprint of the site whose keys are in this folder.
+///
+/// # Errors
+/// `Config` where the folder is not a site's.
+pub fn fingerprint_of_site(dir: &Path) -> Result<String> {
+    let path = dir.join(CA);
+    let ca = fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))?;
+    Ok(site_fingerprint(&SecretKey::from_seed(&*secret(&dir.join(SITE_KEY))?).public(), &ca))
+}
+
+/// Whether what somebody typed is this fingerprint: without regard to case, hyphens and spaces.
+pub fn is_fingerprint(typed: &str, fingerprint: &str) -> bool {
+    let bare = |text: &str| -> String {
+        text.chars().filter(|character| character.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    bare(typed) == bare(fingerprint)
+}
+
+fn site_fingerprint(key: &PublicKey, ca: &str) -> String {
+    fingerprint("facegate fleet: fingerprint of a site", &[&key.0, ca.trim().as_bytes()])
+}
+
+/// 80 bits in groups of four digits: nobody finds other keys with the same, and they can be read out on the telephone.
+fn fingerprint(of: &str, parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key(of);
+    for part in parts {
+        // Their lengths, too, so that no part can be taken for the end of another.
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let mut bytes = [0; 10];
+    hasher.finalize_xof().fill(&mut bytes);
+    let groups: Vec<_> =
+        bytes.chunks(2).map(|two| two.iter().map(|byte| format!("{byte:02x}")).collect::<String>()).collect();
+    groups.join("-")
 }
 
 /// Makes a site's keys in a new folder, and with the broker's host name a certificate for the broker. `now_ms` is the wall clock,
@@ -155,9 +232,15 @@ pub fn request(settings: &Settings) -> Result<Request> {
 /// voucher is valid, without end where none.
 ///
 /// # Errors
-/// `Config` where the folder is not a site's; `InvalidField` where the request is not what it should be.
+/// `Config` where the folder is not a site's; `InvalidField` where the request is not what it should be, or asks for a key that was
+/// revoked.
 pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms: Option<u64>) -> Result<Approval> {
     let site = SecretKey::from_seed(&*secret(&dir.join(SITE_KEY))?);
+    let revoked = revoked(dir)?;
+    if revoked.iter().any(|message| key_of(message) == Some(request.key)) {
+        return Err(Error::new(Kind::InvalidField, format!("the key of {} in this request was revoked", request.device))
+            .help("nobody believes it ever again: on the device facegate fleet leave, then join-request, which makes new keys"));
+    }
     let voucher = Voucher {
         v: V1,
         device: request.device.clone(),
@@ -182,7 +265,7 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         let path = dir.join(name);
         fs::read_to_string(&path).context(Kind::Config, || format!("{} cannot be read", path.display()))
     };
-    let (ca, revoked) = (read(CA)?, revoked(dir)?);
+    let ca = read(CA)?;
     if !dir.join(CRL).exists() {
         write_crl(dir, &revoked, now_ms)?;
     }
@@ -196,7 +279,7 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
     csr.params.is_ca = IsCa::ExplicitNoCa;
     csr.params.serial_number = Some(serial(&request.key));
     let certificate = csr.signed_by(&issuer).map_err(failed)?.pem();
-    Ok(Approval {
+    let approval = Approval {
         v: V1,
         site: request.site.clone(),
         device: request.device.clone(),
@@ -206,7 +289,9 @@ pub fn approve(dir: &Path, request: &Request, role: Role, now_ms: u64, lasts_ms:
         certificate,
         ca,
         revoked,
-    })
+        sig: None,
+    };
+    approval.signed(&site)
 }
 
 /// Takes an approval in: from then on the device is of the site.
@@ -220,6 +305,10 @@ pub fn join(settings: &Settings, approval: &Approval) -> Result<()> {
             format!("the approval is for the device {} of the site {}", approval.device, approval.site),
         )
         .help("put fleet.site and fleet.device right, or have the right request approved"));
+    }
+    if approval.is_signed() == Some(false) {
+        return Err(Error::new(Kind::Config, "the approval is not as the site signed it")
+            .help("it was changed on its way, or damaged: have it sent again, by another way"));
     }
     let dir = &settings.dir;
     let sealing = approval.sealing.as_ref().map(|sealing| {
@@ -262,6 +351,21 @@ pub fn join(settings: &Settings, approval: &Approval) -> Result<()> {
     identity::store_registry(settings, &registry)?;
     // Last: with it the device has joined.
     write_private(&dir.join(SITE), &bytes)
+}
+
+/// Removes this device's keys and what the site gave it; gives the names of the files. Who was revoked stays known.
+///
+/// # Errors
+/// `Io` where one of them cannot be removed.
+pub fn leave(settings: &Settings) -> Result<Vec<&'static str>> {
+    // First that without which it is of no site, so that nothing takes half of it for a device that has joined.
+    let mut removed = Vec::new();
+    for name in [SITE, SEALING_KEY, DEVICE_KEY, BOX_KEY, TLS_KEY, TLS, CA] {
+        if remove(&settings.dir.join(name))? {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
 }
 
 /// The site's word that a key is not trusted any more, for its topic. It is noted in the operator's folder first: whoever is
@@ -414,14 +518,14 @@ mod tests {
         let again =
             approve(&dir.path().join("site"), &request(&door).expect("a request"), Role::Observer, NOW + 1, None);
         let again = again.expect("an approval");
-        join(&door, &Approval { sealing: Some(sealed.clone()), ..again }).expect("it joins");
+        join(&door, &Approval { sealing: Some(sealed.clone()), sig: None, ..again }).expect("it joins");
         assert!(!door.dir.join(SEALING_KEY).exists());
         // What was written before approvals could lack it is read as ever.
         let (door, approval) = joined(dir.path(), "back", Role::Door);
         let text = serde_json::to_string(&approval).expect("JSON");
         assert!(text.contains("\"sealing\":\""));
         join(&door, &serde_json::from_str(&text).expect("an approval")).expect("it joins");
-        let error = join(&door, &Approval { sealing: None, ..approval }).expect_err("a door without");
+        let error = join(&door, &Approval { sealing: None, sig: None, ..approval }).expect_err("a door without");
         assert!(error.to_string().contains("no sealing key"), "{error}");
     }
 
@@ -449,7 +553,63 @@ mod tests {
         assert_eq!(registry.trusted(&stolen.device, now), Err(facegate_fleet::refusal::Cause::Revoked));
         // Nobody signs such a list but the site, and nobody joins by an approval for a key on it.
         let spoilt = vec![theirs.revoked[0].replace("\"revoked\":true", "\"revoked\":false")];
-        assert!(join(&new, &Approval { revoked: spoilt, ..theirs.clone() }).is_err());
-        assert!(join(&stolen, &Approval { revoked: theirs.revoked, ..approval }).is_err());
+        assert!(join(&new, &Approval { revoked: spoilt, sig: None, ..theirs.clone() }).is_err());
+        assert!(join(&stolen, &Approval { revoked: theirs.revoked, sig: None, ..approval }).is_err());
+    }
+
+    #[test]
+    fn whoever_left_has_no_keys_and_comes_back_with_others() {
+        let dir = site();
+        let keys = dir.path().join("site");
+        let (settings, _) = joined(dir.path(), "front", Role::Door);
+        let (before, known) = (request(&settings).expect("a request"), Member::read(&settings).expect("it has joined"));
+        revoke(&keys, &settings.site, &known.voucher.voucher, NOW + 1).expect("it is revoked");
+        let error = approve(&keys, &before, Role::Door, NOW + 2, None).expect_err("revoked");
+        assert!(error.to_string().contains("was revoked") && error.advice().is_some_and(|help| help.contains("leave")));
+        let removed = leave(&settings).expect("it leaves");
+        assert_eq!(removed.len(), 7, "{removed:?}");
+        let left: Vec<_> =
+            fs::read_dir(&settings.dir).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+        assert_eq!(left, ["registry.json"]);
+        assert!(Member::read(&settings).is_err() && leave(&settings).expect("again").is_empty());
+        let after = request(&settings).expect("a request");
+        assert!(after.key != before.key && after.box_key != before.box_key);
+        let approval = approve(&keys, &after, Role::Door, NOW + 3, None).expect("other keys are approved");
+        join(&settings, &approval).expect("it joins");
+        let member = Installed::read(&settings).expect("it is of the site");
+        let now = facegate_fleet::Now { wall: NOW + 4, mono: 0, trusted: true };
+        assert!(member.registry.trusted(&settings.device, now).is_ok(), "it is believed, with the new key");
+    }
+
+    #[test]
+    fn what_is_changed_on_its_way_has_another_fingerprint_or_is_refused() {
+        let dir = site();
+        let keys = dir.path().join("site");
+        let (settings, approval) = joined(dir.path(), "front", Role::Door);
+        let asked = request(&settings).expect("a request");
+        let print = asked.fingerprint().expect("a fingerprint");
+        assert_eq!((print.len(), print.matches('-').count()), (24, 4));
+        assert_eq!(request(&settings).expect("again").fingerprint().expect("a fingerprint"), print, "the same keys");
+        let other = request(&self::settings(dir.path(), "back")).expect("a request");
+        let changed = [
+            Request { key: other.key, ..asked.clone() },
+            Request { box_key: other.box_key, ..asked.clone() },
+            Request { csr: other.csr.clone(), ..asked.clone() },
+            Request { device: other.device.clone(), ..asked.clone() },
+        ];
+        assert!(changed.iter().all(|changed| changed.fingerprint().expect("a fingerprint") != print));
+        assert!(Request { csr: "none".into(), ..asked }.fingerprint().is_err());
+        assert!(is_fingerprint(&format!(" {} ", print.to_uppercase().replace('-', "")), &print));
+        assert!(!is_fingerprint("", &print) && !is_fingerprint(&print[..10], &print));
+
+        assert_eq!(approval.site_fingerprint(), fingerprint_of_site(&keys).expect("a site"));
+        // Written and read again, as it is carried.
+        let carried = serde_json::to_string_pretty(&approval).expect("JSON");
+        join(&settings, &serde_json::from_str(&carried).expect("an approval")).expect("it joins");
+        // A sealing key that somebody else knows, sealed to this device.
+        let sealed = seal::seal_to(&request(&settings).expect("a request").box_key, "x", &[7; 32], &mut rand::rng());
+        let error = join(&settings, &Approval { sealing: sealed, ..approval.clone() }).expect_err("changed");
+        assert!(error.to_string().contains("signed"), "{error}");
+        assert!(join(&settings, &Approval { ca: "none".into(), ..approval }).is_err());
     }
 }

@@ -64,7 +64,7 @@ impl Upload {
 /// Puts the rules of a document in the place of all that a tenant has; how many subjects have rules of their own then.
 ///
 /// # Errors
-/// `InvalidRules` with the place and the cure: nothing changed. Those of the store.
+/// `InvalidRules` with the place and the cure, `TooLarge` where the doors could not share them: nothing changed. Those of the store.
 pub fn replace(gallery: &Gallery, tenant: &TenantId, document: &str) -> Result<usize> {
     let rules: Rules = rulebook::read(document.as_bytes()).map_err(|error| {
         Error::new(Kind::InvalidRules, format!("this is not what docs/access.md describes: {error}"))

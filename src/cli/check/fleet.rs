@@ -57,8 +57,9 @@ fn keys(settings: &Settings, has_doors: bool, now: Timestamp) -> Result<String> 
     let voucher = &installed.voucher.voucher;
     let who = format!("{} of the site {}", voucher.device, settings.site);
     if installed.registry.revoked().any(|key| *key == voucher.key) {
-        return Err(Error::new(Kind::Config, format!("{who}: the site has revoked its key"))
-            .help("where that was a mistake, remove device.key and join again with a new one"));
+        return Err(Error::new(Kind::Config, format!("{who}: the site has revoked its key")).help(
+            "where that was a mistake, join again with new keys: facegate fleet leave, join-request, approve, join",
+        ));
     }
     if has_doors && voucher.role != Role::Door {
         return Err(Error::new(Kind::Config, format!("{who} has doors, and the site vouches for no door"))

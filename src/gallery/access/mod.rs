@@ -18,10 +18,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::memory::Memory;
+use self::rows::Key;
 pub(super) use self::rows::{OF_ALL, Of, Row, key};
 use super::{
     Gallery,
     ids::{SubjectId, TenantId},
+    replication::MAX_PLAN,
     store::{Change, Room, Tenant, View, Writer},
 };
 use crate::{
@@ -92,7 +94,7 @@ impl Gallery {
     ///
     /// # Errors
     /// `NotFound` where there is no such tenant, `InvalidRules` with the place and the cure, `PreconditionFailed` where
-    /// `expected` is not so, `StorageFull`.
+    /// `expected` is not so, `TooLarge` where the doors of a site could not share them, `StorageFull`.
     pub fn replace_rules(&self, tenant: &TenantId, rules: &Rules, expected: Expected) -> Result<u64> {
         // Before the write lock is taken: it may take a while.
         Rulebook::compile(rules, &zones).map_err(invalid)?;
@@ -211,7 +213,7 @@ impl Gallery {
     ///
     /// # Errors
     /// Those of `change`; `NotFound` where there is no such tenant; `InvalidRules` for an unknown group and the like;
-    /// `StorageFull`.
+    /// `TooLarge` where the doors of a site could not share them; `StorageFull`.
     pub fn change_subject(
         &self,
         tenant: &TenantId,
@@ -382,7 +384,27 @@ impl Gallery {
     }
 
     fn put_plan(&self, writer: &mut Writer<'_>, tenant: u32, rules: &Rules) -> Result<()> {
-        self.put_row(writer, Of::Rules, &key(tenant, OF_ALL), &json(rules)?)
+        let (key, plain) = (key(tenant, OF_ALL), json(rules)?);
+        self.check_shareable(writer.txn(), &key, &plain)?;
+        self.put_row(writer, Of::Rules, &key, &plain)
+    }
+
+    /// Refuses rules that doors of a site could not share, since a message takes no more: they would be in force at this door alone.
+    /// Those that were longer before may become shorter step by step. What a subject may have of its own always fits.
+    fn check_shareable(&self, txn: &View<'_>, key: &Key, plain: &[u8]) -> Result<()> {
+        if plain.len() <= MAX_PLAN || !self.is_shared(txn)? {
+            return Ok(());
+        }
+        if matches!(self.row(txn, Of::Rules, key)?, Row::Readable(stored) if plain.len() <= stored.len()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the tenant's rules but its subjects' own would have {} bytes; doors of a fleet can share {MAX_PLAN}",
+            plain.len()
+        );
+        Err(Error::new(Kind::TooLarge, message).help(
+            "take out what is over, such as groups that nobody is in, or give part of the people a tenant of their own",
+        ))
     }
 
     fn all_subjects(&self, txn: &View<'_>, tenant: u32) -> Result<Vec<SubjectRules>> {

@@ -23,7 +23,7 @@ use std::ops::Bound;
 
 use facegate_fleet::{
     Name,
-    document::{Document, DocumentKey, Hash, Kind as DocumentKind},
+    document::{Document, DocumentKey, Hash, Kind as DocumentKind, MAX_SEALED_BYTES},
     keys::{NamingKey, SealingKey},
     stamp::{Clock as StampClock, Stamp},
 };
@@ -47,6 +47,9 @@ const CLOCK: &str = "fleet.clock";
 const VERSION: &str = "fleet.version";
 /// There once everything that was enrolled before the store joined is stamped.
 const ADOPTED: &str = "fleet.adopted";
+
+/// Most bytes of a tenant's rules, but those of subjects, that the doors of a site can share: a document with its names and stamps.
+pub(super) const MAX_PLAN: usize = MAX_SEALED_BYTES - 1024;
 
 /// Documents that are looked at or stamped in one transaction where all are. Bounds how long others wait for the write lock.
 const AT_ONCE: usize = 256;
@@ -102,7 +105,7 @@ impl Gallery {
                     known.device, known.site
                 );
                 return Err(Error::new(Kind::Config, message)
-                    .help("put fleet.site and fleet.device right, or leave the old site first: facegate fleet leave"));
+                    .help("put fleet.site and fleet.device right, or leave the old site (facegate fleet leave) and then join this one anew"));
             }
         }
         self.adopt()

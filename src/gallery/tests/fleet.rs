@@ -248,6 +248,42 @@ fn a_subject_with_more_embeddings_than_a_document_holds_loses_its_oldest() {
 }
 
 #[test]
+fn rules_that_no_message_takes_are_refused_in_a_site_and_what_is_taken_goes_out() {
+    let dirs = [folder(), folder(), folder()];
+    let (a, b, alone) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"), open(dirs[2].path()));
+    let acme = tenant("acme");
+    let of = |groups: usize| -> Rules {
+        let groups: Vec<_> =
+            (0..groups).map(|n| serde_json::json!({"name": format!("group-{n:05}"), "access": []})).collect();
+        serde_json::from_value(serde_json::json!({ "groups": groups })).unwrap()
+    };
+    // As many as fit, by halving.
+    let length = |groups: usize| serde_json::to_vec(&of(groups)).unwrap().len();
+    let most = (0..20_000).collect::<Vec<_>>().partition_point(|&groups| length(groups) <= replication::MAX_PLAN) - 1;
+    for gallery in [&a, &alone] {
+        gallery.ensure_tenant(&acme).unwrap();
+    }
+    a.replace_rules(&acme, &of(most), Expected::Any).unwrap();
+    let error = a.replace_rules(&acme, &of(most + 1), Expected::Any).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLarge);
+    assert!(error.to_string().contains(&replication::MAX_PLAN.to_string()) && error.advice().is_some(), "{error}");
+    let grown = a.change_rules(&acme, |rules| {
+        *rules = of(most + 1);
+        Ok(())
+    });
+    assert_eq!(grown.unwrap_err().kind(), Kind::TooLarge);
+    assert!(documents(&a).iter().all(|arrived| arrived.document.to_bytes().is_ok()), "all of it fits into messages");
+    exchange(&a, &b);
+    assert_eq!(b.rules(&acme).unwrap().unwrap().rules, of(most));
+    // A board of no site has no such limit. Where it joins one later, its rules may only become shorter.
+    alone.replace_rules(&acme, &of(most + 100), Expected::Any).unwrap();
+    alone.join_site(&name("hq"), &name("c"), &key()).unwrap();
+    alone.replace_rules(&acme, &of(most + 50), Expected::Any).unwrap();
+    let error = alone.replace_rules(&acme, &of(most + 60), Expected::Any).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLarge);
+}
+
+#[test]
 fn a_full_gallery_still_takes_in_whatever_takes_something_away() {
     let dirs = [folder(), folder()];
     let (a, b) = (joined(dirs[0].path(), "a"), joined(dirs[1].path(), "b"));

@@ -170,3 +170,38 @@ fn a_broker_with_the_sites_list_takes_a_revoked_device_no_more() {
     boards[1].run(&["check"]).must(1, &["does not take this device"]);
     boards[0].run(&["check"]).must(0, &["takes this device"]);
 }
+
+#[test]
+fn a_request_and_an_approval_that_are_not_those_that_were_meant_are_refused() {
+    let site = Site::new();
+    let mut board = Board::new();
+    site.configure(&mut board, "front");
+    let print = |ended: &crate::support::daemon::Ended, what: &str| -> String {
+        let said = ended.said();
+        let line = said.lines().find(|line| line.contains(what)).expect("a fingerprint").to_owned();
+        line.rsplit(' ').next().expect("a word").to_owned()
+    };
+    let asked = board.run(&["fleet", "join-request", "--out", "request.json"]).must(0, &["carry it"]);
+    let device = print(&asked, "this device's fingerprint");
+    let (keys, request) = (site.office.path("site"), board.path("request.json"));
+    let approval = board.path("approval.json");
+    let [keys, request, approval] = [keys, request, approval].map(|path| path.display().to_string());
+    let approve = |fingerprint: &str| {
+        let args =
+            ["fleet", "approve", &request, "--site-dir", &keys, "--fingerprint", fingerprint, "--out", &approval];
+        board.run(&args)
+    };
+    let refused = approve("0000-0000-0000-0000-0000");
+    assert!(
+        refused.code != Some(0) && refused.said().contains("not the one that the device made"),
+        "{}",
+        refused.said()
+    );
+    assert!(!board.path("approval.json").exists());
+    let approved = approve(&device.to_uppercase()).must(0, &["carry it"]);
+    let theirs = print(&approved, "the site's fingerprint");
+    let join = |fingerprint: &str| board.run(&["fleet", "join", "approval.json", "--site-fingerprint", fingerprint]);
+    let refused = join(&device);
+    assert!(refused.code != Some(0) && refused.said().contains("another site's"), "{}", refused.said());
+    join(&theirs).must(0, &["is of the site hq", &theirs]);
+}
