@@ -251,7 +251,7 @@ impl Gallery {
         self.store.records.delete(txn, &id.to_be_bytes())?;
         self.store.ids.delete(txn, &id_key(row.number, &header.embedding))?;
         self.store.subjects.delete(txn, &subject_key(row.number, &header.subject, Some(&header.embedding)))?;
-        writer.release_slot(header.slot)?;
+        writer.release_slot(header.slot);
         slots.push(header.slot);
         self.drop_photograph(writer, id, slots)?;
         self.drop_request(writer, id)?;
@@ -273,7 +273,7 @@ impl Gallery {
     ) -> Result<()> {
         let emptied = self.store.ids.prefix_iter(writer.txn(), &row.number.to_be_bytes())?.next().is_none();
         if emptied && row.slot != 0 {
-            writer.release_slot(row.slot)?;
+            writer.release_slot(row.slot);
             slots.push(row.slot);
             row.slot = 0;
             writer.put_tenant(row)?;

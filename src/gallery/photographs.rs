@@ -74,7 +74,7 @@ impl Gallery {
         let Some(slot) = self.store.photographs.get(writer.txn(), &key)?.map(slot_of) else { return Ok(()) };
         self.store.photographs.delete(writer.txn(), &key)?;
         if let Some(slot) = slot {
-            writer.release_slot(slot)?;
+            writer.release_slot(slot);
             slots.push(slot);
         }
         Ok(())

@@ -221,7 +221,7 @@ impl Gallery {
         let sealed = self.vault.seal(tenant.slot, header.slot, fixed_part(&record), plain)?;
         record.extend_from_slice(&sealed);
         self.store.records.put(writer.txn(), &header.id.to_be_bytes(), &record)?;
-        writer.release_slot(old)?;
+        writer.release_slot(old);
         Ok(old)
     }
 

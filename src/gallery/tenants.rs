@@ -176,7 +176,7 @@ impl Gallery {
         self.forget_revision(writer, tenant.number)?;
         self.store.tenants.delete(writer.txn(), name.as_str().as_bytes())?;
         if tenant.slot != 0 {
-            writer.release_slot(tenant.slot)?;
+            writer.release_slot(tenant.slot);
             slots.push(tenant.slot);
         }
         // Of a tenant that is not there: whoever follows sees that it is gone.

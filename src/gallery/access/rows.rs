@@ -142,7 +142,7 @@ impl Gallery {
         let slot = slot_of(value);
         table.delete(writer.txn(), key)?;
         if let Some(slot) = slot {
-            writer.release_slot(slot)?;
+            writer.release_slot(slot);
             slots.push(slot);
         }
         Ok(true)

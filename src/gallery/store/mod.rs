@@ -166,7 +166,7 @@ impl Store {
     /// Begins to write, once no other thread or process does.
     pub fn write<'s>(&'s self, slots: &'s SlotFile) -> Result<Writer<'s>> {
         let (txn, map) = self.map.begin(&self.env, |env| env.write_txn())?;
-        Ok(Writer { txn: Some(txn), _map: map, store: self, slots, taken: Vec::new() })
+        Ok(Writer { txn: Some(txn), _map: map, store: self, slots, taken: Vec::new(), released: Vec::new() })
     }
 
     /// The newest transaction that any process committed; 0, which none is, where the store cannot be used any more. Costs a

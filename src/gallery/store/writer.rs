@@ -30,6 +30,9 @@ pub(in crate::gallery) struct Writer<'s> {
     pub(super) slots: &'s SlotFile,
     /// Slots that were written in this transaction.
     pub(super) taken: Vec<u32>,
+    /// Slots that this transaction gives up. Nobody's before it is committed, and not free either: what is written into a slot is
+    /// there at once, and where the transaction fails their secrets are needed still.
+    pub(super) released: Vec<u32>,
 }
 
 impl<'s> Writer<'s> {
@@ -65,9 +68,8 @@ impl<'s> Writer<'s> {
     }
 
     /// Gives a slot up. Erase it with [`Store::erase_free`] after the commit.
-    pub fn release_slot(&mut self, slot: u32) -> Result<()> {
-        let store = self.store;
-        Ok(store.free_slots.put(self.txn(), &slot.to_be_bytes(), &[])?)
+    pub fn release_slot(&mut self, slot: u32) {
+        self.released.push(slot);
     }
 
     /// Stores a tenant's row.
@@ -94,6 +96,9 @@ impl<'s> Writer<'s> {
     /// Makes it durable, or leaves nothing behind.
     pub fn commit(mut self, room: Room) -> Result<()> {
         let store = self.store;
+        for slot in std::mem::take(&mut self.released) {
+            store.free_slots.put(self.txn(), &slot.to_be_bytes(), &[])?;
+        }
         if room == Room::Configured && store.used_bytes(self.txn())? > store.max_bytes {
             return Err(storage_full().source(MdbError::MapFull));
         }

@@ -116,3 +116,23 @@ fn a_full_disk_keeps_nothing_of_the_request() {
     gallery.enroll(&acme, new("somebody", 1)).unwrap();
     assert_sound(&gallery);
 }
+
+/// What is written into a slot is there at once, whatever becomes of the transaction: it must not be one that somebody still needs
+/// where the transaction fails, by a full disk or a power cut.
+#[test]
+fn a_transaction_that_fails_has_written_over_nobodys_secret() {
+    let dir = folder();
+    let gallery = open(dir.path());
+    let acme = tenant("acme");
+    gallery.enroll(&acme, new("anna", 1)).unwrap();
+    {
+        let mut writer = gallery.write().unwrap();
+        (0..8).for_each(|slot| writer.release_slot(slot));
+        let taken: Vec<_> = (0..8).map(|_| writer.take_slot(&[7; 32]).unwrap()).collect();
+        assert!(taken.iter().all(|slot| *slot >= 1), "{taken:?}");
+    }
+    drop(gallery);
+    let gallery = open(dir.path());
+    assert_eq!(gallery.search(&acme, &face(1), 1, 0.9).unwrap().len(), 1);
+    assert_sound(&gallery);
+}

@@ -96,7 +96,7 @@ fn clients_that_want_it_get_http_2_with_the_same_limits() {
             let answer = sender.send_request(request).await.expect("an answer");
             assert_eq!(answer.status(), status, "{path}");
             assert!(answer.headers().contains_key("x-request-id"), "{path}");
-            assert_eq!(answer.headers().contains_key("ratelimit-limit"), path.starts_with("/v1"), "{path}");
+            assert!(answer.headers().contains_key("ratelimit-limit"), "{path}");
             let body = to_bytes(Body::new(answer.into_body()), 1 << 20).await.expect("a body");
             assert!(body.starts_with(b"{\"success\":"), "{body:?}");
         }
