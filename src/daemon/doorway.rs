@@ -53,6 +53,10 @@ const FACES_PER_FRAME: usize = 4;
 /// How long the loop waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Nobody is let in by an older frame: a loop that was held up, by whatever, is not to open for somebody who has long gone. Several times
+/// what the slowest board takes for a frame.
+const LONGEST_AGO: Duration = Duration::from_secs(5);
+
 /// As many of the newest grants may be given back.
 const GRANTS: usize = 16;
 
@@ -324,6 +328,15 @@ impl Doorway {
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: Decision, liveness: Option<&Liveness>) {
         let now = self.parts.clock.now();
+        if decision.granted() && now.since(frame_at) > LONGEST_AGO {
+            self.decider.give_back(&decision, now);
+            tracing::warn!(
+                door = %self.parts.name,
+                age_ms = now.since(frame_at).as_millis(),
+                "nobody is let in by a frame that is so old: whoever is on it may have gone"
+            );
+            return;
+        }
         if let Outcome::Granted { subject, .. } = &decision.outcome {
             let seen = LastSeen { door: self.parts.name.to_string(), at: self.parts.clock.wall() };
             self.parts.gallery.note_seen(&self.parts.tenant, subject.as_str().into(), seen);
@@ -453,7 +466,8 @@ impl Doorway {
         self.tracker = Tracker::default();
         // Tracks are counted from the start again: those grants are of others.
         self.granted.clear();
-        self.decider = Decider::new(self.decider.policy().clone());
+        // Nor is somebody let in twice, who is still in view.
+        self.decider.forget_tracks();
         self.living = Tracks::default();
         match self.parts.engine.session() {
             Ok(session) => self.session = session,

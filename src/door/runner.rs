@@ -32,8 +32,9 @@ use crate::{
 const MAX_GRANT_AGE: Duration = Duration::from_secs(1);
 
 /// A command that waited for longer than this is not obeyed: whoever gave it has been told that the door does not answer, and does
-/// not expect it to open later. A lockdown always is.
-const MAX_COMMAND_AGE: Duration = super::ANSWER;
+/// not expect it to open later: somewhat less than they wait, since they begin to wait a little after it was given. A lockdown
+/// always is.
+const MAX_COMMAND_AGE: Duration = super::ANSWER.saturating_sub(Duration::from_millis(200));
 
 /// While something is due, the clock is looked at as often as this at least.
 const LOOK: Duration = Duration::from_millis(50);

@@ -104,6 +104,11 @@ impl Decider {
         &self.policy
     }
 
+    /// Whoever comes next is another track, though its number may be an old one. Cooldowns stay.
+    pub fn forget_tracks(&mut self) {
+        self.tracks.clear();
+    }
+
     /// Takes over another policy. Votes cast under the old one are void; cooldowns and used tracks stay.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;

@@ -230,6 +230,18 @@ fn a_new_policy_voids_votes_but_not_the_cooldown() {
 }
 
 #[test]
+fn whoever_was_let_in_is_not_let_in_again_because_tracks_are_forgotten() {
+    let mut decider = Decider::new(Policy::default());
+    decider.observe(seen(1, "A", 0.9, 0));
+    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 100))), Some("agreed"));
+    decider.observe(seen(2, "B", 0.9, 100));
+    decider.forget_tracks();
+    decider.observe(seen(1, "A", 0.9, 200));
+    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 300))), Some("cooldown"), "the same number, another track");
+    assert_eq!(decider.observe(seen(2, "B", 0.9, 300)), None, "a vote from before counts for nobody");
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut decider = Decider::new(Policy::default());
     for track in 0..100_000 {
