@@ -329,10 +329,14 @@ impl<'k> Session<'k> {
     }
 
     /// Takes in messages. A voucher counts from the next message on.
+    ///
+    /// # Errors
+    /// The first of the store's; whatever came after is taken in all the same.
     fn receive(&mut self, messages: &[Message]) -> Result<()> {
         let retained = messages.iter().any(|message| message.retained);
         let vouchers = Topic::Device(self.keeper.settings.device.clone()).of(&self.keeper.settings.site);
         let vouchers = vouchers.trim_end_matches(self.keeper.settings.device.as_str());
+        let mut first = Ok(());
         for run in messages.split_inclusive(|message| message.topic.starts_with(vouchers)) {
             let now = self.keeper.now();
             let mut opened = Vec::with_capacity(run.len());
@@ -348,18 +352,20 @@ impl<'k> Session<'k> {
                     Ok(message) => opened.push(message),
                 }
             }
-            self.take_in(&opened, retained, now)?;
+            // What the store has no room for keeps nothing else from being heard.
+            first = first.and(self.take_in(&opened, retained, now));
         }
-        Ok(())
+        first
     }
 
     fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
         if opened.is_empty() {
             return Ok(());
         }
-        let actions = self.replica.receive(self.documents, opened, retained, now)?;
+        let mut actions = Vec::new();
+        let stored = self.replica.receive(self.documents, opened, retained, now, &mut actions);
         self.act(actions);
-        Ok(())
+        stored
     }
 
     fn refuse(&mut self, refusal: &Refusal, now: Now) -> Result<()> {

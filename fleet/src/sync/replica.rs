@@ -140,26 +140,27 @@ impl<R: CryptoRng> Replica<R> {
 
     /// Takes in messages that an [`Opener`](crate::open::Opener) has opened, in the order of their arrival. Vouchers,
     /// documents, digests and this device's own receipts matter here; others are passed over. `retained`: some of them came
-    /// with MQTT's retain flag, since the broker sends what it keeps.
+    /// with MQTT's retain flag, since the broker sends what it keeps. What is to be done is added to `actions`.
     ///
     /// # Errors
-    /// Those of the store: then none of the documents was taken in.
+    /// Those of the store: then none of the documents was taken in. What the site says of devices counts all the same, and is
+    /// among the `actions`.
     pub fn receive<D: Documents>(
         &mut self,
         documents: &mut D,
         messages: &[Opened],
         retained: bool,
         now: Now,
-    ) -> Result<Vec<Action>, D::Error> {
+        actions: &mut Vec<Action>,
+    ) -> Result<(), D::Error> {
         if let Some(connection) = self.connection.as_mut().filter(|_| retained) {
             connection.last_retained = now.mono;
         }
-        let mut actions = Vec::new();
         let mut arrived = Vec::new();
         let mut signers = Vec::new();
         for message in messages {
             match (&message.body, &message.by) {
-                (Body::Voucher(vouched), Signer::Site) => self.take_voucher(documents, vouched, now, &mut actions),
+                (Body::Voucher(vouched), Signer::Site) => self.take_voucher(documents, vouched, now, actions),
                 (Body::Cleared, _) => self.cleared(documents, &message.topic, now)?,
                 (Body::Document(document), Signer::Device(by, key)) => match self.believes(by, key, now) {
                     Ok(()) => {
@@ -182,8 +183,7 @@ impl<R: CryptoRng> Replica<R> {
                 _ => {}
             }
         }
-        self.take_documents(documents, &arrived, &signers, now, &mut actions)?;
-        Ok(actions)
+        self.take_documents(documents, &arrived, &signers, now, actions)
     }
 
     /// A message was refused: counts it, says whether to tell it, and has the broker's copy mended where it spoiled one.

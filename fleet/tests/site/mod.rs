@@ -168,7 +168,8 @@ impl Door {
         self.opener.registry = Arc::new(self.replica.registry().clone());
         match self.opener.open(topic, payload, now) {
             Ok(opened) => {
-                let Ok(actions) = self.replica.receive(&mut self.memory, &[opened], true, now);
+                let mut actions = Vec::new();
+                let Ok(()) = self.replica.receive(&mut self.memory, &[opened], true, now, &mut actions);
                 (None, actions)
             }
             Err(refusal) => {

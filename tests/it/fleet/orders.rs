@@ -151,3 +151,35 @@ fn an_unlock_that_was_queued_while_the_door_was_offline_never_opens_it() {
     assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"late\"} "), 2.0);
     assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"replayed\"} "), 2.0);
 }
+
+/// What takes its time is no more than two at a time, and never before a door.
+#[test]
+fn an_unlock_does_not_wait_for_those_who_are_being_enrolled() {
+    let site = Site::new();
+    let mut board = Board::new();
+    let empty = board.path("empty.png");
+    image::RgbImage::new(320, 240).save(&empty).expect("it can be written");
+    board.add_door("front", "main", &[empty]);
+    site.join(&mut board, "front", "door");
+    let key = Member::read(&settings(&site.office, "office", site.broker.port)).expect("it has joined").key;
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let session = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online)).session;
+    let enrol = |subject: &str| Order::Enrol {
+        door: None,
+        tenant: "main".into(),
+        subject: subject.into(),
+        seconds: 60,
+        groups: Vec::new(),
+    };
+    for subject in ["anna", "berta"] {
+        let command = console.command(&front(), enrol(subject), session);
+        console.publish(&Topic::Command(front()), signed(&command, &key), false, None).expect("the broker takes it");
+    }
+    let third = order(&mut console, enrol("clara"));
+    assert_eq!((third.outcome, third.code.as_deref()), (Outcome::Refused, Some("busy")));
+    assert_eq!(order(&mut console, unlock()).outcome, Outcome::Done);
+    board.edge("front", 0, |edge| edge.energised);
+    assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"busy\"} "), 1.0);
+}

@@ -406,7 +406,8 @@ impl<'a> Run<'a> {
         self.count_out(door, message.bytes);
         let now = self.doors[door].now(self.time);
         let (replica, mut store) = split(&mut self.doors[door], &mut self.shared);
-        let Ok(actions) = replica.receive(&mut store, &message.opened, retained, now);
+        let mut actions = Vec::new();
+        let Ok(()) = replica.receive(&mut store, &message.opened, retained, now, &mut actions);
         self.act(door, actions);
     }
 
