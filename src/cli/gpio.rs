@@ -11,6 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     Answer, Context,
@@ -22,7 +23,7 @@ use crate::{
         self, Bias, Drive, GpiochipInput, GpiochipSettings, InputEdge, Line, LockSettings, chips::Chips,
         kernel_time::KernelTime,
     },
-    error::{Error, Kind, Result},
+    error::{Context as _, Error, Kind, Result},
 };
 
 /// `watch` looks whether its time is over as often as this at least.
@@ -232,6 +233,39 @@ fn watch(
     Ok(Answer::Yes)
 }
 
+/// Signals that would end the program.
+struct Ends {
+    runtime: tokio::runtime::Runtime,
+    signals: [Signal; 3],
+}
+
+impl Ends {
+    fn caught() -> Result<Self> {
+        let failed = || "signals cannot be waited for";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(Kind::Io, failed)?;
+        let caught = |kind| {
+            let _inside = runtime.enter();
+            signal(kind).context(Kind::Io, failed)
+        };
+        let signals =
+            [caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?, caught(SignalKind::hangup())?];
+        Ok(Self { runtime, signals })
+    }
+
+    /// Waits for one of them, for so long at most; whether one came.
+    fn come_within(self, length: Duration) -> bool {
+        let Self { runtime, signals: [mut interrupt, mut terminate, mut hangup] } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => true,
+                _ = hangup.recv() => true,
+                () = tokio::time::sleep(length) => false,
+            }
+        })
+    }
+}
+
 fn pulse(context: &Context, wires: Wires, line: Line, length: Duration, yes: bool) -> Result<Answer> {
     let lock = LockSettings::Gpiochip(GpiochipSettings {
         chip: wires.chip,
@@ -248,13 +282,16 @@ fn pulse(context: &Context, wires: Wires, line: Line, length: Duration, yes: boo
         )));
     }
     let mut output = door::open(&lock, false, Arc::new(SystemClock::new()))?;
+    // Whoever ends the command, or loses the connection to it, ends the pulse: chips keep a line as it was left.
+    let ends = Ends::caught()?;
     let moved = output.set(true);
-    if moved.is_ok() {
-        thread::sleep(length);
-    }
+    let ended = moved.is_ok() && ends.come_within(length);
     // At rest in any case, before anything is said.
     output.set(false)?;
     moved?;
+    if ended {
+        return Err(Error::new(Kind::Io, format!("{}: ended early, inactive again", output.describe())));
+    }
     let answer = serde_json::json!({ "line": output.describe(), "ms": ms });
     context.out.result(&answer, |_| format!("{}: active for {ms} ms, inactive again", output.describe()));
     Ok(Answer::Yes)

@@ -101,7 +101,7 @@ enum Command {
     /// Put every lock at rest, where no daemon runs: what a service manager calls after the daemon's end.
     Rest(rest::Args),
     /// Test the wiring of a GPIO chip: list its lines, watch inputs, pulse an output.
-    #[command(subcommand, hide = true)]
+    #[command(subcommand)]
     Gpio(gpio::Command),
     /// Write man pages for a package.
     #[command(hide = true)]

@@ -102,6 +102,7 @@ fn serve(
         watch_over(trying)?;
     }
     service::status("starting: networks, store and locks");
+    let passed = !sockets.is_empty();
     let mut daemon = Daemon::start_on(sockets, config, Arc::new(SystemClock::new()))?;
     let service = Service::start(daemon.pulse())?;
     context.out.result(&serde_json::json!({ "ready": true, "api": daemon.api_address() }), |_| {
@@ -122,9 +123,16 @@ fn serve(
     });
     tracing::info!("stopping on {why}");
     drop(service);
-    service::stopping(why);
+    // Whoever passed sockets has them still, and starts the daemon with them again: in here they are closed.
+    let anew = why == AGAIN && !passed;
+    // A service manager that hears of a stop ends whatever goes on after it, such as the program that begins anew.
+    if anew {
+        service::status("starting anew")
+    } else {
+        service::stopping(why)
+    }
     daemon.stop();
-    if why == AGAIN { Err(begin_again()) } else { Ok(Answer::Yes) }
+    if anew { Err(begin_again()) } else { Ok(Answer::Yes) }
 }
 
 /// The program anew in the same process, so that whoever started it, such as systemd, sees nothing of it. Gives why not, where

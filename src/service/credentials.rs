@@ -11,5 +11,7 @@ const PREFIX: &str = "facegate.";
 /// Where the credential `facegate.NAME` lies; none where none was handed over. Whether it can be read is seen by whoever reads.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(format!("{PREFIX}{name}"));
-    path.exists().then_some(path)
+    // One in a folder that may not be entered is there: whoever reads it is told why it cannot be read.
+    let absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    (!absent).then_some(path)
 }

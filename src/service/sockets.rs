@@ -41,6 +41,11 @@ impl Sockets {
         Self::sort(owned.zip(names))
     }
 
+    /// Whether nothing was passed.
+    pub const fn is_empty(&self) -> bool {
+        self.api.is_empty() && self.operator.is_none()
+    }
+
     fn sort(passed: impl Iterator<Item = (OwnedFd, String)>) -> Result<Self> {
         let mut sockets = Self::default();
         for (descriptor, name) in passed {

@@ -208,6 +208,26 @@ fn office_hours_are_kept_by_a_thread_of_their_own_and_it_is_told_where_it_hangs(
     daemon.stop();
 }
 
+/// As the fleet orders it: the same process goes on, and whoever heard of a stop would end it a little later.
+#[test]
+fn a_daemon_that_begins_anew_tells_of_no_stop_and_is_ready_again() {
+    let board = Board::with_door(&[photo_path("biden.jpg")]);
+    let (mut manager, daemon) = Manager::start(&board, None);
+    manager.hears("READY=1");
+    daemon.ready();
+    manager.listen();
+    manager.heard.clear();
+    daemon.signal(Signal::USR1);
+    let told = eventually("it is ready again", || {
+        manager.listen();
+        manager.heard.iter().any(|word| word == "READY=1").then(|| manager.heard.clone())
+    });
+    assert!(told.iter().any(|word| word == "STATUS=starting anew"), "{told:?}");
+    assert!(!told.iter().any(|word| word == "STOPPING=1"), "{told:?}");
+    daemon.stop();
+    manager.hears("STOPPING=1");
+}
+
 #[test]
 fn the_api_and_the_operators_socket_are_taken_over() {
     let mut board = Board::with_door(&[photo_path("biden.jpg")]);

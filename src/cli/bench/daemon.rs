@@ -33,7 +33,7 @@ pub struct Report {
 impl Report {
     pub fn words(&self, lines: &mut Vec<String>) {
         lines.push(format!("a daemon with {} faces enrolled:", self.faces));
-        lines.push(format!("  ready after {:.2} s (promised: 2)", self.ready_s));
+        lines.push(format!("  ready after {:.2} s (promised: 3)", self.ready_s));
         lines.push(format!("  {:.0} MB resident (promised: under 200)", self.resident_mb));
         lines.push(format!(
             "  nobody in view, {} frames a second: {:.1} % of a core (promised: under 15), the gate let {} of {} frames through",
