@@ -345,9 +345,9 @@ impl<'k> Session<'k> {
                 stats.received.fetch_add(1, Ordering::Relaxed);
                 stats.received_bytes.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
                 match result {
-                    Err(refusal) => self.refuse(&refusal, now)?,
+                    Err(refusal) => first = first.and(self.refuse(&refusal, now)),
                     Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
-                        self.command(&command, &key, message.retained, now)?;
+                        first = first.and(self.command(&command, &key, message.retained, now));
                     }
                     Ok(message) => opened.push(message),
                 }
