@@ -17,12 +17,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::ordered::compose;
 use crate::{
-    access, api, camera, door,
+    access::{self, PadPolicy, Policy},
+    api, camera, door,
     error::{Error, Kind, Result},
     fleet,
     gallery::{self, TenantId},
     guard, journal,
-    vision::{quality, region::Region},
+    vision::{quality, region::Region, track::RAREST},
 };
 
 /// A commented example with every key at its default; `facegate config example` prints it.
@@ -317,6 +318,7 @@ impl Config {
             door.access.validate().map_err(|fault| place(fault.into()))?;
             for (_, camera, _) in door.sides() {
                 door.access.validate_at(camera.rate_fps()).map_err(|fault| place(fault.into()))?;
+                can_follow(&door.access, camera.rate_fps()).map_err(place)?;
             }
             door.quality.validate().map_err(place)?;
         }
@@ -333,6 +335,24 @@ impl Config {
         let groups: Vec<_> = self.interlocks.iter().map(|group| (group.name.as_str(), &group.doors[..])).collect();
         Ok(Interlock::new(&doors, &groups)?)
     }
+}
+
+/// Refuses a camera that shows everybody once only, as somebody new each time, where one frame does not let anybody in.
+fn can_follow(access: &Policy, rate_fps: f32) -> Result<()> {
+    let of_several = access.votes > 1 || access.liveness == PadPolicy::Required;
+    if !of_several || rate_fps * RAREST.as_secs_f32() >= 1.0 {
+        return Ok(());
+    }
+    let (most, why) =
+        (RAREST.as_secs_f32(), if access.votes > 1 { "votes is above 1" } else { "liveness is required" });
+    Err(Error::new(
+        Kind::Config,
+        format!(
+            "camera.rate_fps is {rate_fps}, but a face is followed from one frame to the next for {most} s at most, and access.{why}: \
+             the door could never open"
+        ),
+    )
+    .help(format!("set rate_fps to {:.2} or more", (100.0 / most).ceil() / 100.0)))
 }
 
 /// Every line of hardware that a door has, and for what.
@@ -467,6 +487,23 @@ mod tests {
         let said = error.to_string();
         assert!(said.contains("door 'b': access.votes is 30") && said.contains("could never open"), "{said}");
         assert!(error.advice().is_some_and(|help| help.contains("rate_fps")));
+    }
+
+    #[test]
+    fn a_camera_too_slow_to_follow_a_face_is_refused_where_one_frame_is_not_enough() {
+        let with = |rate: f32, access: &str| {
+            let camera = format!("source = \"replay\"\nstills = \"folder\"\nrate_fps = {rate:?}");
+            let doors = AIRLOCK.replace("source = \"v4l\"\ndevice = \"/dev/video1\"", &camera);
+            assert_ne!(doors, AIRLOCK);
+            parse(&format!("{doors}[door.access]\nvote_age_ms = 60000\n{access}"))
+        };
+        for access in ["votes = 2\n", "votes = 1\nliveness = \"required\"\n"] {
+            assert!(with(0.72, access).is_ok(), "{:?}", with(0.72, access));
+            let error = with(0.7, access).expect_err("too slow");
+            assert!(error.to_string().contains("door 'b': camera.rate_fps is 0.7"), "{error}");
+            assert!(error.advice().is_some_and(|help| help.contains("0.72")), "{:?}", error.advice());
+        }
+        assert!(with(0.1, "votes = 1\n").is_ok(), "one frame lets in");
     }
 
     #[test]
