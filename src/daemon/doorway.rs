@@ -182,8 +182,8 @@ impl Doorway {
 
     /// Looks at the newest frame, again and again, until `stop`.
     ///
-    /// Whatever goes wrong with one frame, a panic included, costs that frame: nobody in view is remembered, the state of the
-    /// networks is made anew and the loop goes on. A door that is open shuts in its time, which is the driver's to keep.
+    /// Whatever goes wrong with one frame, a panic included, costs that frame: nobody in view is remembered but for whom the door
+    /// has opened a moment ago, the state of the networks is made anew and the loop goes on. A door that is open shuts in its time, which is the driver's to keep.
     pub fn run(mut self, feed: &Feed, stop: &AtomicBool) {
         let mut seen = 0;
         while !stop.load(Ordering::Relaxed) {
@@ -448,12 +448,12 @@ impl Doorway {
         Ok(())
     }
 
-    /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh.
+    /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh. Only cooldowns stand, or one bad frame would have
+    /// the door open once more for somebody who is still in view.
     pub fn forget_everybody(&mut self) {
+        // Tracks are counted from the start again. Grants are told apart by their frames as well, so that none is taken for another's.
         self.tracker = Tracker::default();
-        // Tracks are counted from the start again: those grants are of others.
-        self.granted.clear();
-        self.decider = Decider::new(self.decider.policy().clone());
+        self.decider.forget_tracks();
         self.living = Tracks::default();
         match self.parts.engine.session() {
             Ok(session) => self.session = session,

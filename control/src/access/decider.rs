@@ -208,6 +208,12 @@ impl Decider {
         self.tracks.remove(&track);
     }
 
+    /// Drops what is known of every track, for whoever numbers them anew. Cooldowns stay: who was granted a moment ago is not granted
+    /// once more for that.
+    pub fn forget_tracks(&mut self) {
+        self.tracks.clear();
+    }
+
     /// Drops tracks that were not seen for a minute and cooldowns that are over. [`observe`](Self::observe) does it too,
     /// once a second.
     pub fn expire(&mut self, now: Moment) {
