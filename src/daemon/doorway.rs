@@ -60,6 +60,10 @@ const GRANTS: usize = 16;
 /// what is told of it must not become a flood.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Nobody is let in by a frame that is older than this: whoever it shows may have gone, and somebody else have come. No board needs as
+/// long for a frame; a loop that was held up, or a process that was stopped, has one in hand that may be of any age.
+const OLDEST: Duration = Duration::from_secs(3);
+
 /// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
 const WITHIN_A_FRAME: u64 = 0xff;
 
@@ -324,6 +328,12 @@ impl Doorway {
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: Decision, liveness: Option<&Liveness>) {
         let now = self.parts.clock.now();
+        if decision.granted() && now.since(frame_at) > OLDEST {
+            self.decider.give_back(&decision, frame_at + AGAIN);
+            let age_ms = now.since(frame_at).as_secs_f64() * 1e3;
+            tracing::warn!(door = %self.parts.name, age_ms, "a frame was too old to let anybody in by; the next one may");
+            return;
+        }
         if let Outcome::Granted { subject, .. } = &decision.outcome {
             let seen = LastSeen { door: self.parts.name.to_string(), at: self.parts.clock.wall() };
             self.parts.gallery.note_seen(&self.parts.tenant, subject.as_str().into(), seen);
