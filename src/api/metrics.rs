@@ -142,7 +142,7 @@ fn describe(registry: &mut Registry, requests: &Requests, snapshot: Snapshot) {
     registry.register("faces", "Embeddings: matched, replaced by newer ones, or of another recogniser", faces);
     if let Some(journal) = journal {
         counter(registry, "journal_written", "Entries of the journal on the disk", journal.written);
-        counter(registry, "journal_lost", "Entries of the journal that found its queue full", journal.lost);
+        counter(registry, "journal_lost", "Entries of the journal that found no room on their way to it", journal.lost);
         gauge(registry, "journal_healthy", "Whether the last entry could be written", journal.healthy.into());
     }
     describe_doors(registry, &doors);

@@ -40,7 +40,7 @@ use self::{
     hours::OfficeHours,
     passers::Passers,
     serving::ApiServer,
-    telling::Teller,
+    telling::{Teller, Unread},
     upkeep::Upkeep,
 };
 use crate::{
@@ -256,6 +256,7 @@ impl Daemon {
             listeners: self.listeners.clone(),
             clock: Arc::clone(clock),
             tally,
+            unread: Unread::of(&driver),
         };
         // Ends when the driver does.
         let tells = move || reports.into_iter().for_each(|report| teller.tell_whatever_happens(report));

@@ -2,8 +2,9 @@
 //! journal, the log, listeners.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use facegate_control::door::{Happening, Refusal};
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Moment},
-    door::{Edge, Report},
+    door::{Driver, Edge, Report},
     journal::Journal,
     rulebook::Gate,
     tally,
@@ -31,11 +32,38 @@ pub struct Teller {
     pub listeners: Listeners,
     pub clock: Arc<dyn Clock>,
     pub tally: Arc<tally::Door>,
+    pub unread: Unread,
+}
+
+/// Reports that found no room, since they were read too slowly. The driver ends without asking whoever counts them.
+pub struct Unread {
+    driver: Weak<Driver>,
+    told: Cell<u64>,
+}
+
+impl Unread {
+    /// Those of that driver.
+    pub fn of(driver: &Arc<Driver>) -> Self {
+        Self { driver: Arc::downgrade(driver), told: Cell::new(0) }
+    }
+
+    /// How many there are that were not told by this before.
+    fn news(&self) -> u64 {
+        let unread = self.driver.upgrade().map_or(0, |driver| driver.health().unread);
+        unread.saturating_sub(self.told.replace(unread.max(self.told.get())))
+    }
 }
 
 impl Teller {
-    /// Tells what the door reports. A panic in it, which is in the log, costs that report: the next ones are to be told too.
+    /// Tells what the door reports, and how much it could not. A panic in it, which is in the log, costs that report: the next ones
+    /// are to be told too.
     pub fn tell_whatever_happens(&self, report: Report) {
+        let lost = self.unread.news();
+        if lost > 0 {
+            tracing::error!(door = %self.name, lost, "the door reported faster than it could be taken down: what was lost is not in the journal");
+            // Each would have been an entry.
+            self.journal.lose(lost);
+        }
         let _ = catch_unwind(AssertUnwindSafe(|| self.tell(report)));
     }
 
@@ -91,5 +119,44 @@ impl Teller {
         );
         let (energised, at) = (edge.energised, edge.at);
         self.listeners.tell(|| Event::Edge { door: self.name.clone(), energised, at, latency });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use facegate_control::door::Command;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        door::{Hardware, Settings},
+    };
+
+    #[test]
+    fn what_a_door_reported_to_nobody_is_counted_once() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let settings = Settings::default();
+        let hardware = Hardware::at_rest(&settings, &clock).expect("simulated");
+        let driver = Arc::new(Driver::start(&settings, hardware, None, clock).expect("it starts"));
+        let unread = Unread::of(&driver);
+        assert_eq!(unread.news(), 0);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // As much as finds room, and more.
+        while driver.health().unread < 3 {
+            for command in [Command::Hold, Command::Release] {
+                driver.command(command).expect("heard").recv_timeout(Duration::from_secs(10)).expect("answered");
+            }
+            assert!(Instant::now() < deadline, "there is room for all");
+        }
+        let lost = unread.news();
+        assert!(lost >= 3);
+        assert_eq!(lost + unread.news(), driver.health().unread);
+        driver.stop().expect("it rests");
+        unread.news();
+        assert_eq!(unread.news(), 0);
+        drop(driver);
+        assert_eq!(unread.news(), 0, "the driver has gone");
     }
 }

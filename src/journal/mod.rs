@@ -63,7 +63,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Stats {
     /// Entries on the disk since the start.
     pub written: u64,
-    /// Entries that found the queue full since the start.
+    /// Entries that found the queue full since the start, or got lost on their way to it.
     pub lost: u64,
     /// Attempts to write that failed.
     pub errors: u64,
@@ -182,14 +182,14 @@ impl Journal {
     pub fn append(&self, entry: Entry) {
         let job = Job { at: self.clock.wall(), entry, done: None };
         if self.jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
-            self.lose();
+            self.lose(1);
         }
     }
 
-    /// Counts an entry that is not written; the journal tells of it.
-    fn lose(&self) {
-        self.shared.gap.fetch_add(1, Ordering::SeqCst);
-        self.shared.stats.lock().lost += 1;
+    /// Counts entries that are not written; the journal tells of them with the next one that is.
+    pub fn lose(&self, entries: u64) {
+        self.shared.gap.fetch_add(entries, Ordering::SeqCst);
+        self.shared.stats.lock().lost += entries;
     }
 
     /// Whether there is room for entries of calls. The other half of the queue is the door's.
@@ -200,7 +200,7 @@ impl Journal {
     /// As [`Journal::append`], for what must not displace the door's entries: where there is no [room](Self::has_room), the
     /// entry is lost.
     pub fn append_if_room(&self, entry: Entry) {
-        if self.has_room() { self.append(entry) } else { self.lose() }
+        if self.has_room() { self.append(entry) } else { self.lose(1) }
     }
 
     /// Appends an entry and waits until it would survive a power cut. Not for the door. An error means that the entry is

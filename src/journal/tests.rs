@@ -302,6 +302,17 @@ fn a_full_queue_blocks_nobody_and_the_gap_is_told() {
 }
 
 #[test]
+fn what_got_lost_on_its_way_is_told_like_what_found_no_room() {
+    let disk = Disk::default();
+    let journal = on(&disk);
+    journal.lose(3);
+    journal.append_durable(decision(1)).expect("on the disk");
+    assert_eq!(journal.stats().lost, 3);
+    drop(journal);
+    assert!(contents(&disk).1.contains(&Event::Lost { entries: 3 }));
+}
+
+#[test]
 fn a_flood_of_calls_leaves_the_door_its_half_of_the_queue() {
     let disk = Disk::default();
     disk.set(|disk| disk.stopped = true);

@@ -12,7 +12,7 @@ use facegate::{
         doorway::{Doorway, Parts, Tuning},
         events::{Event, Listeners},
         passers::Passers,
-        telling::Teller,
+        telling::{Teller, Unread},
     },
     door::{self, Driver, Hardware, Place},
     gallery::{self, Gallery, NewEnrolment, SubjectId, TenantId},
@@ -112,6 +112,7 @@ impl Door {
             listeners: listeners.clone(),
             clock: Arc::clone(&clock),
             tally: Arc::default(),
+            unread: Unread::of(&driver),
         };
         let reports = driver.reports();
         thread::spawn(move || reports.into_iter().for_each(|report| teller.tell_whatever_happens(report)));
