@@ -31,7 +31,7 @@ use std::{
 pub use self::pulse::Pulse;
 use arc_swap::ArcSwap;
 use events::{Event, Listeners};
-use facegate_control::{access::WallTrust, door::Interlock};
+use facegate_control::access::WallTrust;
 use parking_lot::Mutex;
 
 use self::{
@@ -103,6 +103,7 @@ struct Door {
     sides: Vec<Side>,
     driver: Arc<Driver>,
     gate: Arc<Gate>,
+    passers: Arc<Passers>,
     tally: Arc<tally::Door>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -180,15 +181,24 @@ impl Daemon {
                 .start_door(door, hardware, place, &clock)
                 .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
         }
+        // Before anybody is looked at: the first grant is subject to the airlocks of the rules, and its relay is guarded.
+        let mut airlocks = Airlocks::new(&daemon.config, interlock);
+        airlocks.follow(daemon.doors.iter().map(|door| (&*door.name, door.gate.interlocks())));
         daemon.start_guard()?;
+        for (number, door) in doors.iter().enumerate() {
+            daemon
+                .start_looking(number, door, &clock)
+                .map_err(|error| error.within(&format!("door '{}'", door.name)))?;
+        }
         daemon.desk = Arc::new(daemon.desk());
         daemon.start_fleet(&clock);
         let readiness = daemon.start_api(sockets)?;
         daemon.start_noting()?;
-        daemon.start_keepers(readiness, interlock, &clock)?;
+        daemon.start_keepers(readiness, airlocks, &clock)?;
         Ok(daemon)
     }
 
+    /// Starts what drives a door and what tells of it.
     fn start_door(
         &mut self,
         config: &config::Doorway,
@@ -213,40 +223,10 @@ impl Daemon {
             sides: Vec::new(),
             driver: Arc::clone(&driver),
             gate: Arc::clone(&gate),
+            passers: Arc::clone(&passers),
             tally: Arc::clone(&tally),
             threads: Vec::new(),
         });
-
-        for (side, (passage, camera, region)) in (0..).zip(config.sides()) {
-            let tuning = Arc::new(ArcSwap::from_pointee(Tuning::new(config, region)));
-            let feed = Arc::new(Feed::start(camera.clone(), Arc::clone(clock))?);
-            let beat = Beat::new(Arc::clone(clock));
-            self.doors[at].sides.push(Side {
-                tuning: Arc::clone(&tuning),
-                feed: Arc::clone(&feed),
-                beat: beat.clone(),
-            });
-            let doorway = Doorway::new(Parts {
-                name: Arc::clone(&name),
-                tenant: config.tenant.clone(),
-                passage,
-                side,
-                passers: Arc::clone(&passers),
-                engine: Arc::clone(&self.engine),
-                gallery: Arc::clone(&self.gallery),
-                driver: Arc::clone(&driver),
-                gate: Arc::clone(&gate),
-                journal: Arc::clone(&self.journal),
-                tuning,
-                clock: Arc::clone(clock),
-                listeners: self.listeners.clone(),
-                tally: Arc::clone(&tally),
-                beat,
-            })?;
-            let stop = Arc::clone(&self.stop);
-            let looking = spawn(&format!("door-{name}"), move || doorway.run(&feed, &stop))?;
-            self.doors[at].threads.push(looking);
-        }
 
         let teller = Teller {
             name: Arc::clone(&name),
@@ -262,6 +242,38 @@ impl Daemon {
         let tells = move || reports.into_iter().for_each(|report| teller.tell_whatever_happens(report));
         let telling = self.upkeep.spawn(&format!("tell-{name}"), tells)?;
         self.doors[at].threads.push(telling);
+        Ok(())
+    }
+
+    /// Starts what looks for people before a door.
+    fn start_looking(&mut self, number: usize, config: &config::Doorway, clock: &Arc<dyn Clock>) -> Result<()> {
+        let door = &mut self.doors[number];
+        for (side, (passage, camera, region)) in (0..).zip(config.sides()) {
+            let tuning = Arc::new(ArcSwap::from_pointee(Tuning::new(config, region)));
+            let feed = Arc::new(Feed::start(camera.clone(), Arc::clone(clock))?);
+            let beat = Beat::new(Arc::clone(clock));
+            door.sides.push(Side { tuning: Arc::clone(&tuning), feed: Arc::clone(&feed), beat: beat.clone() });
+            let doorway = Doorway::new(Parts {
+                name: Arc::clone(&door.name),
+                tenant: config.tenant.clone(),
+                passage,
+                side,
+                passers: Arc::clone(&door.passers),
+                engine: Arc::clone(&self.engine),
+                gallery: Arc::clone(&self.gallery),
+                driver: Arc::clone(&door.driver),
+                gate: Arc::clone(&door.gate),
+                journal: Arc::clone(&self.journal),
+                tuning,
+                clock: Arc::clone(clock),
+                listeners: self.listeners.clone(),
+                tally: Arc::clone(&door.tally),
+                beat,
+            })?;
+            let stop = Arc::clone(&self.stop);
+            let looking = spawn(&format!("door-{}", door.name), move || doorway.run(&feed, &stop))?;
+            door.threads.push(looking);
+        }
         Ok(())
     }
 
@@ -283,15 +295,11 @@ impl Daemon {
     fn start_keepers(
         &mut self,
         readiness: Option<Arc<api::Readiness>>,
-        interlock: Arc<Mutex<Interlock>>,
+        airlocks: Airlocks,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
-        let mut hours = OfficeHours::new(
-            Arc::clone(clock),
-            Arc::clone(&self.journal),
-            Airlocks::new(&self.config, interlock),
-            Arc::clone(&self.wall),
-        );
+        let mut hours =
+            OfficeHours::new(Arc::clone(clock), Arc::clone(&self.journal), airlocks, Arc::clone(&self.wall));
         for door in &self.doors {
             hours.add(Arc::clone(&door.name), Arc::clone(&door.gate), Arc::clone(&door.driver));
         }
