@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bootstrap::{interval, none_seen, resampled},
+    bootstrap::{known_interval, none_seen, resampled},
     comparisons::{Comparisons, Extent, Score},
     people::People,
     taking::Taken,
@@ -50,12 +50,13 @@ pub struct Group {
     pub false_non_matches: u64,
     /// None where there is no comparison of one person.
     pub fnmr: Option<f64>,
-    pub fnmr_interval: [f64; 2],
+    /// None where that is not known.
+    pub fnmr_interval: Option<[f64; 2]>,
     /// Comparisons of two people of this group.
     pub impostors: u64,
     pub false_matches: u64,
     pub fmr: Option<f64>,
-    pub fmr_interval: [f64; 2],
+    pub fmr_interval: Option<[f64; 2]>,
 }
 
 /// Comparisons of people of two groups.
@@ -65,15 +66,15 @@ pub struct Across {
     pub impostors: u64,
     pub false_matches: u64,
     pub fmr: Option<f64>,
-    pub fmr_interval: [f64; 2],
+    pub fmr_interval: Option<[f64; 2]>,
 }
 
 /// How far groups are apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Differential {
-    /// The highest rate divided by the lowest, and the 95 % interval.
+    /// The highest rate divided by the lowest, of the groups that have one, and the 95 % interval; none where that is not known.
     pub highest_to_lowest: f64,
-    pub highest_to_lowest_interval: [f64; 2],
+    pub highest_to_lowest_interval: Option<[f64; 2]>,
     /// The highest rate divided by the geometric mean.
     pub highest_to_mean: f64,
 }
@@ -159,12 +160,11 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
         let (of, errors) = table.get(&key).copied().unwrap_or_default();
         (of > 0.0).then_some(errors / of)
     };
-    let spread = |of: fn(&(Table, Table)) -> &Table, key: (usize, usize), errors: f64, people: f64| {
-        if errors == 0.0 {
-            return none_seen(people);
-        }
-        interval(resamples.iter().filter_map(|resample| rate(of(resample), key)))
-    };
+    let spread =
+        |of: fn(&(Table, Table)) -> &Table, found: &Table, key: (usize, usize), people: f64| match rate(found, key)? {
+            0.0 => Some(none_seen(people)),
+            _ => known_interval(resamples.iter().filter_map(|resample| rate(of(resample), key))),
+        };
     let people_of = |group: usize| {
         let mut people: Vec<usize> =
             taken.iter().zip(&labels.of).filter(|(_, of)| **of == Some(group)).map(|(one, _)| one.subject).collect();
@@ -188,11 +188,11 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
             genuine: genuine as u64,
             false_non_matches: missed as u64,
             fnmr: rate(&misses, (group, group)),
-            fnmr_interval: spread(|both| &both.1, (group, group), missed, subjects as f64),
+            fnmr_interval: spread(|both| &both.1, &misses, (group, group), subjects as f64),
             impostors: impostors as u64,
             false_matches: false_matches as u64,
             fmr: rate(&matches, (group, group)),
-            fmr_interval: spread(|both| &both.0, (group, group), false_matches, subjects as f64 / 2.0),
+            fmr_interval: spread(|both| &both.0, &matches, (group, group), subjects as f64 / 2.0),
         }
     });
     let groups: Vec<Group> = groups.collect();
@@ -204,7 +204,7 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
             impostors: impostors as u64,
             false_matches: errors as u64,
             fmr: rate(&matches, key),
-            fmr_interval: spread(|both| &both.0, key, errors, fewer),
+            fmr_interval: spread(|both| &both.0, &matches, key, fewer),
         }
     });
     let differential = |of: fn(&(Table, Table)) -> &Table, rates: Vec<Option<f64>>| {
@@ -213,14 +213,16 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
                 rates.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &rate| (low.min(rate), high.max(rate)));
             high / low
         };
+        // A group without a pair has no rate, in no resample either.
+        let compared: Vec<usize> = (0..count).filter(|&group| rates[group].is_some()).collect();
         let rates: Vec<f64> = rates.into_iter().flatten().collect();
         let resampled = resamples.iter().filter_map(|resample| {
-            (0..count).map(|group| rate(of(resample), (group, group))).collect::<Option<Vec<f64>>>()
+            compared.iter().map(|&group| rate(of(resample), (group, group))).collect::<Option<Vec<f64>>>()
         });
         let mean = (rates.iter().map(|rate| rate.ln()).sum::<f64>() / rates.len() as f64).exp();
         (rates.len() > 1 && rates.iter().all(|rate| *rate > 0.0)).then(|| Differential {
             highest_to_lowest: ratio(&rates),
-            highest_to_lowest_interval: interval(resampled.map(|rates| ratio(&rates))),
+            highest_to_lowest_interval: known_interval(resampled.map(|rates| ratio(&rates))),
             highest_to_mean: rates.iter().copied().fold(0.0, f64::max) / mean,
         })
     };
@@ -323,7 +325,25 @@ mod tests {
         let differential = at.fnmr_differential.unwrap();
         assert!((differential.highest_to_lowest - 1.5).abs() < 1e-9, "{differential:?}");
         assert_eq!(at.fmr_differential, None, "nobody matched anybody");
-        assert_eq!(at.groups[0].fmr_interval, none_seen(12.5));
+        assert_eq!(at.groups[0].fmr_interval, Some(none_seen(12.5)));
+    }
+
+    #[test]
+    fn a_group_without_pairs_leaves_the_others_their_interval() {
+        let all = fifty();
+        let comparisons = Comparisons::of(&all, 50, 1);
+        let mut labels = halves();
+        // One picture of somebody whose other one is of another group.
+        labels.names.push("c".into());
+        labels.of[98] = Some(2);
+        let at = &measure(&comparisons, &all, &labels, 2)[0];
+        assert_eq!((at.groups[2].fnmr, at.groups[2].fnmr_interval), (None, None));
+        assert_eq!((at.groups[2].fmr, at.groups[2].fmr_interval), (None, None));
+        let apart = at.fnmr_differential.expect("two groups have a rate");
+        let [low, high] = apart.highest_to_lowest_interval.expect("it is known");
+        assert!(1.0 <= low && low < high && apart.highest_to_lowest <= high, "{apart:?}");
+        let json = serde_json::to_value(&at.groups[2]).expect("JSON");
+        assert!(json["fnmr_interval"].is_null(), "{json}");
     }
 
     #[test]
