@@ -1,7 +1,7 @@
 //! How errors differ between groups of people, in the terms of ISO/IEC 19795-10: the demographic groups' failures to acquire,
 //! false matches and false non-matches at one threshold for all, and the differentials between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,27 +99,36 @@ pub fn read(text: &str, origin: &str) -> Result<Vec<(String, String)>> {
 }
 
 impl Labels {
-    /// The labels of these people's pictures, and the names in the list that are nobody's. What is said of a picture goes
-    /// before what is said of the person.
-    pub fn of(labels: &[(String, String)], people: &People) -> (Self, Vec<String>) {
+    /// The labels of these people's pictures; the names in the list that are nobody's; and the groups that no picture is of, which are
+    /// left out. What is said of a picture goes before what is said of the person. A first line that names nobody and a group that
+    /// stands nowhere else is a heading.
+    pub fn of(labels: &[(String, String)], people: &People) -> (Self, Vec<String>, Vec<String>) {
         let pictures = people.by_name();
         let persons: HashMap<&str, usize> = people.names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
-        let mut names: Vec<String> = labels.iter().map(|(_, group)| group.clone()).collect();
-        names.sort();
-        names.dedup();
+        let is_heading = |(name, group): &(String, String)| {
+            let known = persons.contains_key(&**name) || pictures.contains_key(name);
+            !known && labels[1..].iter().all(|(_, other)| other != group)
+        };
+        let labels = if labels.first().is_some_and(is_heading) { &labels[1..] } else { labels };
         let (mut of_picture, mut of_person) = (HashMap::new(), HashMap::new());
         let mut unknown = Vec::new();
         for (name, group) in labels {
-            let group = names.binary_search(group).expect("the names are those of the list");
             match (persons.get(&**name), pictures.get(name)) {
-                (Some(person), _) => drop(of_person.insert(*person, group)),
-                (None, Some(picture)) => drop(of_picture.insert(*picture, group)),
+                (Some(person), _) => drop(of_person.insert(*person, &**group)),
+                (None, Some(picture)) => drop(of_picture.insert(*picture, &**group)),
                 (None, None) => unknown.push(name.clone()),
             }
         }
         let of = people.pictures.iter().enumerate();
         let of = of.map(|(at, picture)| of_picture.get(&at).or_else(|| of_person.get(&picture.subject)).copied());
-        (Self { names, of: of.collect() }, unknown)
+        let of: Vec<Option<&str>> = of.collect();
+        let used: BTreeSet<&str> = of.iter().flatten().copied().collect();
+        let named: BTreeSet<&str> = labels.iter().map(|(_, group)| &**group).collect();
+        let empty = named.difference(&used).map(|&group| group.to_owned()).collect();
+        let names: Vec<String> = used.into_iter().map(str::to_owned).collect();
+        let number = |group: &str| names.binary_search_by(|name| name.as_str().cmp(group)).ok();
+        let of = of.into_iter().map(|group| group.and_then(number)).collect();
+        (Self { names, of }, unknown, empty)
     }
 
     /// The same for some of the pictures, by their numbers.
@@ -371,13 +380,27 @@ mod tests {
         }
         let people = crate::vision::evaluate::people::list(folder.path(), None).unwrap();
         let text = "# who\nAda\twomen\nBo,men\n\nAda_0002.jpg,blurred\nDee,women\n";
-        let (labels, unknown) = Labels::of(&read(text, "l").unwrap(), &people);
+        let (labels, unknown, empty) = Labels::of(&read(text, "l").unwrap(), &people);
         assert_eq!(
-            (labels.names.clone(), unknown),
-            (vec!["blurred".into(), "men".into(), "women".into()], vec!["Dee".to_owned()])
+            (labels.names.clone(), unknown, empty),
+            (vec!["blurred".into(), "men".into(), "women".into()], vec!["Dee".to_owned()], vec![])
         );
         assert_eq!((labels.of.clone(), labels.unlabelled()), (vec![Some(2), Some(0), Some(1), None], 1));
         assert_eq!(labels.kept(&[1, 3]).of, [Some(0), None]);
         assert!(read("Ada women", "l").unwrap_err().to_string().contains("line 1"));
+        // A heading, and a person whose name and group are misspelt.
+        let told = |text: &str| {
+            let (labels, unknown, empty) = Labels::of(&read(text, "l").unwrap(), &people);
+            (labels.names.join(" "), unknown.join(" "), empty.join(" "))
+        };
+        let words = |all: [&str; 3]| (all[0].to_owned(), all[1].to_owned(), all[2].to_owned());
+        assert_eq!(told("person,group\nAda,women\nBoo,mne\n"), words(["women", "Boo", "mne"]));
+        assert_eq!(
+            told("Dee,women\nAda,women\n"),
+            words(["women", "Dee", ""]),
+            "no heading: its group stands elsewhere"
+        );
+        assert_eq!(told("Ada,women\nBo,men\n"), words(["men women", "", ""]), "nor is one that names somebody");
+        assert_eq!(told("person,group\n"), words(["", "", ""]));
     }
 }
