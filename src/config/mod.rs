@@ -492,8 +492,8 @@ mod tests {
     #[test]
     fn a_camera_too_slow_to_follow_a_face_is_refused_where_one_frame_is_not_enough() {
         let with = |rate: f32, access: &str| {
-            let camera = format!("source = \"replay\"\nstills = \"folder\"\nrate_fps = {rate:?}");
-            let doors = AIRLOCK.replace("source = \"v4l\"\ndevice = \"/dev/video1\"", &camera);
+            let camera = format!("source = \"replay\", stills = [\"one.jpg\"], rate_fps = {rate:?}");
+            let doors = AIRLOCK.replace("source = \"v4l\", device = \"/dev/video1\"", &camera);
             assert_ne!(doors, AIRLOCK);
             parse(&format!("{doors}[door.access]\nvote_age_ms = 60000\n{access}"))
         };

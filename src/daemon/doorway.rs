@@ -53,16 +53,16 @@ const FACES_PER_FRAME: usize = 4;
 /// How long the loop waits for a frame before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Nobody is let in by an older frame: a loop that was held up, by whatever, is not to open for somebody who has long gone. Several times
-/// what the slowest board takes for a frame.
-const LONGEST_AGO: Duration = Duration::from_secs(5);
-
 /// As many of the newest grants may be given back.
 const GRANTS: usize = 16;
 
 /// After the door itself has refused somebody, they are granted anew no sooner than this: they wait until it no longer does, and
 /// what is told of it must not become a flood.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Nobody is let in by a frame that is older than this: whoever it shows may have gone, and somebody else have come. No board needs as
+/// long for a frame; a loop that was held up, or a process that was stopped, has one in hand that may be of any age.
+const OLDEST: Duration = Duration::from_secs(5);
 
 /// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
 const WITHIN_A_FRAME: u64 = 0xff;
@@ -186,8 +186,9 @@ impl Doorway {
 
     /// Looks at the newest frame, again and again, until `stop`.
     ///
-    /// Whatever goes wrong with one frame, a panic included, costs that frame: nobody in view is remembered, the state of the
-    /// networks is made anew and the loop goes on. A door that is open shuts in its time, which is the driver's to keep.
+    /// Whatever goes wrong with one frame, a panic included, costs that frame: nobody in view is remembered but for whom the door
+    /// has opened a moment ago, the state of the networks is made anew and the loop goes on. A door that is open shuts in its time,
+    /// which is the driver's to keep.
     pub fn run(mut self, feed: &Feed, stop: &AtomicBool) {
         let mut seen = 0;
         while !stop.load(Ordering::Relaxed) {
@@ -328,13 +329,10 @@ impl Doorway {
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: Decision, liveness: Option<&Liveness>) {
         let now = self.parts.clock.now();
-        if decision.granted() && now.since(frame_at) > LONGEST_AGO {
-            self.decider.give_back(&decision, now);
-            tracing::warn!(
-                door = %self.parts.name,
-                age_ms = now.since(frame_at).as_millis(),
-                "nobody is let in by a frame that is so old: whoever is on it may have gone"
-            );
+        if decision.granted() && now.since(frame_at) > OLDEST {
+            self.decider.give_back(&decision, frame_at + AGAIN);
+            let age_ms = now.since(frame_at).as_secs_f64() * 1e3;
+            tracing::warn!(door = %self.parts.name, age_ms, "a frame was too old to let anybody in by; the next one may");
             return;
         }
         if let Outcome::Granted { subject, .. } = &decision.outcome {
@@ -461,12 +459,11 @@ impl Doorway {
         Ok(())
     }
 
-    /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh.
+    /// Begins anew: nobody is in view, nothing counts, the networks' state is fresh. Only cooldowns stand, or one bad frame would have
+    /// the door open once more for somebody who is still in view.
     pub fn forget_everybody(&mut self) {
+        // Tracks are counted from the start again. Grants are told apart by their frames as well, so that none is taken for another's.
         self.tracker = Tracker::default();
-        // Tracks are counted from the start again: those grants are of others.
-        self.granted.clear();
-        // Nor is somebody let in twice, who is still in view.
         self.decider.forget_tracks();
         self.living = Tracks::default();
         match self.parts.engine.session() {

@@ -228,8 +228,8 @@ impl Driver {
     }
 
     /// Tells the door what an operator asks of it. Never waits: what comes of it arrives in a moment, once the lines have
-    /// their new levels. Nothing arrives where the door is stopped meanwhile. What the door hears later than [`ANSWER`] it
-    /// refuses, save a lockdown.
+    /// their new levels. Nothing arrives where the door is stopped meanwhile. What the door hears so late that
+    /// [`ANSWER`] may be over before it is done, it refuses, save a lockdown.
     pub fn command(&self, command: Command) -> Result<Receiver<Heard>> {
         let (answer, heard) = bounded(1);
         self.order(Order::Command { command, answer, at: self.beat.now() })?;

@@ -275,6 +275,24 @@ fn what_was_given_up_on_is_not_obeyed_later_save_a_lockdown() {
     assert_eq!((lockdown.refused, lockdown.mode), (None, Mode::Lockdown));
 }
 
+#[test]
+fn what_is_heard_too_late_to_be_answered_in_time_is_not_obeyed() {
+    for (waited, refused) in [(750, None), (850, Some(Refusal::Late))] {
+        let (time, lock) = (SimulatedClock::new(Timestamp::UNIX_EPOCH), Bad::default());
+        let clock: Arc<dyn Clock> = Arc::new(time.clone());
+        let driver = start_bad(&lock, &clock);
+        lock.slow.store(1_300, Ordering::SeqCst);
+        driver.grant(grant(1, clock.now())).expect("heard");
+        eventually("the lock hangs", || driver.grants.is_empty());
+        thread::sleep(50 * MS);
+        let hold = driver.command(Command::Hold).expect("heard");
+        time.advance(waited * MS);
+        lock.slow.store(0, Ordering::SeqCst);
+        let heard = hold.recv_timeout(Duration::from_secs(10)).expect("answered");
+        assert_eq!(heard.refused, refused, "after {waited} ms");
+    }
+}
+
 /// A driver with everything simulated, its inputs in files, in a folder of its own.
 struct Wired {
     driver: Driver,

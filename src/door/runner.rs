@@ -31,9 +31,9 @@ use crate::{
 /// A grant that waited for longer than this opens nothing: whoever it was for has gone.
 const MAX_GRANT_AGE: Duration = Duration::from_secs(1);
 
-/// A command that waited for longer than this is not obeyed: whoever gave it has been told that the door does not answer, and does
-/// not expect it to open later: somewhat less than they wait, since they begin to wait a little after it was given. A lockdown
-/// always is.
+/// A command that waited for longer than this is not obeyed: whoever gave it is told after [`ANSWER`](super::ANSWER) that the door
+/// does not answer, and does not expect it to open later. What is heard just before that would be obeyed after it, so there
+/// must be time left for the lines to move and for the answer. A lockdown is always obeyed.
 const MAX_COMMAND_AGE: Duration = super::ANSWER.saturating_sub(Duration::from_millis(200));
 
 /// While something is due, the clock is looked at as often as this at least.

@@ -81,6 +81,19 @@ fn the_enrolled_person_opens_the_door_for_one_pulse() {
 }
 
 #[test]
+fn one_frame_a_second_is_enough_to_be_let_in() {
+    let mut board = board(GENUINE);
+    for (key, value) in [("rate_fps", 1), ("hold_frames", 5), ("gap_frames", 3)] {
+        board.set(&format!("door.0.camera.{key}"), value);
+    }
+    board.enrol("barack", ENROLLED);
+    let daemon = board.start();
+    board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
+    board.edge("front", 0, energised);
+    daemon.stop();
+}
+
+#[test]
 fn a_stranger_never_opens_the_door() {
     let board = board(STRANGER);
     board.enrol("barack", ENROLLED);

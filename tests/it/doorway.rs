@@ -139,9 +139,15 @@ impl Door {
 
     /// The next frame shows that; what is decided.
     fn look(&mut self, picture: &RgbImage) -> Vec<Decision> {
+        self.look_late(picture, Duration::ZERO)
+    }
+
+    /// The same where the loop is held up for so long once it has the frame.
+    fn look_late(&mut self, picture: &RgbImage, held_up: Duration) -> Vec<Decision> {
         self.clock.advance(FRAME);
         self.frames += 1;
         let frame = Frame { image: picture.clone(), at: self.clock.now(), sequence: self.frames };
+        self.clock.advance(held_up);
         self.doorway.look(&frame).expect("the networks run");
         self.heard()
     }
@@ -230,6 +236,22 @@ fn whom_the_door_itself_refused_is_let_in_once_it_no_longer_does() {
     assert!(again.granted() && again.track == first.track);
     door.until(|happening| matches!(happening, Happening::Passed { .. }));
     assert!(door.decided(&shown, 30).is_none(), "the door opened: the track is used");
+}
+
+#[test]
+fn a_frame_that_is_too_old_lets_nobody_in_and_the_next_one_does() {
+    let engine = engine();
+    let shown = portrait(&engine, "obama2.jpg");
+    let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], at_once());
+    assert!(door.look_late(&shown, Duration::from_millis(5_001)).is_empty(), "whoever it shows may have gone");
+    let decided =
+        door.decided(&shown, 1).expect("they have not: neither a cooldown nor a used track stands against it");
+    assert!(decided.granted(), "{}", decided.describe());
+    door.until(|happening| matches!(happening, Happening::Passed { .. }));
+
+    let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], at_once());
+    let decided = door.look_late(&shown, Duration::from_millis(4_900)).pop().expect("a slow board");
+    assert!(decided.granted(), "{}", decided.describe());
 }
 
 /// The starter pack without its network for liveness.

@@ -129,7 +129,7 @@ fn pairs_and_labels_that_match_nothing_are_counted_and_the_rest_goes_on() {
         "pairs.tsv",
         "image_a\timage_b\tsame\nObama/1.jpg\tObama/2.jpg\t1\nObama/1.jpg\tBiden/1.jpg\t0\nObama/1.jpg\tgone.jpg\t0\n",
     );
-    board.write("labels.csv", "Obama,first\nBiden/1.jpg,second\nCarter,first\n");
+    board.write("labels.csv", "person,group\nObama,first\nBiden/1.jpg,second\nCarter,frist\n");
     let ended = evaluate(&board, &["people", "--pairs", "pairs.tsv", "--groups", "labels.csv"]);
     ended.must(
         0,
@@ -137,6 +137,7 @@ fn pairs_and_labels_that_match_nothing_are_counted_and_the_rest_goes_on() {
             "1 genuine and 1 impostor pairs",
             "1 pictures of the list of pairs are not in the folder; their pairs are left out: gone.jpg",
             "1 labels name no person and no picture of the folder: Carter",
+            "1 groups are left out: no picture of the folder is of them: frist",
             "first: 2 pictures of 1 people",
             "first with second: FMR",
         ],

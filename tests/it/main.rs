@@ -29,3 +29,4 @@ mod setup;
 mod sides;
 mod support;
 mod tenants;
+mod thresholds;

@@ -104,11 +104,6 @@ impl Decider {
         &self.policy
     }
 
-    /// Whoever comes next is another track, though its number may be an old one. Cooldowns stay.
-    pub fn forget_tracks(&mut self) {
-        self.tracks.clear();
-    }
-
     /// Takes over another policy. Votes cast under the old one are void; cooldowns and used tracks stay.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
@@ -211,6 +206,12 @@ impl Decider {
     /// Drops what is known of a track that has ended.
     pub fn forget(&mut self, track: Track) {
         self.tracks.remove(&track);
+    }
+
+    /// Drops what is known of every track, for whoever numbers them anew. Cooldowns stay: who was granted a moment ago is not granted
+    /// once more for that.
+    pub fn forget_tracks(&mut self) {
+        self.tracks.clear();
     }
 
     /// Drops tracks that were not seen for a minute and cooldowns that are over. [`observe`](Self::observe) does it too,

@@ -190,6 +190,23 @@ fn a_used_track_opens_for_nobody_else() {
 }
 
 #[test]
+fn whoever_numbers_tracks_anew_takes_no_cooldown_and_no_grant_back() {
+    let mut decider = Decider::new(Policy::default());
+    decider.observe(seen(1, "A", 0.9, 0));
+    let granted = decider.observe(seen(1, "A", 0.9, 100)).expect("granted");
+    decider.observe(seen(2, "B", 0.9, 100));
+    decider.forget_tracks();
+    assert_eq!(decider.observe(seen(2, "B", 0.9, 200)), None, "B's first vote is void");
+    decider.observe(seen(1, "A", 0.9, 200));
+    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 300))), Some("cooldown"));
+    // What the door refused is given back all the same, to whomever the track's number was given since.
+    decider.give_back(&granted, at(1_100));
+    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 400))), Some("agreed"));
+    decider.missed(&granted);
+    assert_eq!(decider.observe(seen(1, "A", 0.9, 500)), None, "the other grant of that number is another");
+}
+
+#[test]
 fn poor_quality_is_told_once_per_reason_and_interval() {
     let mut decider = Decider::new(Policy::default());
     let mut look = |ms, flaw| {
@@ -227,18 +244,6 @@ fn a_new_policy_voids_votes_but_not_the_cooldown() {
     assert_eq!(decider.observe(seen(1, "A", 0.9, 2)), None);
     decider.observe(seen(3, "B", 0.9, 3));
     assert_eq!(code(decider.observe(seen(3, "B", 0.9, 4))), Some("cooldown"));
-}
-
-#[test]
-fn whoever_was_let_in_is_not_let_in_again_because_tracks_are_forgotten() {
-    let mut decider = Decider::new(Policy::default());
-    decider.observe(seen(1, "A", 0.9, 0));
-    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 100))), Some("agreed"));
-    decider.observe(seen(2, "B", 0.9, 100));
-    decider.forget_tracks();
-    decider.observe(seen(1, "A", 0.9, 200));
-    assert_eq!(code(decider.observe(seen(1, "A", 0.9, 300))), Some("cooldown"), "the same number, another track");
-    assert_eq!(decider.observe(seen(2, "B", 0.9, 300)), None, "a vote from before counts for nobody");
 }
 
 #[test]

@@ -470,7 +470,8 @@ fn groups(report: &Report) -> String {
 fn between_groups(groups: &Groups) -> String {
     let rate = |rate: Option<f64>, words: fn(f64) -> String| rate.map_or("–".to_owned(), words);
     let small = |rate: f64| format!("{rate:.1e}");
-    let range = |of: [f64; 2]| format!("{:.1e} – {:.1e}", of[0], of[1]);
+    let unknown = || "not known".to_owned();
+    let range = |of: Option<[f64; 2]>| of.map_or_else(unknown, |of| format!("{:.1e} – {:.1e}", of[0], of[1]));
     let rows = groups.groups.iter().map(|group| {
         let row = vec![
             escaped(&group.name),
@@ -478,7 +479,7 @@ fn between_groups(groups: &Groups) -> String {
             number(group.images as u64),
             percent(group.failure_to_acquire),
             rate(group.fnmr, percent),
-            between(group.fnmr_interval),
+            group.fnmr_interval.map_or_else(unknown, between),
             rate(group.fmr, small),
             range(group.fmr_interval),
             number(group.false_matches),
@@ -495,16 +496,16 @@ fn between_groups(groups: &Groups) -> String {
         ];
         (across.false_matches < FEW, row)
     });
-    let differential = [("FMR", groups.fmr_differential), ("FNMR", groups.fnmr_differential)].map(|(what, apart)| match apart {
-        Some(apart) => format!(
-            "<li>{what}: the highest is {:.1} times the lowest (95 %: {:.1} – {:.1}) and {:.1} times the geometric mean</li>",
-            apart.highest_to_lowest,
-            apart.highest_to_lowest_interval[0],
-            apart.highest_to_lowest_interval[1],
-            apart.highest_to_mean
-        ),
-        None => format!("<li>{what}: no ratio, since a group has no error or there is but one group</li>"),
-    });
+    let differential =
+        [("FMR", groups.fmr_differential), ("FNMR", groups.fnmr_differential)].map(|(what, apart)| match apart {
+            Some(apart) => format!(
+                "<li>{what}: the highest is {:.1} times the lowest (95 %: {}) and {:.1} times the geometric mean</li>",
+                apart.highest_to_lowest,
+                apart.highest_to_lowest_interval.map_or_else(unknown, |of| format!("{:.1} – {:.1}", of[0], of[1])),
+                apart.highest_to_mean
+            ),
+            None => format!("<li>{what}: no ratio, since a group has no error or there is but one group</li>"),
+        });
     let across: Vec<_> = across.collect();
     let crossed = if across.is_empty() {
         String::new()

@@ -125,10 +125,14 @@ fn door(open: &OpenSet, by: &str) -> String {
     )
 }
 
+fn range(of: Option<[f64; 2]>, scale: fn(f64) -> String) -> String {
+    of.map_or("not known".to_owned(), |[low, high]| format!("{} to {}", scale(low), scale(high)))
+}
+
 fn between(groups: &Groups, lines: &mut Vec<String>) {
     lines.push(format!("  groups at the threshold of FMR {:.0e}, cosine {:.3}:", groups.fmr, groups.cosine));
-    let rate = |rate: Option<f64>, of: [f64; 2], scale: fn(f64) -> String| match rate {
-        Some(rate) => format!("{} (95 %: {} to {})", scale(rate), scale(of[0]), scale(of[1])),
+    let rate = |rate: Option<f64>, of: Option<[f64; 2]>, scale: fn(f64) -> String| match rate {
+        Some(rate) => format!("{} (95 %: {})", scale(rate), range(of, scale)),
         None => "not known, there is no pair".to_owned(),
     };
     let small = |rate: f64| format!("{rate:.1e}");
@@ -151,10 +155,9 @@ fn between(groups: &Groups, lines: &mut Vec<String>) {
     for (what, differential) in [("FMR", groups.fmr_differential), ("FNMR", groups.fnmr_differential)] {
         lines.push(match differential {
             Some(apart) => format!(
-                "    {what}: the highest is {:.1} times the lowest (95 %: {:.1} to {:.1}), {:.1} times the geometric mean",
+                "    {what}: the highest is {:.1} times the lowest (95 %: {}), {:.1} times the geometric mean",
                 apart.highest_to_lowest,
-                apart.highest_to_lowest_interval[0],
-                apart.highest_to_lowest_interval[1],
+                range(apart.highest_to_lowest_interval, |times| format!("{times:.1}")),
                 apart.highest_to_mean
             ),
             None => format!("    {what}: no ratio, since a group has no error or there is but one group"),

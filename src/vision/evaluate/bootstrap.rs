@@ -29,13 +29,17 @@ pub fn resampled<T: Send>(threads: usize, people: usize, of: impl Fn(&[f64]) -> 
     })
 }
 
-/// The middle 95 % of the rates that came of the resamples; those that gave no number are left out. Anything from 0 to 1 where
-/// none gave one: nothing is known.
-pub fn interval(of: impl IntoIterator<Item = f64>) -> [f64; 2] {
+/// The middle 95 % of the figures that came of the resamples; those that gave no number are left out. None where none gave one.
+pub fn known_interval(of: impl IntoIterator<Item = f64>) -> Option<[f64; 2]> {
     let mut values: Vec<f64> = of.into_iter().filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else { return [0.0, 1.0] };
-    [0.025, 0.975].map(|share| values[((values.len() as f64 * share) as usize).min(last)])
+    let last = values.len().checked_sub(1)?;
+    Some([0.025, 0.975].map(|share| values[((values.len() as f64 * share) as usize).min(last)]))
+}
+
+/// The same of rates: anything from 0 to 1 where nothing is known.
+pub fn interval(of: impl IntoIterator<Item = f64>) -> [f64; 2] {
+    known_interval(of).unwrap_or([0.0, 1.0])
 }
 
 /// The interval of a rate of which no error was seen among `people` who are independent of each other: the rule of three
@@ -60,6 +64,7 @@ mod tests {
     fn the_interval_leaves_a_fortieth_at_either_end() {
         assert_eq!(interval((0..400).map(f64::from).chain([f64::NAN])), [10.0, 390.0]);
         assert_eq!(interval([f64::NAN]), [0.0, 1.0]);
+        assert_eq!((known_interval([f64::INFINITY]), known_interval([1.5])), (None, Some([1.5, 1.5])));
         assert_eq!(none_seen(2.0), [0.0, 1.0]);
     }
 }

@@ -1,12 +1,12 @@
 //! How errors differ between groups of people, in the terms of ISO/IEC 19795-10: the demographic groups' failures to acquire,
 //! false matches and false non-matches at one threshold for all, and the differentials between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bootstrap::{interval, none_seen, resampled},
+    bootstrap::{known_interval, none_seen, resampled},
     comparisons::{Comparisons, Extent, Score},
     people::People,
     taking::Taken,
@@ -50,12 +50,13 @@ pub struct Group {
     pub false_non_matches: u64,
     /// None where there is no comparison of one person.
     pub fnmr: Option<f64>,
-    pub fnmr_interval: [f64; 2],
+    /// None where that is not known.
+    pub fnmr_interval: Option<[f64; 2]>,
     /// Comparisons of two people of this group.
     pub impostors: u64,
     pub false_matches: u64,
     pub fmr: Option<f64>,
-    pub fmr_interval: [f64; 2],
+    pub fmr_interval: Option<[f64; 2]>,
 }
 
 /// Comparisons of people of two groups.
@@ -65,15 +66,15 @@ pub struct Across {
     pub impostors: u64,
     pub false_matches: u64,
     pub fmr: Option<f64>,
-    pub fmr_interval: [f64; 2],
+    pub fmr_interval: Option<[f64; 2]>,
 }
 
 /// How far groups are apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Differential {
-    /// The highest rate divided by the lowest, and the 95 % interval.
+    /// The highest rate divided by the lowest, of the groups that have one, and the 95 % interval; none where that is not known.
     pub highest_to_lowest: f64,
-    pub highest_to_lowest_interval: [f64; 2],
+    pub highest_to_lowest_interval: Option<[f64; 2]>,
     /// The highest rate divided by the geometric mean.
     pub highest_to_mean: f64,
 }
@@ -98,27 +99,36 @@ pub fn read(text: &str, origin: &str) -> Result<Vec<(String, String)>> {
 }
 
 impl Labels {
-    /// The labels of these people's pictures, and the names in the list that are nobody's. What is said of a picture goes
-    /// before what is said of the person.
-    pub fn of(labels: &[(String, String)], people: &People) -> (Self, Vec<String>) {
+    /// The labels of these people's pictures; the names in the list that are nobody's; and the groups that no picture is of, which are
+    /// left out. What is said of a picture goes before what is said of the person. A first line that names nobody and a group that
+    /// stands nowhere else is a heading.
+    pub fn of(labels: &[(String, String)], people: &People) -> (Self, Vec<String>, Vec<String>) {
         let pictures = people.by_name();
         let persons: HashMap<&str, usize> = people.names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
-        let mut names: Vec<String> = labels.iter().map(|(_, group)| group.clone()).collect();
-        names.sort();
-        names.dedup();
+        let is_heading = |(name, group): &(String, String)| {
+            let known = persons.contains_key(&**name) || pictures.contains_key(name);
+            !known && labels[1..].iter().all(|(_, other)| other != group)
+        };
+        let labels = if labels.first().is_some_and(is_heading) { &labels[1..] } else { labels };
         let (mut of_picture, mut of_person) = (HashMap::new(), HashMap::new());
         let mut unknown = Vec::new();
         for (name, group) in labels {
-            let group = names.binary_search(group).expect("the names are those of the list");
             match (persons.get(&**name), pictures.get(name)) {
-                (Some(person), _) => drop(of_person.insert(*person, group)),
-                (None, Some(picture)) => drop(of_picture.insert(*picture, group)),
+                (Some(person), _) => drop(of_person.insert(*person, &**group)),
+                (None, Some(picture)) => drop(of_picture.insert(*picture, &**group)),
                 (None, None) => unknown.push(name.clone()),
             }
         }
         let of = people.pictures.iter().enumerate();
         let of = of.map(|(at, picture)| of_picture.get(&at).or_else(|| of_person.get(&picture.subject)).copied());
-        (Self { names, of: of.collect() }, unknown)
+        let of: Vec<Option<&str>> = of.collect();
+        let used: BTreeSet<&str> = of.iter().flatten().copied().collect();
+        let named: BTreeSet<&str> = labels.iter().map(|(_, group)| &**group).collect();
+        let empty = named.difference(&used).map(|&group| group.to_owned()).collect();
+        let names: Vec<String> = used.into_iter().map(str::to_owned).collect();
+        let number = |group: &str| names.binary_search_by(|name| name.as_str().cmp(group)).ok();
+        let of = of.into_iter().map(|group| group.and_then(number)).collect();
+        (Self { names, of }, unknown, empty)
     }
 
     /// The same for some of the pictures, by their numbers.
@@ -159,12 +169,11 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
         let (of, errors) = table.get(&key).copied().unwrap_or_default();
         (of > 0.0).then_some(errors / of)
     };
-    let spread = |of: fn(&(Table, Table)) -> &Table, key: (usize, usize), errors: f64, people: f64| {
-        if errors == 0.0 {
-            return none_seen(people);
-        }
-        interval(resamples.iter().filter_map(|resample| rate(of(resample), key)))
-    };
+    let spread =
+        |of: fn(&(Table, Table)) -> &Table, found: &Table, key: (usize, usize), people: f64| match rate(found, key)? {
+            0.0 => Some(none_seen(people)),
+            _ => known_interval(resamples.iter().filter_map(|resample| rate(of(resample), key))),
+        };
     let people_of = |group: usize| {
         let mut people: Vec<usize> =
             taken.iter().zip(&labels.of).filter(|(_, of)| **of == Some(group)).map(|(one, _)| one.subject).collect();
@@ -188,11 +197,11 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
             genuine: genuine as u64,
             false_non_matches: missed as u64,
             fnmr: rate(&misses, (group, group)),
-            fnmr_interval: spread(|both| &both.1, (group, group), missed, subjects as f64),
+            fnmr_interval: spread(|both| &both.1, &misses, (group, group), subjects as f64),
             impostors: impostors as u64,
             false_matches: false_matches as u64,
             fmr: rate(&matches, (group, group)),
-            fmr_interval: spread(|both| &both.0, (group, group), false_matches, subjects as f64 / 2.0),
+            fmr_interval: spread(|both| &both.0, &matches, (group, group), subjects as f64 / 2.0),
         }
     });
     let groups: Vec<Group> = groups.collect();
@@ -204,7 +213,7 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
             impostors: impostors as u64,
             false_matches: errors as u64,
             fmr: rate(&matches, key),
-            fmr_interval: spread(|both| &both.0, key, errors, fewer),
+            fmr_interval: spread(|both| &both.0, &matches, key, fewer),
         }
     });
     let differential = |of: fn(&(Table, Table)) -> &Table, rates: Vec<Option<f64>>| {
@@ -213,14 +222,16 @@ fn at(comparisons: &Comparisons, taken: &[Taken], labels: &Labels, fmr: f64, cos
                 rates.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &rate| (low.min(rate), high.max(rate)));
             high / low
         };
+        // A group without a pair has no rate, in no resample either.
+        let compared: Vec<usize> = (0..count).filter(|&group| rates[group].is_some()).collect();
         let rates: Vec<f64> = rates.into_iter().flatten().collect();
         let resampled = resamples.iter().filter_map(|resample| {
-            (0..count).map(|group| rate(of(resample), (group, group))).collect::<Option<Vec<f64>>>()
+            compared.iter().map(|&group| rate(of(resample), (group, group))).collect::<Option<Vec<f64>>>()
         });
         let mean = (rates.iter().map(|rate| rate.ln()).sum::<f64>() / rates.len() as f64).exp();
         (rates.len() > 1 && rates.iter().all(|rate| *rate > 0.0)).then(|| Differential {
             highest_to_lowest: ratio(&rates),
-            highest_to_lowest_interval: interval(resampled.map(|rates| ratio(&rates))),
+            highest_to_lowest_interval: known_interval(resampled.map(|rates| ratio(&rates))),
             highest_to_mean: rates.iter().copied().fold(0.0, f64::max) / mean,
         })
     };
@@ -323,7 +334,25 @@ mod tests {
         let differential = at.fnmr_differential.unwrap();
         assert!((differential.highest_to_lowest - 1.5).abs() < 1e-9, "{differential:?}");
         assert_eq!(at.fmr_differential, None, "nobody matched anybody");
-        assert_eq!(at.groups[0].fmr_interval, none_seen(12.5));
+        assert_eq!(at.groups[0].fmr_interval, Some(none_seen(12.5)));
+    }
+
+    #[test]
+    fn a_group_without_pairs_leaves_the_others_their_interval() {
+        let all = fifty();
+        let comparisons = Comparisons::of(&all, 50, 1);
+        let mut labels = halves();
+        // One picture of somebody whose other one is of another group.
+        labels.names.push("c".into());
+        labels.of[98] = Some(2);
+        let at = &measure(&comparisons, &all, &labels, 2)[0];
+        assert_eq!((at.groups[2].fnmr, at.groups[2].fnmr_interval), (None, None));
+        assert_eq!((at.groups[2].fmr, at.groups[2].fmr_interval), (None, None));
+        let apart = at.fnmr_differential.expect("two groups have a rate");
+        let [low, high] = apart.highest_to_lowest_interval.expect("it is known");
+        assert!(1.0 <= low && low < high && apart.highest_to_lowest <= high, "{apart:?}");
+        let json = serde_json::to_value(&at.groups[2]).expect("JSON");
+        assert!(json["fnmr_interval"].is_null(), "{json}");
     }
 
     #[test]
@@ -351,13 +380,27 @@ mod tests {
         }
         let people = crate::vision::evaluate::people::list(folder.path(), None).unwrap();
         let text = "# who\nAda\twomen\nBo,men\n\nAda_0002.jpg,blurred\nDee,women\n";
-        let (labels, unknown) = Labels::of(&read(text, "l").unwrap(), &people);
+        let (labels, unknown, empty) = Labels::of(&read(text, "l").unwrap(), &people);
         assert_eq!(
-            (labels.names.clone(), unknown),
-            (vec!["blurred".into(), "men".into(), "women".into()], vec!["Dee".to_owned()])
+            (labels.names.clone(), unknown, empty),
+            (vec!["blurred".into(), "men".into(), "women".into()], vec!["Dee".to_owned()], vec![])
         );
         assert_eq!((labels.of.clone(), labels.unlabelled()), (vec![Some(2), Some(0), Some(1), None], 1));
         assert_eq!(labels.kept(&[1, 3]).of, [Some(0), None]);
         assert!(read("Ada women", "l").unwrap_err().to_string().contains("line 1"));
+        // A heading, and a person whose name and group are misspelt.
+        let told = |text: &str| {
+            let (labels, unknown, empty) = Labels::of(&read(text, "l").unwrap(), &people);
+            (labels.names.join(" "), unknown.join(" "), empty.join(" "))
+        };
+        let words = |all: [&str; 3]| (all[0].to_owned(), all[1].to_owned(), all[2].to_owned());
+        assert_eq!(told("person,group\nAda,women\nBoo,mne\n"), words(["women", "Boo", "mne"]));
+        assert_eq!(
+            told("Dee,women\nAda,women\n"),
+            words(["women", "Dee", ""]),
+            "no heading: its group stands elsewhere"
+        );
+        assert_eq!(told("Ada,women\nBo,men\n"), words(["men women", "", ""]), "nor is one that names somebody");
+        assert_eq!(told("person,group\n"), words(["", "", ""]));
     }
 }

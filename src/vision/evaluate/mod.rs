@@ -133,8 +133,9 @@ pub fn measure(
     let pairs = pairs.map(|pairs| only_named(&mut people, pairs));
     let shots = taking::take(networks, &people.pictures, options, progress)?;
     let labels = (!options.groups.is_empty()).then(|| {
-        let (labels, unknown) = Labels::of(&options.groups, &people);
+        let (labels, unknown, empty) = Labels::of(&options.groups, &people);
         notes.push(Note::of("labels name no person and no picture of the folder", &unknown));
+        notes.push(Note::of("groups are left out: no picture of the folder is of them", &empty));
         labels
     });
 
