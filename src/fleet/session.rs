@@ -5,7 +5,7 @@ mod refusing;
 mod telling;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -75,6 +75,9 @@ enum Tag {
     Verdict(String),
 }
 
+/// What was published: what its acknowledgement means, and the kind of its topic.
+type Sent = (Tag, String);
+
 /// How far the documents that wait have been looked through.
 #[derive(Default)]
 struct Scan {
@@ -98,8 +101,8 @@ pub struct Session<'k> {
     urgent: VecDeque<(Outgoing, Tag)>,
     queue: VecDeque<(Outgoing, Tag)>,
     /// What was handed over and has no number yet, in order.
-    unnumbered: VecDeque<Tag>,
-    inflight: HashMap<u16, Tag>,
+    unnumbered: VecDeque<Sent>,
+    inflight: HashMap<u16, Sent>,
     /// Changed documents that were handed to the engine, with the version that they had.
     handed: HashMap<DocumentKey, u64>,
     acknowledged: Vec<gallery::Outgoing>,
@@ -121,8 +124,8 @@ pub struct Session<'k> {
     /// There as long as this connection is: what was ordered on it is not done after it.
     alive: Arc<()>,
     refused: Sparing,
-    /// Whether it was told that the broker does not take what is published.
-    denied: bool,
+    /// The kinds of topics of which it was told that the broker does not take what is published there.
+    denied: HashSet<String>,
 }
 
 /// Until when an order may be begun.
@@ -203,7 +206,7 @@ impl<'k> Session<'k> {
             answers: mpsc::unbounded_channel(),
             alive: Arc::new(()),
             refused: Sparing::default(),
-            denied: false,
+            denied: HashSet::new(),
         };
         session.work(&mut heard, will).await
     }
@@ -299,29 +302,33 @@ impl<'k> Session<'k> {
     fn note(&mut self, happened: Happened) {
         match happened {
             Happened::Sent(number) => {
-                if let Some(tag) = self.unnumbered.pop_front() {
-                    self.inflight.insert(number, tag);
+                if let Some(sent) = self.unnumbered.pop_front() {
+                    self.inflight.insert(number, sent);
                 }
             }
             Happened::Acknowledged(number) => match self.inflight.remove(&number).inspect(|_| self.heard = true) {
-                Some(Tag::Document(key, version)) => self.acknowledged.push(gallery::Outgoing { key, version }),
-                Some(Tag::Event(seq)) => {
+                Some((Tag::Document(key, version), _)) => self.acknowledged.push(gallery::Outgoing { key, version }),
+                Some((Tag::Event(seq), _)) => {
                     self.events_inflight -= 1;
                     self.events_done.push(seq);
                 }
-                Some(Tag::Verdict(id)) => self.verdicts.push(id),
-                Some(Tag::Nothing) | None => {}
+                Some((Tag::Verdict(id), _)) => self.verdicts.push(id),
+                Some((Tag::Nothing, _)) | None => {}
             },
             Happened::Denied(number, why) => {
                 // What waits in the store goes on waiting there, for the next connection.
-                if let Some(Tag::Event(_)) = self.inflight.remove(&number) {
+                let Some((tag, kind)) = self.inflight.remove(&number) else { return };
+                if let Tag::Event(_) = tag {
                     self.events_inflight -= 1;
                 }
-                if !std::mem::replace(&mut self.denied, true) {
+                self.keeper.stats.denied.fetch_add(1, Ordering::Relaxed);
+                if !self.denied.contains(&kind) {
                     tracing::error!(
                         broker = self.keeper.settings.broker,
-                        "the broker does not take what this device publishes: {why}; see what it may publish there"
+                        kind,
+                        "the broker does not take what this device publishes there: {why}; see what it may publish"
                     );
+                    self.denied.insert(kind);
                 }
             }
             Happened::Connected | Happened::Message(_) | Happened::Ended(_) => {}
@@ -617,7 +624,7 @@ impl<'k> Session<'k> {
         loop {
             let urgent = !self.urgent.is_empty();
             let Some((message, tag)) = self.urgent.pop_front().or_else(|| self.queue.pop_front()) else { return };
-            let bytes = message.payload.len() as u64;
+            let (bytes, kind) = (message.payload.len() as u64, kind(&message.topic));
             if let Err(back) = self.client.publish(message) {
                 let queue = if urgent { &mut self.urgent } else { &mut self.queue };
                 queue.push_front((back, tag));
@@ -625,7 +632,25 @@ impl<'k> Session<'k> {
             }
             self.keeper.stats.sent.fetch_add(1, Ordering::Relaxed);
             self.keeper.stats.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.unnumbered.push_back(tag);
+            self.unnumbered.push_back((tag, kind));
         }
+    }
+}
+
+/// The kind of a topic, for people.
+fn kind(topic: &str) -> String {
+    let below = topic.strip_prefix(topic::PREFIX).and_then(|below| below.split('/').nth(2));
+    below.unwrap_or("home assistant's discovery").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_told_by_their_kinds() {
+        assert_eq!(kind("facegate/v1/hq/events/front"), "events");
+        assert_eq!(kind("facegate/v1/hq/subjects/ab/abab"), "subjects");
+        assert_eq!(kind("homeassistant/device/facegate_hq/front/config"), "home assistant's discovery");
     }
 }

@@ -183,3 +183,40 @@ fn an_unlock_does_not_wait_for_those_who_are_being_enrolled() {
     board.edge("front", 0, |edge| edge.energised);
     assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"busy\"} "), 1.0);
 }
+
+#[test]
+fn what_the_broker_does_not_take_waits_until_it_does_and_people_are_told() {
+    let mut site = Site::new();
+    let board = door(&site);
+    let daemon = board.start();
+    daemon.ready();
+    // The first time, the office has the broker keep what the site says of it.
+    let mut last = eventually("the door is online", || site.console().status(&front()).ok().filter(|now| now.online));
+    let mut again = |site: &mut Site, forbidden: &[&str]| {
+        site.broker.stop();
+        site.broker.forbid(forbidden);
+        site.broker.resume();
+        last = eventually("the door is online again", || {
+            let now = site.console().status(&front()).ok();
+            now.filter(|now| now.online && now.session != last.session)
+        });
+    };
+    again(&mut site, &["pattern write facegate/v1/SITE/devices/+", "pattern write facegate/v1/SITE/commands/+"]);
+    let mut console = site.console();
+    let error = console.order(&front(), unlock(), PATIENCE).expect_err("it does not arrive");
+    assert!(error.to_string().contains("does not take it"), "{error}");
+    // As a revocation is.
+    let voucher = console.registry().vouched(&front()).expect("it is known").message.to_vec();
+    let error = console.publish(&Topic::Device(front()), voucher, true, None).expect_err("it does not arrive");
+    assert!(error.to_string().contains("does not take it"), "{error}");
+    drop(console);
+
+    again(&mut site, &["pattern write facegate/v1/SITE/events/%u"]);
+    let denied = || metric(&daemon, "facegate_fleet_denied_total ");
+    let before = denied();
+    assert_eq!(order(&mut site.console(), unlock()).outcome, Outcome::Done);
+    eventually("events are refused", || (denied() > before).then_some(()));
+    assert!(metric(&daemon, "facegate_fleet_events_waiting ") >= 1.0);
+    again(&mut site, &[]);
+    eventually("they are taken", || (metric(&daemon, "facegate_fleet_events_waiting ") == 0.0).then_some(()));
+}
