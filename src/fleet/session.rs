@@ -208,7 +208,9 @@ impl<'k> Session<'k> {
             refused: Sparing::default(),
             denied: HashSet::new(),
         };
-        session.work(&mut heard, will).await
+        let end = session.work(&mut heard, will).await;
+        session.tell_withheld(u64::MAX);
+        end
     }
 
     async fn work(&mut self, heard: &mut mpsc::Receiver<Happened>, will: Outgoing) -> End {
@@ -399,7 +401,7 @@ impl<'k> Session<'k> {
         };
         let place = match place {
             Ok(place) => place,
-            Err(cause) => return self.refuse_command(command, cause, now),
+            Err(cause) => return self.refuse_command(command, cause, retained, now),
         };
         let until = Instant::now() + Duration::from_millis(left_ms(command, now));
         let due = Due { until, connection: Arc::downgrade(&self.alive) };
@@ -437,7 +439,7 @@ impl<'k> Session<'k> {
         if !for_doors {
             tokio::task::spawn_blocking(job);
         } else if self.keeper.doors.try_send(Box::new(job)).is_err() {
-            return self.refuse_command(command, Cause::Busy, now);
+            return self.refuse_command(command, Cause::Busy, false, now);
         }
         Ok(())
     }
@@ -461,6 +463,10 @@ impl<'k> Session<'k> {
     }
 
     fn answer(&mut self, answer: &Answer) {
+        if self.urgent.len() >= QUEUE {
+            tracing::error!(id = %answer.id.escape_debug(), "an answer to the fleet is lost: the broker takes nothing, and too many wait");
+            return;
+        }
         self.urge(answer, &Topic::Answer(answer.by.clone()), false, Tag::Nothing);
     }
 
@@ -522,13 +528,15 @@ impl<'k> Session<'k> {
             self.inbox.begin(self.id, now);
             self.status_due = 0;
         }
-        self.tell_withheld(now);
-        if self.status_due <= now.mono {
+        self.tell_withheld(now.mono);
+        // Where nothing goes, what could be told now will be old.
+        let goes = self.urgent.len() < QUEUE;
+        if goes && self.status_due <= now.mono {
             self.come_back(now)?;
             self.count_to_enrol_again(now);
             self.tell_status(now);
         }
-        if self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
+        if goes && self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
             self.tell_figures(now);
         }
         self.events()

@@ -6,6 +6,7 @@ use facegate::fleet::{console::Console, identity::Member};
 use facegate_fleet::{
     Name,
     keys::SecretKey,
+    open::Body,
     topic::Topic,
     wire::{self, Answer, Command, Order, Outcome},
 };
@@ -182,6 +183,41 @@ fn an_unlock_does_not_wait_for_those_who_are_being_enrolled() {
     assert_eq!(order(&mut console, unlock()).outcome, Outcome::Done);
     board.edge("front", 0, |edge| edge.energised);
     assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"busy\"} "), 1.0);
+}
+
+/// Somebody with a copy of one command, within the broker.
+#[test]
+fn a_command_that_is_sent_again_and_again_fills_no_journal_and_is_answered_once() {
+    let site = Site::new();
+    let board = door(&site);
+    let office = settings(&site.office, "office", site.broker.port);
+    let key = Member::read(&office).expect("it has joined").key;
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let session = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online)).session;
+    let command = console.command(&front(), unlock(), session);
+    console.listen("answers/front").expect("the broker is reached");
+    let copy = (Topic::Command(front()).of(&SITE.parse().expect("a name")), signed(&command, &key), false);
+    Stranger::new(&office).publish("replayer", &vec![copy; 301]);
+    eventually("all copies are counted", || {
+        (metric(&daemon, "facegate_fleet_refused_total{cause=\"replayed\"} ") >= 300.0).then_some(())
+    });
+    let mut answers = Vec::new();
+    while let Some(opened) = console.next(Duration::from_secs(1)).expect("the broker is reached") {
+        if let Body::Answer(answer) = opened.body {
+            answers.push(answer.outcome);
+        }
+    }
+    assert_eq!(answers, [Outcome::Done]);
+    let written = || {
+        let journal = board.journal();
+        journal.iter().filter(|entry| entry["event"] == "order" && entry["outcome"] == "replayed").count()
+    };
+    eventually("some are written down", || (written() >= 10).then_some(()));
+    // As many again, where it took longer than a minute.
+    assert!(written() <= 20, "{} entries", written());
+    assert_eq!(opened(&board), 1);
 }
 
 #[test]
