@@ -56,6 +56,9 @@ const EVENTS_INFLIGHT: usize = 64;
 /// How long it is waited for the leave to be taken.
 const LEAVE: Duration = Duration::from_millis(120);
 
+/// How long the store is left alone after it failed, in milliseconds.
+const STORE_PATIENCE: u64 = 5_000;
+
 /// How a connection ended.
 pub enum End {
     /// The daemon stops.
@@ -126,6 +129,8 @@ pub struct Session<'k> {
     refused: Sparing,
     /// The kinds of topics of which it was told that the broker does not take what is published there.
     denied: HashSet<String>,
+    /// When the store is asked again, after it failed.
+    store_due: u64,
 }
 
 /// Until when an order may be begun.
@@ -207,6 +212,7 @@ impl<'k> Session<'k> {
             alive: Arc::new(()),
             refused: Sparing::default(),
             denied: HashSet::new(),
+            store_due: 0,
         };
         let end = session.work(&mut heard, will).await;
         session.tell_withheld(u64::MAX);
@@ -517,11 +523,12 @@ impl<'k> Session<'k> {
     /// Does what is due: what changed in the store, what the engine waits for, how the doors are, events.
     fn look(&mut self) -> Result<()> {
         let now = self.keeper.now();
-        self.store_acknowledged()?;
-        self.changes(now)?;
-        if self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
-            let actions = self.replica.tick(self.documents, now)?;
-            self.act(actions);
+        let mut first = Ok(());
+        if self.store_due <= now.mono {
+            first = self.follow(now);
+            if first.is_err() {
+                self.store_due = now.mono + STORE_PATIENCE;
+            }
         }
         if self.inbox.is_worn(now) {
             self.id = keys::Session::random(&mut rand::rng());
@@ -532,24 +539,38 @@ impl<'k> Session<'k> {
         // Where nothing goes, what could be told now will be old.
         let goes = self.urgent.len() < QUEUE;
         if goes && self.status_due <= now.mono {
-            self.come_back(now)?;
+            first = first.and(self.come_back(now));
             self.count_to_enrol_again(now);
             self.tell_status(now);
         }
         if goes && self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
             self.tell_figures(now);
         }
-        self.events()
+        first
+    }
+
+    /// Does what needs the store, all of it, whatever part of it fails.
+    ///
+    /// # Errors
+    /// The first of the store's.
+    fn follow(&mut self, now: Now) -> Result<()> {
+        let stored = self.store_acknowledged();
+        let changed = self.changes(now);
+        let ticked = match self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
+            true => self.replica.tick(self.documents, now).map(|actions| self.act(actions)),
+            false => Ok(()),
+        };
+        stored.and(changed).and(ticked).and(self.events())
     }
 
     fn changes(&mut self, now: Now) -> Result<()> {
         let gallery = &self.keeper.hands.gallery;
         let newest = gallery.newest_transaction();
         if self.transaction != newest {
-            // Looked at before: a change that comes meanwhile is seen the next time.
-            self.transaction = newest;
             self.keeper.stats.outgoing.store(gallery.outgoing_count()?, Ordering::Relaxed);
             let version = gallery.newest_version()?;
+            // Asked for before: a change that comes meanwhile is seen the next time.
+            self.transaction = newest;
             if version != self.version {
                 self.version = version;
                 // The first round is not over yet where it has not begun.
@@ -564,43 +585,43 @@ impl<'k> Session<'k> {
         }
         // What waits may be all that there is: some of it at a time, from where it stopped.
         let outgoing = gallery.outgoing(self.scan.after.as_ref(), QUEUE)?;
-        match outgoing.last().filter(|_| outgoing.len() == QUEUE) {
-            Some(last) => self.scan.after = Some(last.key),
+        let last = outgoing.last().filter(|_| outgoing.len() == QUEUE).map(|last| last.key);
+        let is_fresh = |outgoing: &gallery::Outgoing| self.handed.get(&outgoing.key) != Some(&outgoing.version);
+        let fresh: Vec<_> = outgoing.into_iter().filter(is_fresh).collect();
+        if !fresh.is_empty() {
+            let keys: Vec<_> = fresh.iter().map(|outgoing| outgoing.key).collect();
+            self.documents.changed(&keys)?;
+            let actions = self.replica.changed(self.documents, &keys, now)?;
+            // Only now: where that failed, they are looked at again.
+            self.handed.extend(fresh.into_iter().map(|outgoing| (outgoing.key, outgoing.version)));
+            self.act(actions);
+        }
+        match last {
+            Some(last) => self.scan.after = Some(last),
             None => self.scan = Scan { done: !self.scan.again, ..Scan::default() },
         }
-        let mut fresh = Vec::new();
-        for gallery::Outgoing { key, version } in outgoing {
-            if self.handed.get(&key) != Some(&version) {
-                self.handed.insert(key, version);
-                fresh.push(key);
-            }
-        }
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        self.documents.changed(&fresh)?;
-        let actions = self.replica.changed(self.documents, &fresh, now)?;
-        self.act(actions);
         Ok(())
     }
 
+    /// Stores what the broker has. What cannot be stored stays noted, for the next time.
     fn store_acknowledged(&mut self) -> Result<()> {
         if !self.acknowledged.is_empty() {
-            let sent = std::mem::take(&mut self.acknowledged);
-            self.keeper.hands.gallery.documents_sent(&sent)?;
-            for gallery::Outgoing { key, version } in sent {
+            self.keeper.hands.gallery.documents_sent(&self.acknowledged)?;
+            for gallery::Outgoing { key, version } in std::mem::take(&mut self.acknowledged) {
                 if self.handed.get(&key) == Some(&version) {
                     self.handed.remove(&key);
                 }
             }
         }
         if let Some(configuring) = self.keeper.hands.configuring.as_ref() {
-            for id in std::mem::take(&mut self.verdicts) {
-                configuring.sent(&id)?;
+            while let Some(id) = self.verdicts.last() {
+                configuring.sent(id)?;
+                self.verdicts.pop();
             }
         }
         if !self.events_done.is_empty() {
-            self.keeper.queue.acknowledged(&std::mem::take(&mut self.events_done))?;
+            self.keeper.queue.acknowledged(&self.events_done)?;
+            self.events_done.clear();
             let (waiting, _) = self.keeper.queue.counts();
             self.keeper.stats.events_waiting.store(waiting, Ordering::Relaxed);
         }
