@@ -281,10 +281,12 @@ impl<'k> Session<'k> {
         self.keeper.stats.connected.store(true, Ordering::Relaxed);
         self.keeper.stats.connections.fetch_add(1, Ordering::Relaxed);
         tracing::info!(broker = self.keeper.settings.broker, site = %identity.site, device = %identity.device, "connected to the fleet");
-        let voucher = self.keeper.installed.voucher.message.to_vec();
+        // The newest: what was installed may be older than what the broker has.
+        let registry = self.replica.registry();
+        let voucher = registry.vouched(&identity.device).unwrap_or(&self.keeper.installed.voucher).message.to_vec();
         let topic = Topic::Device(identity.device).of(&identity.site);
         // Where the site has revoked it meanwhile, that is what the broker has, and what counts.
-        if self.replica.registry().revoked().all(|key| *key != identity.key.public()) {
+        if registry.revoked().all(|key| *key != identity.key.public()) {
             self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
         }
         self.replica.connected(self.documents, false, now);
@@ -370,17 +372,35 @@ impl<'k> Session<'k> {
             // What the store has no room for keeps nothing else from being heard.
             first = first.and(self.take_in(&opened, retained, now));
         }
-        first
+        first.and(self.store_registry())
+    }
+
+    /// Stores who is of the site, where that has changed: once for many vouchers.
+    ///
+    /// # Errors
+    /// `Io`: it is tried again.
+    fn store_registry(&self) -> Result<()> {
+        let changed = &self.keeper.registry_changed;
+        if changed.load(Ordering::Relaxed) {
+            identity::store_registry(&self.keeper.settings, self.replica.registry())?;
+            changed.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
         if opened.is_empty() {
             return Ok(());
         }
+        // First: who was revoked must not come back by a loss of power that documents outlast.
+        let known = match opened.iter().any(|opened| matches!(opened.body, Body::Document(_))) {
+            true => self.store_registry(),
+            false => Ok(()),
+        };
         let mut actions = Vec::new();
         let stored = self.replica.receive(self.documents, opened, retained, now, &mut actions);
         self.act(actions);
-        stored
+        known.and(stored)
     }
 
     fn refuse(&mut self, refusal: &Refusal, now: Now) -> Result<()> {
@@ -509,9 +529,7 @@ impl<'k> Session<'k> {
                 }
                 Action::Registry => {
                     self.opener.registry = Arc::new(self.replica.registry().clone());
-                    if let Err(error) = identity::store_registry(&self.keeper.settings, self.replica.registry()) {
-                        tracing::error!(%error, "who is of the fleet could not be stored");
-                    }
+                    self.keeper.registry_changed.store(true, Ordering::Relaxed);
                 }
                 Action::TooLarge(key) => {
                     tracing::error!(document = %key, "a document is too large for the fleet and stays at this door");
@@ -554,7 +572,7 @@ impl<'k> Session<'k> {
     /// # Errors
     /// The first of the store's.
     fn follow(&mut self, now: Now) -> Result<()> {
-        let stored = self.store_acknowledged();
+        let stored = self.store_registry().and(self.store_acknowledged());
         let changed = self.changes(now);
         let ticked = match self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
             true => self.replica.tick(self.documents, now).map(|actions| self.act(actions)),
