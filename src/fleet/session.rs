@@ -59,6 +59,10 @@ const LEAVE: Duration = Duration::from_millis(120);
 /// How long the store is left alone after it failed, in milliseconds.
 const STORE_PATIENCE: u64 = 5_000;
 
+/// How often it is told at most how this device is because somebody else has told it, in milliseconds: it may be a second one of
+/// the same name.
+const RETELL: u64 = 10_000;
+
 /// How a connection ended.
 pub enum End {
     /// The daemon stops.
@@ -131,6 +135,9 @@ pub struct Session<'k> {
     denied: HashSet<String>,
     /// When the store is asked again, after it failed.
     store_due: u64,
+    /// Somebody else's word about this device is at the broker; since when ours was not told again because of that.
+    retell: bool,
+    retold: u64,
 }
 
 /// Until when an order may be begun.
@@ -161,7 +168,9 @@ impl<'k> Session<'k> {
             Ok(payload) => Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None },
             Err(error) => return End::Lost(error.to_string()),
         };
-        let (client, mut heard) = match client::connect(&keeper.settings, identity.device.as_str(), will.clone()) {
+        // Another one each time: whoever takes a client's name at the broker ends its connection, and the device's is known.
+        let name = format!("{}-{:08x}", identity.device, rand::random::<u32>());
+        let (client, mut heard) = match client::connect(&keeper.settings, &name, will.clone()) {
             Ok(connection) => connection,
             Err(error) => return End::Lost(error.to_string()),
         };
@@ -213,6 +222,8 @@ impl<'k> Session<'k> {
             refused: Sparing::default(),
             denied: HashSet::new(),
             store_due: 0,
+            retell: false,
+            retold: 0,
         };
         let end = session.work(&mut heard, will).await;
         session.tell_withheld(u64::MAX);
@@ -366,6 +377,7 @@ impl<'k> Session<'k> {
                     Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
                         first = first.and(self.command(&command, &key, message.retained, now));
                     }
+                    Ok(Opened { body: Body::Status(status), .. }) if !message.retained => self.hear_of_itself(&status),
                     Ok(message) => opened.push(message),
                 }
             }
@@ -386,6 +398,11 @@ impl<'k> Session<'k> {
             changed.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The broker has somebody else's word about this device, such as the last will of a connection that it gave up late.
+    fn hear_of_itself(&mut self, status: &Status) {
+        self.retell |= status.by == self.keeper.settings.device && !(status.online && status.session == self.id);
     }
 
     fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
@@ -554,6 +571,9 @@ impl<'k> Session<'k> {
             self.status_due = 0;
         }
         self.tell_withheld(now.mono);
+        if self.retell && self.retold + RETELL <= now.mono {
+            (self.retell, self.retold, self.status) = (false, now.mono, None);
+        }
         // Where nothing goes, what could be told now will be old.
         let goes = self.urgent.len() < QUEUE;
         if goes && self.status_due <= now.mono {

@@ -8,7 +8,7 @@ use facegate_fleet::{
     keys::SecretKey,
     open::Body,
     topic::Topic,
-    wire::{self, Answer, Command, Order, Outcome},
+    wire::{self, Answer, Command, Order, Outcome, Status},
 };
 
 use super::{
@@ -218,6 +218,28 @@ fn a_command_that_is_sent_again_and_again_fills_no_journal_and_is_answered_once(
     // As many again, where it took longer than a minute.
     assert!(written() <= 20, "{} entries", written());
     assert_eq!(opened(&board), 1);
+}
+
+/// The last will of a connection that the broker gives up late comes after the birth of the next one, and anybody with a
+/// certificate can take the name of any client.
+#[test]
+fn a_door_says_again_how_it_is_where_somebody_else_has_and_keeps_its_connection() {
+    let site = Site::new();
+    let board = door(&site);
+    let settings = settings(&board, "front", site.broker.port);
+    let key = Member::read(&settings).expect("it has joined").key;
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let before = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online));
+    let (name, topic) = (SITE.parse().expect("a name"), Topic::Status(front()));
+    let will = Status { online: false, doors: Vec::new(), ..before.clone() };
+    let will = wire::write(&will, &name, &topic, &key).expect("it is not too large");
+    Stranger::new(&settings).publish("front", &[(topic.of(&name), will, true)]);
+    let after = eventually("it is online again", || console.status(&front()).ok().filter(|now| now.online));
+    assert_eq!(after.session, before.session);
+    assert_eq!(metric(&daemon, "facegate_fleet_connections_total "), 1.0);
+    assert_eq!(order(&mut console, unlock()).outcome, Outcome::Done);
 }
 
 #[test]
