@@ -715,6 +715,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_order_is_not_begun_after_its_end_nor_after_its_connection() {
+        let alive = Arc::new(());
+        let due = |until: Instant| Due { until, connection: Arc::downgrade(&alive) };
+        let (past, future) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        assert!(!due(future).is_over());
+        assert!(due(past).is_over(), "it waited for too long");
+        let waits = due(future);
+        drop(alive);
+        assert!(waits.is_over(), "the connection is lost");
+    }
+
+    #[test]
     fn topics_are_told_by_their_kinds() {
         assert_eq!(kind("facegate/v1/hq/events/front"), "events");
         assert_eq!(kind("facegate/v1/hq/subjects/ab/abab"), "subjects");
