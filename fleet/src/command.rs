@@ -88,6 +88,10 @@ impl Inbox {
         if self.session.is_none_or(|(session, _)| session != command.session) {
             return Err(Cause::Session);
         }
+        // Before its end is looked at: a copy of what was obeyed must not be told to be late.
+        if self.seen.contains(&command.nonce) {
+            return Err(Cause::Replayed);
+        }
         let life = if moves_a_lock(&command.order) { MOVEMENT_LIFE_MS } else { LIFE_MS };
         if command.expires.checked_sub(command.issued).is_none_or(|lasts| lasts == 0 || lasts > life) {
             return Err(Cause::Late);
@@ -96,9 +100,6 @@ impl Inbox {
             && (command.expires <= wall || command.issued > wall.saturating_add(SKEW_MS))
         {
             return Err(Cause::Late);
-        }
-        if self.seen.contains(&command.nonce) {
-            return Err(Cause::Replayed);
         }
         if self.seen.len() >= WINDOW {
             return Err(Cause::Busy);

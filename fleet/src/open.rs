@@ -150,6 +150,9 @@ impl Opener {
             Topic::Telemetry(_) => Body::Telemetry(read::<Telemetry>(object)?),
             Topic::Command(device) => {
                 let command = read::<Command>(object)?;
+                if !(1..=Command::MAX_ID).contains(&command.id.len()) {
+                    return Err(Cause::Schema);
+                }
                 if command.to != *device {
                     return Err(Cause::WrongDevice);
                 }

@@ -72,6 +72,15 @@ impl Outbox {
         pushed
     }
 
+    /// Takes back what was pushed last and could not be stored: `waiting` is what is stored, and so many events are lost. `last` and
+    /// `dropped` are what they were before.
+    pub fn lose(&mut self, waiting: impl IntoIterator<Item = (u64, Class)>, last: u64, dropped: u64, lost: u64) {
+        let sent = self.sent;
+        // The numbers are gone with the events, and tell of them.
+        *self = Self::restore(self.capacity, waiting, last + lost, dropped + lost);
+        self.sent = sent;
+    }
+
     /// The next event to be sent on this connection.
     pub fn next(&self) -> Option<u64> {
         self.waiting.range(self.sent + 1..).next().map(|(&seq, _)| seq)
@@ -150,6 +159,21 @@ mod tests {
         let stored = [(2, Class::Routine), (3, Class::Routine)];
         let restored = Outbox::restore(10, stored, 3, 0);
         assert_eq!((restored.next(), restored.last(), restored.len()), (Some(2), 3, 2));
+    }
+
+    #[test]
+    fn what_could_not_be_stored_is_counted_and_takes_nobody_s_place() {
+        let mut outbox = Outbox::new(2);
+        outbox.push(Class::Routine);
+        outbox.push(Class::Routine);
+        outbox.sent(1);
+        let (last, dropped) = (outbox.last(), outbox.dropped());
+        assert_eq!(outbox.push(Class::Alarm).evicted, Some(1));
+        assert_eq!(outbox.push(Class::Alarm).evicted, Some(2));
+        outbox.lose([(1, Class::Routine), (2, Class::Routine)], last, dropped, 2);
+        assert_eq!((outbox.len(), outbox.next(), outbox.dropped()), (2, Some(2), 2));
+        assert!(outbox.acknowledged(1));
+        assert_eq!(outbox.push(Class::Alarm), Pushed { seq: 5, kept: true, evicted: None, dropped: 2 });
     }
 
     proptest! {

@@ -34,7 +34,8 @@ pub enum Cause {
     Seal,
     /// What is sealed is no document, or another one than its key says.
     Document,
-    /// It is older than what is known.
+    /// It is older than what is known. Doors refuse nothing for that: an older document is merged and changes nothing, an older
+    /// digest is followed by the next one, an older voucher is replaced.
     Stale,
     /// A command for another connection than this one: it was queued, or kept.
     Session,

@@ -70,7 +70,7 @@ const CHANNELS: [Channel; 12] = [
         ..channel("telemetry", "telemetry/{device}", "telemetry", Telemetry::LIMIT)
     },
     Channel {
-        about: "What a device is to do. Never retained: a retained command is refused like any other that is late.",
+        about: "What a device is to do. Never retained: a retained command is refused as one for another session is (session).",
         retained: false,
         sends: false,
         receives: true,

@@ -126,6 +126,8 @@ pub fn door_filters(site: &Name, device: &Name) -> Vec<String> {
     let mut filters = vec![format!("{PREFIX}/{site}/devices/+"), format!("{PREFIX}/{site}/digests/+")];
     filters.push(Topic::Command(device.clone()).of(site));
     filters.push(format!("{PREFIX}/{site}/receipts/{device}/+"));
+    // Its own: the last will of a connection that the broker gives up late comes after the birth of the next one.
+    filters.push(Topic::Status(device.clone()).of(site));
     filters
         .extend([Kind::Tenant, Kind::Rules, Kind::Subject].map(|kind| format!("{PREFIX}/{site}/{}/+/+", kind.topic())));
     filters

@@ -4,7 +4,7 @@ mod site;
 
 use facegate_fleet::{
     Now,
-    command::{Inbox, LIFE_MS, MOVEMENT_LIFE_MS, SESSION_LIFE_MS, SKEW_MS, WINDOW, may},
+    command::{Inbox, LIFE_MS, MOVEMENT_LIFE_MS, SESSION_LIFE_MS, SKEW_MS, WINDOW, left_ms, may},
     keys::{Nonce, Session},
     refusal::Cause,
     voucher::Role,
@@ -46,6 +46,23 @@ fn an_unlock_is_obeyed_once() {
     let unlock = command("op", Role::Operator, UNLOCK);
     assert_eq!(accept(&site, &mut inbox, &unlock, NOW), Ok(()));
     assert_eq!(accept(&site, &mut inbox, &unlock, NOW), Err(Cause::Replayed));
+    assert_eq!(
+        accept(&site, &mut inbox, &unlock, NOW.after(60_000)),
+        Err(Cause::Replayed),
+        "a copy, whenever it comes"
+    );
+}
+
+#[test]
+fn what_was_accepted_waits_no_longer_than_until_its_end() {
+    let unlock = command("op", Role::Operator, UNLOCK);
+    assert_eq!(left_ms(&unlock, NOW), 10_000);
+    assert_eq!(left_ms(&unlock, NOW.after(9_999)), 1);
+    assert_eq!(left_ms(&unlock, NOW.after(20_000)), 0);
+    // Without a clock, a few seconds, whatever the sender says.
+    let untrusted = Now { trusted: false, ..NOW };
+    assert_eq!(left_ms(&unlock, untrusted), 5_000);
+    assert_eq!(left_ms(&Command { expires: NOW.wall + 2_000, ..unlock }, untrusted), 2_000);
 }
 
 #[test]
@@ -156,7 +173,7 @@ proptest! {
         for (nonce, late) in nonces.into_iter().zip(late) {
             let unlock = Command { nonce: Nonce([nonce; 16]), ..command("op", Role::Operator, UNLOCK) };
             let now = if late { NOW.after(60_000) } else { NOW };
-            let expected = if late { Err(Cause::Late) } else if obeyed.contains(&nonce) { Err(Cause::Replayed) } else { Ok(()) };
+            let expected = if obeyed.contains(&nonce) { Err(Cause::Replayed) } else if late { Err(Cause::Late) } else { Ok(()) };
             prop_assert_eq!(accept(&site, &mut inbox, &unlock, now), expected);
             if !late {
                 obeyed.insert(nonce);

@@ -214,6 +214,19 @@ fn every_kind_of_bad_message_is_refused_counted_and_told_once() {
 }
 
 #[test]
+fn a_command_whose_name_is_empty_or_too_long_is_not_of_its_form() {
+    let site = Site::new();
+    let topic = Topic::Command(name("a"));
+    for (length, cause) in [(0, Some(Cause::Schema)), (1, None), (64, None), (65, Some(Cause::Schema))] {
+        let order = Order::Unlock { door: None, exit: false };
+        let command = Command { id: "x".repeat(length), ..command("op", Role::Operator, order) };
+        let payload = wire::write(&command, &site.name, &topic, site.key("op")).expect("it is small");
+        let opened = site.opener().open(&site.topic(&topic), &payload, NOW);
+        assert_eq!(opened.err().map(|refusal| refusal.cause), cause, "{length} bytes");
+    }
+}
+
+#[test]
 fn a_sealed_document_is_believed_under_its_own_key_alone() {
     let site = Site::new();
     let (mut door, before) = known(&site);

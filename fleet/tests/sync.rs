@@ -2,12 +2,15 @@
 
 mod site;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use facegate_fleet::{
     Now,
-    document::{Document, Kind, TenantDocument},
-    sync::{Action, Documents as _, Timing},
+    document::{Document, DocumentKey, Kind, Summary, TenantDocument},
+    keys::PublicKey,
+    open::Arrived,
+    refusal::Cause,
+    sync::{Action, Documents, Outcome, Timing},
     topic::Topic,
     voucher::Role,
 };
@@ -413,4 +416,74 @@ proptest! {
         let waiting: usize = doors.iter().map(|door| door.replica.waiting()).sum();
         prop_assert_eq!(waiting, 0);
     }
+}
+
+/// A store of which nothing can be read, and to which nothing can be written.
+#[derive(Default)]
+struct Broken(Summary);
+
+impl Documents for Broken {
+    type Error = &'static str;
+
+    fn get(&self, _: &DocumentKey) -> Result<Option<Arc<Document>>, Self::Error> {
+        Err("broken")
+    }
+
+    fn merge(&mut self, _: &[Arc<Arrived>], _: u64) -> Result<Vec<Outcome>, Self::Error> {
+        Err("broken")
+    }
+
+    fn summary(&self) -> &Summary {
+        &self.0
+    }
+
+    fn spent(&self, _: u64) -> Result<Vec<(Kind, DocumentKey)>, Self::Error> {
+        Err("broken")
+    }
+
+    fn forget(&mut self, _: &[DocumentKey]) -> Result<(), Self::Error> {
+        Err("broken")
+    }
+
+    fn note_copy(&mut self, _: &DocumentKey, _: Option<&PublicKey>) {}
+
+    fn forget_copies(&mut self) {}
+
+    fn has_copy(&self, _: &DocumentKey) -> bool {
+        false
+    }
+
+    fn copies_by(&self, _: &PublicKey) -> Vec<DocumentKey> {
+        Vec::new()
+    }
+
+    fn without_copy(&self) -> Result<Vec<DocumentKey>, Self::Error> {
+        Err("broken")
+    }
+}
+
+#[test]
+fn a_revocation_counts_though_the_store_is_broken() {
+    let site = Site::new();
+    let mut front = site.door("a", &Timing::default());
+    front.connect(NOW);
+    let mut now = NOW;
+    front.enrol(&site, "mara", 1, now);
+    let actions = front.pass(&mut now, NOW.mono + 60_000);
+    let document = published(&actions).into_iter().find(|publish| publish.document.is_some()).expect("the enrolment");
+    let revoked = site.voucher("c", site.key("c"), Role::Door, 2, true);
+    let topic = site.topic(&Topic::Device(name("c")));
+    let opener = site.opener();
+    let messages = [
+        (&document.topic, &Vec::new()),
+        (&document.topic, &document.payload),
+        (&topic, &revoked.sign(&site.name, &site.key)),
+    ]
+    .map(|(topic, payload)| opener.open(topic, payload, NOW).expect("it is believed"));
+    let mut door = site.door("b", &Timing::default());
+    let mut actions = Vec::new();
+    let taken = door.replica.receive(&mut Broken::default(), &messages, true, NOW, &mut actions);
+    assert_eq!(taken, Err("broken"));
+    assert!(actions.iter().any(|action| matches!(action, Action::Registry)), "it is to be stored");
+    assert_eq!(door.replica.registry().trusted(&name("c"), NOW).err(), Some(Cause::Revoked));
 }

@@ -210,12 +210,30 @@ async fn message(room: &Arc<Semaphore>, topic: String, payload: Vec<u8>, retaine
     Happened::Message(Message { topic, payload, retained, _room: room })
 }
 
+/// What an acknowledgement says.
+fn taken(number: u16, reason: v5::mqttbytes::v5::PubAckReason) -> Happened {
+    use v5::mqttbytes::v5::PubAckReason;
+    match reason {
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Happened::Acknowledged(number),
+        reason => Happened::Denied(number, format!("{reason:?}")),
+    }
+}
+
+/// Why a subscription does not hold, where it does not.
+fn unsubscribed(codes: &[v5::mqttbytes::v5::SubscribeReasonCode]) -> Option<String> {
+    use v5::mqttbytes::v5::SubscribeReasonCode;
+    let refused = codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+    refused.map(|reason| format!("{NO_SUBSCRIPTION}: {reason:?}"))
+}
+
+/// The same in the older protocol, which knows no reasons.
+fn unsubscribed_v311(codes: &[SubscribeReasonCode]) -> Option<String> {
+    codes.contains(&SubscribeReasonCode::Failure).then(|| NO_SUBSCRIPTION.into())
+}
+
 /// Polls until the connection ends, or nobody listens.
 async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
-    use v5::{
-        Event,
-        mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode},
-    };
+    use v5::{Event, mqttbytes::v5::Packet};
     let room = Arc::new(Semaphore::new(ROOM));
     loop {
         let happened = match events.poll().await {
@@ -224,16 +242,11 @@ async fn run_v5(mut events: v5::EventLoop, say: mpsc::Sender<Happened>) {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
                 message(&room, topic, publish.payload.into(), publish.retain).await
             }
-            Ok(Event::Incoming(Packet::PubAck(ack))) => match ack.reason {
-                PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Happened::Acknowledged(ack.pkid),
-                reason => Happened::Denied(ack.pkid, format!("{reason:?}")),
+            Ok(Event::Incoming(Packet::PubAck(ack))) => taken(ack.pkid, ack.reason),
+            Ok(Event::Incoming(Packet::SubAck(ack))) => match unsubscribed(&ack.return_codes) {
+                None => continue,
+                Some(why) => Happened::Ended(why),
             },
-            Ok(Event::Incoming(Packet::SubAck(ack))) => {
-                match ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
-                    None => continue,
-                    Some(reason) => Happened::Ended(format!("{NO_SUBSCRIPTION}: {reason:?}")),
-                }
-            }
             Ok(Event::Incoming(Packet::Disconnect(told))) => {
                 Happened::Ended(format!("the broker: {:?}", told.reason_code))
             }
@@ -260,9 +273,10 @@ async fn run_v311(mut events: rumqttc::EventLoop, say: mpsc::Sender<Happened>) {
                 message(&room, publish.topic, publish.payload.into(), publish.retain).await
             }
             Ok(Event::Incoming(Packet::PubAck(ack))) => Happened::Acknowledged(ack.pkid),
-            Ok(Event::Incoming(Packet::SubAck(ack))) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                Happened::Ended(NO_SUBSCRIPTION.into())
-            }
+            Ok(Event::Incoming(Packet::SubAck(ack))) => match unsubscribed_v311(&ack.return_codes) {
+                None => continue,
+                Some(why) => Happened::Ended(why),
+            },
             Ok(Event::Outgoing(rumqttc::Outgoing::Publish(number))) => Happened::Sent(number),
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
             Ok(_) => continue,
@@ -351,4 +365,33 @@ fn read(path: &Path, name: &str) -> Result<Vec<u8>> {
 fn broken(name: &str, path: &Path) -> Error {
     Error::new(Kind::Config, format!("{name}: {} is not what it should be", path.display()))
         .help("it is a PEM file, with -----BEGIN in front")
+}
+
+#[cfg(test)]
+mod tests {
+    use v5::mqttbytes::v5::{PubAckReason, SubscribeReasonCode as ReasonCode};
+
+    use super::*;
+
+    #[test]
+    fn what_the_broker_refuses_to_take_is_not_delivered() {
+        for reason in [PubAckReason::Success, PubAckReason::NoMatchingSubscribers] {
+            assert!(matches!(taken(7, reason), Happened::Acknowledged(7)));
+        }
+        for reason in [PubAckReason::NotAuthorized, PubAckReason::QuotaExceeded, PubAckReason::UnspecifiedError] {
+            assert!(matches!(taken(7, reason), Happened::Denied(7, _)), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn one_subscription_that_fails_is_told() {
+        let good = ReasonCode::Success(v5::mqttbytes::QoS::AtLeastOnce);
+        assert_eq!(unsubscribed(&[good, good]), None);
+        let why = unsubscribed(&[good, ReasonCode::NotAuthorized]).expect("it fails");
+        assert!(why.contains("refuses a subscription") && why.contains("NotAuthorized"), "{why}");
+        // 0x80 of MQTT 3.1.1.
+        let good = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+        assert_eq!(unsubscribed_v311(&[good, good]), None);
+        assert!(unsubscribed_v311(&[good, SubscribeReasonCode::Failure]).is_some());
+    }
 }

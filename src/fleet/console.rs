@@ -49,6 +49,13 @@ pub enum Heard {
     Elsewhere(Message),
 }
 
+/// What comes next.
+enum Came {
+    Heard(Heard),
+    /// The broker does not take something that was sent, for this reason.
+    Denied(String),
+}
+
 /// A connection.
 pub struct Console {
     runtime: Runtime,
@@ -209,17 +216,29 @@ impl Console {
     pub fn hear(&mut self, patience: Duration) -> Result<Option<Heard>> {
         let deadline = Instant::now() + patience;
         loop {
+            match self.come(deadline.saturating_duration_since(Instant::now()))? {
+                Some(Came::Heard(heard)) => return Ok(Some(heard)),
+                Some(Came::Denied(why)) => tracing::error!("the broker does not take what was sent: {why}"),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn come(&mut self, patience: Duration) -> Result<Option<Came>> {
+        let deadline = Instant::now() + patience;
+        loop {
             let wait = deadline.saturating_duration_since(Instant::now());
             let happened = self.runtime.block_on(async { tokio::time::timeout(wait, self.heard.recv()).await });
             let message = match happened {
                 Err(_) => return Ok(None),
                 Ok(Some(Happened::Message(message))) => message,
                 Ok(Some(Happened::Ended(why))) => return Err(lost(why)),
+                Ok(Some(Happened::Denied(_, why))) => return Ok(Some(Came::Denied(why))),
                 Ok(None) => return Err(lost("the connection ended".into())),
                 Ok(Some(_)) => continue,
             };
             if !message.topic.starts_with(PREFIX) {
-                return Ok(Some(Heard::Elsewhere(message)));
+                return Ok(Some(Came::Heard(Heard::Elsewhere(message))));
             }
             match self.opener.open(&message.topic, &message.payload, self.now()) {
                 Ok(opened) => {
@@ -228,7 +247,7 @@ impl Console {
                         registry.take(Arc::clone(vouched));
                         self.opener.registry = Arc::new(registry);
                     }
-                    return Ok(Some(Heard::Believed(opened)));
+                    return Ok(Some(Came::Heard(Heard::Believed(opened))));
                 }
                 Err(refusal) => tracing::debug!("{refusal}"),
             }
@@ -238,7 +257,7 @@ impl Console {
     /// Publishes a message that is signed already, and waits until the broker has it.
     ///
     /// # Errors
-    /// `Io` where the connection ends.
+    /// `Io` where the connection ends; `Forbidden` where the broker does not take it.
     pub fn publish(&mut self, topic: &Topic, payload: Vec<u8>, retain: bool, expiry: Option<u32>) -> Result<()> {
         let message = Outgoing { topic: topic.of(&self.opener.site), payload, retain, expiry };
         if self.client.publish(message).is_err() {
@@ -249,10 +268,7 @@ impl Console {
             let wait = deadline.saturating_duration_since(Instant::now());
             match self.runtime.block_on(async { tokio::time::timeout(wait, self.heard.recv()).await }) {
                 Ok(Some(Happened::Acknowledged(_))) => return Ok(()),
-                Ok(Some(Happened::Denied(_, why))) => {
-                    return Err(Error::new(Kind::Forbidden, format!("the broker does not take it: {why}"))
-                        .help("see what this device may publish there"));
-                }
+                Ok(Some(Happened::Denied(_, why))) => return Err(denied(why)),
                 Ok(Some(Happened::Ended(why))) => return Err(lost(why)),
                 Ok(None) => return Err(lost("the connection ended".into())),
                 _ => {}
@@ -285,7 +301,8 @@ impl Console {
     /// Orders a device to do something, and waits for its answer for so long.
     ///
     /// # Errors
-    /// `NotReady` where it is not connected: nothing is left waiting for it. `NotFound`, `Io`.
+    /// `NotReady` where it is not connected: nothing is left waiting for it. `Forbidden` where the broker does not take it.
+    /// `NotFound`, `Io`.
     pub fn order(&mut self, device: &Name, order: Order, patience: Duration) -> Result<Answer> {
         let status = self.status(device)?;
         if !status.online {
@@ -308,7 +325,12 @@ impl Console {
             return Err(lost("nothing can be sent".into()));
         }
         let deadline = Instant::now() + patience;
-        while let Some(opened) = self.next(deadline.saturating_duration_since(Instant::now()))? {
+        while let Some(came) = self.come(deadline.saturating_duration_since(Instant::now()))? {
+            let opened = match came {
+                Came::Heard(Heard::Believed(opened)) => opened,
+                Came::Heard(Heard::Elsewhere(_)) => continue,
+                Came::Denied(why) => return Err(denied(why)),
+            };
             if let Body::Answer(answer) = opened.body
                 && answer.id == command.id
                 // Whoever restarts says no more than that.
@@ -377,6 +399,11 @@ fn own_status(installed: &Member, online: bool, at: u64) -> Result<Outgoing> {
     let payload = wire::write(&status, &identity.site, &topic, &identity.key)
         .map_err(|error| Error::new(Kind::TooLarge, error.to_string()))?;
     Ok(Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None })
+}
+
+fn denied(why: String) -> Error {
+    Error::new(Kind::Forbidden, format!("the broker does not take it: {why}"))
+        .help("see what this device may publish there")
 }
 
 fn lost(why: String) -> Error {

@@ -16,7 +16,7 @@ use facegate_fleet::{
     outbox::Outbox,
     wire::{Class, Event, V1},
 };
-use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RwTxn, types::Bytes};
+use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, RwTxn, types::Bytes};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
@@ -91,13 +91,7 @@ impl Queue {
             Ok(meta.get(&txn, name)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes))
         };
         let (last, dropped) = (number(b"last")?, number(b"dropped")?);
-        let mut waiting = Vec::new();
-        for row in events.iter(&txn)? {
-            let (key, value) = row?;
-            let seq = key.try_into().map_or(0, u64::from_be_bytes);
-            let class = serde_json::from_slice::<Event>(value).map_or(Class::Routine, |event| event.class);
-            waiting.push((seq, class));
-        }
+        let waiting = waiting(&events, &txn)?;
         txn.commit()?;
         let order = Mutex::new(Outbox::restore(capacity, waiting, last, dropped));
         Ok(Arc::new(Self { env, meta, events, order, id, by }))
@@ -106,9 +100,20 @@ impl Queue {
     /// Takes in events, durably. Those that give way to them are gone.
     ///
     /// # Errors
-    /// Those of the store: then the events are lost.
+    /// Those of the store: then the events are lost, and counted.
     pub fn push(&self, new: Vec<NewEvent>) -> Result<()> {
         let mut order = self.order.lock();
+        let (last, dropped, lost) = (order.last(), order.dropped(), new.len() as u64);
+        let stored = self.store(&mut order, new);
+        if stored.is_err() {
+            // What was to give way to them is still there.
+            let txn = self.env.read_txn()?;
+            order.lose(waiting(&self.events, &txn)?, last, dropped, lost);
+        }
+        stored
+    }
+
+    fn store(&self, order: &mut Outbox, new: Vec<NewEvent>) -> Result<()> {
         let mut txn = self.env.write_txn()?;
         for new in new {
             let pushed = order.push(new.class);
@@ -134,7 +139,7 @@ impl Queue {
                 .map_err(|error| Error::new(Kind::Internal, "an event has no form in JSON").source(error))?;
             self.events.put(&mut txn, &pushed.seq.to_be_bytes(), &bytes)?;
         }
-        self.note(&mut txn, &order)?;
+        self.note(&mut txn, order)?;
         Ok(txn.commit()?)
     }
 
@@ -146,8 +151,8 @@ impl Queue {
         let mut order = self.order.lock();
         let txn = self.env.read_txn()?;
         while let Some(seq) = order.next() {
-            order.sent(seq);
             let row = self.events.get(&txn, &seq.to_be_bytes())?;
+            order.sent(seq);
             // One that cannot be read is passed over: its number tells the receiver.
             if let Some(event) = row.and_then(|row| serde_json::from_slice(row).ok()) {
                 return Ok(Some(event));
@@ -160,16 +165,19 @@ impl Queue {
     /// The broker has these: they go.
     ///
     /// # Errors
-    /// Those of the store: they are sent again after a restart.
+    /// Those of the store: they still wait.
     pub fn acknowledged(&self, all: &[u64]) -> Result<()> {
         let mut order = self.order.lock();
         let mut txn = self.env.write_txn()?;
         for &seq in all {
-            order.acknowledged(seq);
             self.events.delete(&mut txn, &seq.to_be_bytes())?;
         }
         self.note(&mut txn, &order)?;
-        Ok(txn.commit()?)
+        txn.commit()?;
+        for &seq in all {
+            order.acknowledged(seq);
+        }
+        Ok(())
     }
 
     /// The connection is lost: what was not acknowledged is sent again.
@@ -188,6 +196,18 @@ impl Queue {
         self.meta.put(txn, b"dropped", &order.dropped().to_le_bytes())?;
         Ok(())
     }
+}
+
+/// What is stored, with how much it matters.
+fn waiting(events: &Table, txn: &RoTxn<'_>) -> Result<Vec<(u64, Class)>> {
+    let mut waiting = Vec::new();
+    for row in events.iter(txn)? {
+        let (key, value) = row?;
+        let seq = key.try_into().map_or(0, u64::from_be_bytes);
+        let class = serde_json::from_slice::<Event>(value).map_or(Class::Routine, |event| event.class);
+        waiting.push((seq, class));
+    }
+    Ok(waiting)
 }
 
 /// What happened at a door as an event of the fleet; `None` for what is nobody's business. No template, no photograph.
@@ -228,5 +248,37 @@ pub fn event(happened: &Happened, at: u64) -> Option<NewEvent> {
 fn name(details: &mut Map<String, Value>, subject: Option<&Subject>) {
     if let Some(subject) = subject {
         details.insert("subject".into(), subject.as_str().into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(count: usize, class: Class, bytes: usize) -> Vec<NewEvent> {
+        let details = || Map::from_iter([("text".to_owned(), Value::from("x".repeat(bytes)))]);
+        (0..count).map(|_| NewEvent { at: 1, class, kind: "forced".into(), door: None, details: details() }).collect()
+    }
+
+    #[test]
+    fn events_that_find_no_room_on_the_disk_are_counted_and_push_nothing_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = || Queue::open(dir.path(), 16, "front".parse().expect("a name")).expect("a queue");
+        let queue = open();
+        queue.push(events(16, Class::Routine, 10)).expect("they are stored");
+        assert!(queue.push(events(8, Class::Alarm, 1 << 20)).is_err(), "more than the file may have");
+        assert_eq!(queue.counts(), (16, 8));
+        let seqs = |queue: &Queue| -> Vec<u64> {
+            std::iter::from_fn(|| queue.next().expect("it can be read")).map(|event| event.seq).collect()
+        };
+        assert_eq!(seqs(&queue), Vec::from_iter(1..=16));
+        queue.acknowledged(&Vec::from_iter(1..=16)).expect("they are deleted");
+        // Their numbers are gone, so that whoever listens sees that something is missing.
+        queue.push(events(1, Class::Alarm, 10)).expect("it is stored");
+        assert_eq!(seqs(&queue), [25]);
+        drop(queue);
+        let queue = open();
+        assert_eq!(queue.counts(), (1, 8));
+        assert_eq!(seqs(&queue), [25]);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -108,8 +111,20 @@ impl Link {
             let stats = Arc::clone(&stats);
             spawn("fleet", move || {
                 let slow = Arc::new(Semaphore::new(SLOW_AT_ONCE));
-                let keeper =
-                    Keeper { settings, installed, hands, doors, slow, journal, clock, model, queue, stats, stopped };
+                let keeper = Keeper {
+                    settings,
+                    installed,
+                    hands,
+                    doors,
+                    slow,
+                    journal,
+                    clock,
+                    model,
+                    queue,
+                    stats,
+                    stopped,
+                    registry_changed: AtomicBool::new(false),
+                };
                 runtime.block_on(keeper.run());
                 // An order that is being obeyed is not waited for.
                 runtime.shutdown_background();
@@ -213,6 +228,8 @@ pub(super) struct Keeper {
     pub queue: Arc<Queue>,
     pub stats: Arc<Stats>,
     pub stopped: watch::Receiver<bool>,
+    /// Whether who is of the site has changed since it was stored.
+    pub registry_changed: AtomicBool,
 }
 
 impl Keeper {

@@ -5,7 +5,7 @@ mod refusing;
 mod telling;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -56,6 +56,13 @@ const EVENTS_INFLIGHT: usize = 64;
 /// How long it is waited for the leave to be taken.
 const LEAVE: Duration = Duration::from_millis(120);
 
+/// How long the store is left alone after it failed, in milliseconds.
+const STORE_PATIENCE: u64 = 5_000;
+
+/// How often it is told at most how this device is because somebody else has told it, in milliseconds: it may be a second one of
+/// the same name.
+const RETELL: u64 = 10_000;
+
 /// How a connection ended.
 pub enum End {
     /// The daemon stops.
@@ -74,6 +81,9 @@ enum Tag {
     /// What became of the configuration that this command ordered.
     Verdict(String),
 }
+
+/// What was published: what its acknowledgement means, and the kind of its topic.
+type Sent = (Tag, String);
 
 /// How far the documents that wait have been looked through.
 #[derive(Default)]
@@ -98,8 +108,8 @@ pub struct Session<'k> {
     urgent: VecDeque<(Outgoing, Tag)>,
     queue: VecDeque<(Outgoing, Tag)>,
     /// What was handed over and has no number yet, in order.
-    unnumbered: VecDeque<Tag>,
-    inflight: HashMap<u16, Tag>,
+    unnumbered: VecDeque<Sent>,
+    inflight: HashMap<u16, Sent>,
     /// Changed documents that were handed to the engine, with the version that they had.
     handed: HashMap<DocumentKey, u64>,
     acknowledged: Vec<gallery::Outgoing>,
@@ -121,8 +131,13 @@ pub struct Session<'k> {
     /// There as long as this connection is: what was ordered on it is not done after it.
     alive: Arc<()>,
     refused: Sparing,
-    /// Whether it was told that the broker does not take what is published.
-    denied: bool,
+    /// The kinds of topics of which it was told that the broker does not take what is published there.
+    denied: HashSet<String>,
+    /// When the store is asked again, after it failed.
+    store_due: u64,
+    /// Somebody else's word about this device is at the broker; since when ours was not told again because of that.
+    retell: bool,
+    retold: u64,
 }
 
 /// Until when an order may be begun.
@@ -153,7 +168,9 @@ impl<'k> Session<'k> {
             Ok(payload) => Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None },
             Err(error) => return End::Lost(error.to_string()),
         };
-        let (client, mut heard) = match client::connect(&keeper.settings, identity.device.as_str(), will.clone()) {
+        // Another one each time: whoever takes a client's name at the broker ends its connection, and the device's is known.
+        let name = format!("{}-{:08x}", identity.device, rand::random::<u32>());
+        let (client, mut heard) = match client::connect(&keeper.settings, &name, will.clone()) {
             Ok(connection) => connection,
             Err(error) => return End::Lost(error.to_string()),
         };
@@ -203,9 +220,14 @@ impl<'k> Session<'k> {
             answers: mpsc::unbounded_channel(),
             alive: Arc::new(()),
             refused: Sparing::default(),
-            denied: false,
+            denied: HashSet::new(),
+            store_due: 0,
+            retell: false,
+            retold: 0,
         };
-        session.work(&mut heard, will).await
+        let end = session.work(&mut heard, will).await;
+        session.tell_withheld(u64::MAX);
+        end
     }
 
     async fn work(&mut self, heard: &mut mpsc::Receiver<Happened>, will: Outgoing) -> End {
@@ -270,10 +292,12 @@ impl<'k> Session<'k> {
         self.keeper.stats.connected.store(true, Ordering::Relaxed);
         self.keeper.stats.connections.fetch_add(1, Ordering::Relaxed);
         tracing::info!(broker = self.keeper.settings.broker, site = %identity.site, device = %identity.device, "connected to the fleet");
-        let voucher = self.keeper.installed.voucher.message.to_vec();
+        // The newest: what was installed may be older than what the broker has.
+        let registry = self.replica.registry();
+        let voucher = registry.vouched(&identity.device).unwrap_or(&self.keeper.installed.voucher).message.to_vec();
         let topic = Topic::Device(identity.device).of(&identity.site);
         // Where the site has revoked it meanwhile, that is what the broker has, and what counts.
-        if self.replica.registry().revoked().all(|key| *key != identity.key.public()) {
+        if registry.revoked().all(|key| *key != identity.key.public()) {
             self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
         }
         self.replica.connected(self.documents, false, now);
@@ -299,29 +323,33 @@ impl<'k> Session<'k> {
     fn note(&mut self, happened: Happened) {
         match happened {
             Happened::Sent(number) => {
-                if let Some(tag) = self.unnumbered.pop_front() {
-                    self.inflight.insert(number, tag);
+                if let Some(sent) = self.unnumbered.pop_front() {
+                    self.inflight.insert(number, sent);
                 }
             }
             Happened::Acknowledged(number) => match self.inflight.remove(&number).inspect(|_| self.heard = true) {
-                Some(Tag::Document(key, version)) => self.acknowledged.push(gallery::Outgoing { key, version }),
-                Some(Tag::Event(seq)) => {
+                Some((Tag::Document(key, version), _)) => self.acknowledged.push(gallery::Outgoing { key, version }),
+                Some((Tag::Event(seq), _)) => {
                     self.events_inflight -= 1;
                     self.events_done.push(seq);
                 }
-                Some(Tag::Verdict(id)) => self.verdicts.push(id),
-                Some(Tag::Nothing) | None => {}
+                Some((Tag::Verdict(id), _)) => self.verdicts.push(id),
+                Some((Tag::Nothing, _)) | None => {}
             },
             Happened::Denied(number, why) => {
                 // What waits in the store goes on waiting there, for the next connection.
-                if let Some(Tag::Event(_)) = self.inflight.remove(&number) {
+                let Some((tag, kind)) = self.inflight.remove(&number) else { return };
+                if let Tag::Event(_) = tag {
                     self.events_inflight -= 1;
                 }
-                if !std::mem::replace(&mut self.denied, true) {
+                self.keeper.stats.denied.fetch_add(1, Ordering::Relaxed);
+                if !self.denied.contains(&kind) {
                     tracing::error!(
                         broker = self.keeper.settings.broker,
-                        "the broker does not take what this device publishes: {why}; see what it may publish there"
+                        kind,
+                        "the broker does not take what this device publishes there: {why}; see what it may publish"
                     );
+                    self.denied.insert(kind);
                 }
             }
             Happened::Connected | Happened::Message(_) | Happened::Ended(_) => {}
@@ -349,23 +377,47 @@ impl<'k> Session<'k> {
                     Ok(Opened { body: Body::Command(command), by: Signer::Device(_, key), .. }) => {
                         first = first.and(self.command(&command, &key, message.retained, now));
                     }
+                    Ok(Opened { body: Body::Status(status), .. }) if !message.retained => self.hear_of_itself(&status),
                     Ok(message) => opened.push(message),
                 }
             }
             // What the store has no room for keeps nothing else from being heard.
             first = first.and(self.take_in(&opened, retained, now));
         }
-        first
+        first.and(self.store_registry())
+    }
+
+    /// Stores who is of the site, where that has changed: once for many vouchers.
+    ///
+    /// # Errors
+    /// `Io`: it is tried again.
+    fn store_registry(&self) -> Result<()> {
+        let changed = &self.keeper.registry_changed;
+        if changed.load(Ordering::Relaxed) {
+            identity::store_registry(&self.keeper.settings, self.replica.registry())?;
+            changed.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The broker has somebody else's word about this device, such as the last will of a connection that it gave up late.
+    fn hear_of_itself(&mut self, status: &Status) {
+        self.retell |= status.by == self.keeper.settings.device && !(status.online && status.session == self.id);
     }
 
     fn take_in(&mut self, opened: &[Opened], retained: bool, now: Now) -> Result<()> {
         if opened.is_empty() {
             return Ok(());
         }
+        // First: who was revoked must not come back by a loss of power that documents outlast.
+        let known = match opened.iter().any(|opened| matches!(opened.body, Body::Document(_))) {
+            true => self.store_registry(),
+            false => Ok(()),
+        };
         let mut actions = Vec::new();
         let stored = self.replica.receive(self.documents, opened, retained, now, &mut actions);
         self.act(actions);
-        stored
+        known.and(stored)
     }
 
     fn refuse(&mut self, refusal: &Refusal, now: Now) -> Result<()> {
@@ -392,7 +444,7 @@ impl<'k> Session<'k> {
         };
         let place = match place {
             Ok(place) => place,
-            Err(cause) => return self.refuse_command(command, cause, now),
+            Err(cause) => return self.refuse_command(command, cause, retained, now),
         };
         let until = Instant::now() + Duration::from_millis(left_ms(command, now));
         let due = Due { until, connection: Arc::downgrade(&self.alive) };
@@ -430,7 +482,7 @@ impl<'k> Session<'k> {
         if !for_doors {
             tokio::task::spawn_blocking(job);
         } else if self.keeper.doors.try_send(Box::new(job)).is_err() {
-            return self.refuse_command(command, Cause::Busy, now);
+            return self.refuse_command(command, Cause::Busy, false, now);
         }
         Ok(())
     }
@@ -454,6 +506,10 @@ impl<'k> Session<'k> {
     }
 
     fn answer(&mut self, answer: &Answer) {
+        if self.urgent.len() >= QUEUE {
+            tracing::error!(id = %answer.id.escape_debug(), "an answer to the fleet is lost: the broker takes nothing, and too many wait");
+            return;
+        }
         self.urge(answer, &Topic::Answer(answer.by.clone()), false, Tag::Nothing);
     }
 
@@ -490,9 +546,7 @@ impl<'k> Session<'k> {
                 }
                 Action::Registry => {
                     self.opener.registry = Arc::new(self.replica.registry().clone());
-                    if let Err(error) = identity::store_registry(&self.keeper.settings, self.replica.registry()) {
-                        tracing::error!(%error, "who is of the fleet could not be stored");
-                    }
+                    self.keeper.registry_changed.store(true, Ordering::Relaxed);
                 }
                 Action::TooLarge(key) => {
                     tracing::error!(document = %key, "a document is too large for the fleet and stays at this door");
@@ -504,37 +558,57 @@ impl<'k> Session<'k> {
     /// Does what is due: what changed in the store, what the engine waits for, how the doors are, events.
     fn look(&mut self) -> Result<()> {
         let now = self.keeper.now();
-        self.store_acknowledged()?;
-        self.changes(now)?;
-        if self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
-            let actions = self.replica.tick(self.documents, now)?;
-            self.act(actions);
+        let mut first = Ok(());
+        if self.store_due <= now.mono {
+            first = self.follow(now);
+            if first.is_err() {
+                self.store_due = now.mono + STORE_PATIENCE;
+            }
         }
         if self.inbox.is_worn(now) {
             self.id = keys::Session::random(&mut rand::rng());
             self.inbox.begin(self.id, now);
             self.status_due = 0;
         }
-        self.tell_withheld(now);
-        if self.status_due <= now.mono {
-            self.come_back(now)?;
+        self.tell_withheld(now.mono);
+        if self.retell && self.retold + RETELL <= now.mono {
+            (self.retell, self.retold, self.status) = (false, now.mono, None);
+        }
+        // Where nothing goes, what could be told now will be old.
+        let goes = self.urgent.len() < QUEUE;
+        if goes && self.status_due <= now.mono {
+            first = first.and(self.come_back(now));
             self.count_to_enrol_again(now);
             self.tell_status(now);
         }
-        if self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
+        if goes && self.keeper.settings.telemetry_s > 0 && self.telemetry_due <= now.mono {
             self.tell_figures(now);
         }
-        self.events()
+        first
+    }
+
+    /// Does what needs the store, all of it, whatever part of it fails.
+    ///
+    /// # Errors
+    /// The first of the store's.
+    fn follow(&mut self, now: Now) -> Result<()> {
+        let stored = self.store_registry().and(self.store_acknowledged());
+        let changed = self.changes(now);
+        let ticked = match self.queue.len() < QUEUE && self.replica.due().is_some_and(|due| due <= now.mono) {
+            true => self.replica.tick(self.documents, now).map(|actions| self.act(actions)),
+            false => Ok(()),
+        };
+        stored.and(changed).and(ticked).and(self.events())
     }
 
     fn changes(&mut self, now: Now) -> Result<()> {
         let gallery = &self.keeper.hands.gallery;
         let newest = gallery.newest_transaction();
         if self.transaction != newest {
-            // Looked at before: a change that comes meanwhile is seen the next time.
-            self.transaction = newest;
             self.keeper.stats.outgoing.store(gallery.outgoing_count()?, Ordering::Relaxed);
             let version = gallery.newest_version()?;
+            // Asked for before: a change that comes meanwhile is seen the next time.
+            self.transaction = newest;
             if version != self.version {
                 self.version = version;
                 // The first round is not over yet where it has not begun.
@@ -549,43 +623,43 @@ impl<'k> Session<'k> {
         }
         // What waits may be all that there is: some of it at a time, from where it stopped.
         let outgoing = gallery.outgoing(self.scan.after.as_ref(), QUEUE)?;
-        match outgoing.last().filter(|_| outgoing.len() == QUEUE) {
-            Some(last) => self.scan.after = Some(last.key),
+        let last = outgoing.last().filter(|_| outgoing.len() == QUEUE).map(|last| last.key);
+        let is_fresh = |outgoing: &gallery::Outgoing| self.handed.get(&outgoing.key) != Some(&outgoing.version);
+        let fresh: Vec<_> = outgoing.into_iter().filter(is_fresh).collect();
+        if !fresh.is_empty() {
+            let keys: Vec<_> = fresh.iter().map(|outgoing| outgoing.key).collect();
+            self.documents.changed(&keys)?;
+            let actions = self.replica.changed(self.documents, &keys, now)?;
+            // Only now: where that failed, they are looked at again.
+            self.handed.extend(fresh.into_iter().map(|outgoing| (outgoing.key, outgoing.version)));
+            self.act(actions);
+        }
+        match last {
+            Some(last) => self.scan.after = Some(last),
             None => self.scan = Scan { done: !self.scan.again, ..Scan::default() },
         }
-        let mut fresh = Vec::new();
-        for gallery::Outgoing { key, version } in outgoing {
-            if self.handed.get(&key) != Some(&version) {
-                self.handed.insert(key, version);
-                fresh.push(key);
-            }
-        }
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        self.documents.changed(&fresh)?;
-        let actions = self.replica.changed(self.documents, &fresh, now)?;
-        self.act(actions);
         Ok(())
     }
 
+    /// Stores what the broker has. What cannot be stored stays noted, for the next time.
     fn store_acknowledged(&mut self) -> Result<()> {
         if !self.acknowledged.is_empty() {
-            let sent = std::mem::take(&mut self.acknowledged);
-            self.keeper.hands.gallery.documents_sent(&sent)?;
-            for gallery::Outgoing { key, version } in sent {
+            self.keeper.hands.gallery.documents_sent(&self.acknowledged)?;
+            for gallery::Outgoing { key, version } in std::mem::take(&mut self.acknowledged) {
                 if self.handed.get(&key) == Some(&version) {
                     self.handed.remove(&key);
                 }
             }
         }
         if let Some(configuring) = self.keeper.hands.configuring.as_ref() {
-            for id in std::mem::take(&mut self.verdicts) {
-                configuring.sent(&id)?;
+            while let Some(id) = self.verdicts.last() {
+                configuring.sent(id)?;
+                self.verdicts.pop();
             }
         }
         if !self.events_done.is_empty() {
-            self.keeper.queue.acknowledged(&std::mem::take(&mut self.events_done))?;
+            self.keeper.queue.acknowledged(&self.events_done)?;
+            self.events_done.clear();
             let (waiting, _) = self.keeper.queue.counts();
             self.keeper.stats.events_waiting.store(waiting, Ordering::Relaxed);
         }
@@ -617,7 +691,7 @@ impl<'k> Session<'k> {
         loop {
             let urgent = !self.urgent.is_empty();
             let Some((message, tag)) = self.urgent.pop_front().or_else(|| self.queue.pop_front()) else { return };
-            let bytes = message.payload.len() as u64;
+            let (bytes, kind) = (message.payload.len() as u64, kind(&message.topic));
             if let Err(back) = self.client.publish(message) {
                 let queue = if urgent { &mut self.urgent } else { &mut self.queue };
                 queue.push_front((back, tag));
@@ -625,7 +699,37 @@ impl<'k> Session<'k> {
             }
             self.keeper.stats.sent.fetch_add(1, Ordering::Relaxed);
             self.keeper.stats.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.unnumbered.push_back(tag);
+            self.unnumbered.push_back((tag, kind));
         }
+    }
+}
+
+/// The kind of a topic, for people.
+fn kind(topic: &str) -> String {
+    let below = topic.strip_prefix(topic::PREFIX).and_then(|below| below.split('/').nth(2));
+    below.unwrap_or("home assistant's discovery").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_not_begun_after_its_end_nor_after_its_connection() {
+        let alive = Arc::new(());
+        let due = |until: Instant| Due { until, connection: Arc::downgrade(&alive) };
+        let (past, future) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+        assert!(!due(future).is_over());
+        assert!(due(past).is_over(), "it waited for too long");
+        let waits = due(future);
+        drop(alive);
+        assert!(waits.is_over(), "the connection is lost");
+    }
+
+    #[test]
+    fn topics_are_told_by_their_kinds() {
+        assert_eq!(kind("facegate/v1/hq/events/front"), "events");
+        assert_eq!(kind("facegate/v1/hq/subjects/ab/abab"), "subjects");
+        assert_eq!(kind("homeassistant/device/facegate_hq/front/config"), "home assistant's discovery");
     }
 }

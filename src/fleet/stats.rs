@@ -18,6 +18,8 @@ pub struct Stats {
     /// Messages that came, likewise.
     pub received: AtomicU64,
     pub received_bytes: AtomicU64,
+    /// Messages that the broker did not take.
+    pub denied: AtomicU64,
     /// Documents that there are, that changed by what came, and that could not be stored.
     pub documents: AtomicU64,
     pub applied: AtomicU64,
@@ -46,12 +48,13 @@ impl Stats {
     }
 
     /// All numbers but refusals, by their names in `/metrics` and what they mean.
-    pub fn counters(&self) -> [(&'static str, &'static str, u64); 9] {
+    pub fn counters(&self) -> [(&'static str, &'static str, u64); 10] {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("fleet_connections", "Connections to the broker", of(&self.connections)),
             ("fleet_sent", "Messages sent to the broker", of(&self.sent)),
             ("fleet_sent_bytes", "Their bytes", of(&self.sent_bytes)),
+            ("fleet_denied", "Messages that the broker did not take", of(&self.denied)),
             ("fleet_received", "Messages that came from the broker", of(&self.received)),
             ("fleet_received_bytes", "Their bytes", of(&self.received_bytes)),
             ("fleet_applied", "Documents of others that changed something here", of(&self.applied)),

@@ -143,8 +143,8 @@ impl<R: CryptoRng> Replica<R> {
     /// with MQTT's retain flag, since the broker sends what it keeps. What is to be done is added to `actions`.
     ///
     /// # Errors
-    /// Those of the store: then none of the documents was taken in. What the site says of devices counts all the same, and is
-    /// among the `actions`.
+    /// The first of the store's: some of the documents may not have been taken in. What the site says of devices counts all the
+    /// same, and is among the `actions`.
     pub fn receive<D: Documents>(
         &mut self,
         documents: &mut D,
@@ -158,10 +158,12 @@ impl<R: CryptoRng> Replica<R> {
         }
         let mut arrived = Vec::new();
         let mut signers = Vec::new();
+        // What the store cannot do keeps nothing else from being heard, a revocation least of all.
+        let mut first = Ok(());
         for message in messages {
             match (&message.body, &message.by) {
                 (Body::Voucher(vouched), Signer::Site) => self.take_voucher(documents, vouched, now, actions),
-                (Body::Cleared, _) => self.cleared(documents, &message.topic, now)?,
+                (Body::Cleared, _) => first = first.and(self.cleared(documents, &message.topic, now)),
                 (Body::Document(document), Signer::Device(by, key)) => match self.believes(by, key, now) {
                     Ok(()) => {
                         arrived.push(Arc::clone(document));
@@ -169,21 +171,27 @@ impl<R: CryptoRng> Replica<R> {
                     }
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
-                        actions.extend(self.refuse(documents, &refusal, now)?);
+                        match self.refuse(documents, &refusal, now) {
+                            Ok(tell) => actions.extend(tell),
+                            Err(error) => first = first.and(Err(error)),
+                        }
                     }
                 },
                 (Body::Digest(digest), Signer::Device(by, key)) => match self.believes(by, key, now) {
                     Ok(()) => self.hear(documents, digest, now),
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
-                        actions.extend(self.refuse(documents, &refusal, now)?);
+                        match self.refuse(documents, &refusal, now) {
+                            Ok(tell) => actions.extend(tell),
+                            Err(error) => first = first.and(Err(error)),
+                        }
                     }
                 },
                 (Body::Receipt(receipt), _) => self.note_receipt(&message.topic, receipt),
                 _ => {}
             }
         }
-        self.take_documents(documents, &arrived, &signers, now, actions)
+        first.and(self.take_documents(documents, &arrived, &signers, now, actions))
     }
 
     /// A message was refused: counts it, says whether to tell it, and has the broker's copy mended where it spoiled one.
@@ -241,7 +249,11 @@ impl<R: CryptoRng> Replica<R> {
         }
         for _ in 0..AT_ONCE {
             let Some(item) = self.queue.pop(now.mono) else { break };
-            self.publish(documents, item, now, &mut actions)?;
+            if let Err(error) = self.publish(documents, item.clone(), now, &mut actions) {
+                self.queue.now(item, now.mono);
+                // What was made ready is published; where the store still fails, the next one tells.
+                return if actions.is_empty() { Err(error) } else { Ok(actions) };
+            }
         }
         self.look(documents, now, &mut actions);
         let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now.mono);

@@ -34,6 +34,11 @@ pub struct Command {
     pub order: Order,
 }
 
+impl Command {
+    /// Longest [`id`](Self::id), in bytes.
+    pub const MAX_ID: usize = 64;
+}
+
 /// What a device may be ordered. `door` names one of its doors; without it, all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]

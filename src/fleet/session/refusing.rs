@@ -58,15 +58,15 @@ impl Sparing {
 }
 
 impl Session<'_> {
-    /// Does not obey: counts it, writes it down and answers, as far as that is not too often.
-    pub(super) fn refuse_command(&mut self, command: &Command, cause: Cause, now: Now) -> Result<()> {
+    /// Does not obey: counts it, writes it down and answers, as far as that is not too often. `retained`: the broker kept it.
+    pub(super) fn refuse_command(&mut self, command: &Command, cause: Cause, retained: bool, now: Now) -> Result<()> {
         self.refuse(&Refusal::new(cause, &command.by, None), now)?;
         if !self.refused.may(&command.by, cause, now.mono) {
             return Ok(());
         }
         self.journal(command.order.name(), &format!("device {}", command.by), cause.code());
         // A copy's refusal would reach whoever waits for the answer to the first one.
-        if cause != Cause::Replayed {
+        if cause != Cause::Replayed && !retained {
             let answer = self.told(command, Told::refused(cause.code(), cause.words()), now.wall);
             self.answer(&answer);
         }
@@ -74,8 +74,8 @@ impl Session<'_> {
     }
 
     /// Writes down how many refusals were not, once their time is over.
-    pub(super) fn tell_withheld(&mut self, now: Now) {
-        for (by, cause, withheld) in self.refused.over(now.mono) {
+    pub(super) fn tell_withheld(&mut self, now: u64) {
+        for (by, cause, withheld) in self.refused.over(now) {
             let outcome = format!("{}, {withheld} more", cause.code());
             self.journal("refused", &format!("device {by}"), &outcome);
         }

@@ -54,6 +54,13 @@ impl Broker {
         broker
     }
 
+    /// Takes these lines out of its access list, from when it starts the next time; without any it is whole again.
+    pub fn forbid(&self, lines: &[&str]) {
+        assert!(lines.iter().all(|line| ACL.lines().any(|known| known == *line)), "{lines:?} is in the list");
+        let acl: String = ACL.lines().filter(|line| !lines.contains(line)).map(|line| format!("{line}\n")).collect();
+        std::fs::write(self.path("acl"), acl.replace("SITE", SITE)).expect("a file");
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

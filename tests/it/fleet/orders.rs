@@ -6,8 +6,9 @@ use facegate::fleet::{console::Console, identity::Member};
 use facegate_fleet::{
     Name,
     keys::SecretKey,
+    open::Body,
     topic::Topic,
-    wire::{self, Answer, Command, Order, Outcome},
+    wire::{self, Answer, Command, Order, Outcome, Status},
 };
 
 use super::{
@@ -182,4 +183,98 @@ fn an_unlock_does_not_wait_for_those_who_are_being_enrolled() {
     assert_eq!(order(&mut console, unlock()).outcome, Outcome::Done);
     board.edge("front", 0, |edge| edge.energised);
     assert_eq!(metric(&daemon, "facegate_fleet_refused_total{cause=\"busy\"} "), 1.0);
+}
+
+/// Somebody with a copy of one command, within the broker.
+#[test]
+fn a_command_that_is_sent_again_and_again_fills_no_journal_and_is_answered_once() {
+    let site = Site::new();
+    let board = door(&site);
+    let office = settings(&site.office, "office", site.broker.port);
+    let key = Member::read(&office).expect("it has joined").key;
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let session = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online)).session;
+    let command = console.command(&front(), unlock(), session);
+    console.listen("answers/front").expect("the broker is reached");
+    let copy = (Topic::Command(front()).of(&SITE.parse().expect("a name")), signed(&command, &key), false);
+    Stranger::new(&office).publish("replayer", &vec![copy; 301]);
+    eventually("all copies are counted", || {
+        (metric(&daemon, "facegate_fleet_refused_total{cause=\"replayed\"} ") >= 300.0).then_some(())
+    });
+    let mut answers = Vec::new();
+    while let Some(opened) = console.next(Duration::from_secs(1)).expect("the broker is reached") {
+        if let Body::Answer(answer) = opened.body {
+            answers.push(answer.outcome);
+        }
+    }
+    assert_eq!(answers, [Outcome::Done]);
+    let written = || {
+        let journal = board.journal();
+        journal.iter().filter(|entry| entry["event"] == "order" && entry["outcome"] == "replayed").count()
+    };
+    eventually("some are written down", || (written() >= 10).then_some(()));
+    // As many again, where it took longer than a minute.
+    assert!(written() <= 20, "{} entries", written());
+    assert_eq!(opened(&board), 1);
+}
+
+/// The last will of a connection that the broker gives up late comes after the birth of the next one, and anybody with a
+/// certificate can take the name of any client.
+#[test]
+fn a_door_says_again_how_it_is_where_somebody_else_has_and_keeps_its_connection() {
+    let site = Site::new();
+    let board = door(&site);
+    let settings = settings(&board, "front", site.broker.port);
+    let key = Member::read(&settings).expect("it has joined").key;
+    let daemon = board.start();
+    daemon.ready();
+    let mut console = site.console();
+    let before = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online));
+    let (name, topic) = (SITE.parse().expect("a name"), Topic::Status(front()));
+    let will = Status { online: false, doors: Vec::new(), ..before.clone() };
+    let will = wire::write(&will, &name, &topic, &key).expect("it is not too large");
+    Stranger::new(&settings).publish("front", &[(topic.of(&name), will, true)]);
+    let after = eventually("it is online again", || console.status(&front()).ok().filter(|now| now.online));
+    assert_eq!(after.session, before.session);
+    assert_eq!(metric(&daemon, "facegate_fleet_connections_total "), 1.0);
+    assert_eq!(order(&mut console, unlock()).outcome, Outcome::Done);
+}
+
+#[test]
+fn what_the_broker_does_not_take_waits_until_it_does_and_people_are_told() {
+    let mut site = Site::new();
+    let board = door(&site);
+    let daemon = board.start();
+    daemon.ready();
+    // The first time, the office has the broker keep what the site says of it.
+    let mut last = eventually("the door is online", || site.console().status(&front()).ok().filter(|now| now.online));
+    let mut again = |site: &mut Site, forbidden: &[&str]| {
+        site.broker.stop();
+        site.broker.forbid(forbidden);
+        site.broker.resume();
+        last = eventually("the door is online again", || {
+            let now = site.console().status(&front()).ok();
+            now.filter(|now| now.online && now.session != last.session)
+        });
+    };
+    again(&mut site, &["pattern write facegate/v1/SITE/devices/+", "pattern write facegate/v1/SITE/commands/+"]);
+    let mut console = site.console();
+    let error = console.order(&front(), unlock(), PATIENCE).expect_err("it does not arrive");
+    assert!(error.to_string().contains("does not take it"), "{error}");
+    // As a revocation is.
+    let voucher = console.registry().vouched(&front()).expect("it is known").message.to_vec();
+    let error = console.publish(&Topic::Device(front()), voucher, true, None).expect_err("it does not arrive");
+    assert!(error.to_string().contains("does not take it"), "{error}");
+    drop(console);
+
+    again(&mut site, &["pattern write facegate/v1/SITE/events/%u"]);
+    let denied = || metric(&daemon, "facegate_fleet_denied_total ");
+    let before = denied();
+    assert_eq!(order(&mut site.console(), unlock()).outcome, Outcome::Done);
+    eventually("events are refused", || (denied() > before).then_some(()));
+    assert!(metric(&daemon, "facegate_fleet_events_waiting ") >= 1.0);
+    again(&mut site, &[]);
+    eventually("they are taken", || (metric(&daemon, "facegate_fleet_events_waiting ") == 0.0).then_some(()));
 }
