@@ -59,12 +59,11 @@ impl Operator {
     /// `InvalidApiKey`; `Store` where that cannot be known.
     pub fn still_allowed(&self, gallery: &Gallery) -> Result<()> {
         let Self::Key(caller) = self else { return Ok(()) };
-        let gone = || Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended");
         let key = gallery.key(&caller.key).map_err(|error| match error.kind() {
-            Kind::NotFound => gone(),
+            Kind::NotFound => no_longer_good(),
             _ => error,
         })?;
-        if key.has_ended(gallery.clock().wall()) { Err(gone()) } else { Ok(()) }
+        if key.has_ended(gallery.clock().wall()) { Err(no_longer_good()) } else { Ok(()) }
     }
 
     /// Whether this tenant's doors and keys are theirs.
@@ -74,6 +73,11 @@ impl Operator {
             Self::Local { .. } | Self::Device { .. } => true,
         }
     }
+}
+
+/// Refuses a key of which no more is told than that it opens nothing.
+pub(crate) fn no_longer_good() -> Error {
+    Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
 impl fmt::Display for Operator {

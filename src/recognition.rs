@@ -51,8 +51,8 @@ pub struct Settings {
     /// Most pixels of an image, seen before it is decoded: 10,000 to 200,000,000. An image being worked on takes three
     /// bytes a pixel, or a small multiple.
     pub max_image_pixels: u64,
-    /// Templates of photographs of each tenant that are kept in memory, so that one that comes again skips the networks: 0 (none) to 100,000,
-    /// some 2 kB each.
+    /// Templates of photographs of each tenant that are kept in memory, so that one that comes again skips the networks: 0 (none) to
+    /// 6,250, some 2 kB each; of 16 tenants at most.
     pub cache: usize,
     /// What a face must be like to be enrolled.
     #[serde(deserialize_with = "quality::EnrolmentLimits::deserialize")]
@@ -86,7 +86,7 @@ impl Settings {
             ("queue", self.queue as u64, 1, 1_000),
             ("max_image_bytes", self.max_image_bytes as u64, 1 << 10, 256 << 20),
             ("max_image_pixels", self.max_image_pixels, 10_000, 200_000_000),
-            ("cache", self.cache as u64, 0, 100_000),
+            ("cache", self.cache as u64, 0, 6_250),
         ];
         for (key, value, least, most) in ranges {
             if !(least..=most).contains(&value) {

@@ -15,7 +15,7 @@ use super::{State, blocking, error::Failure, limits::Visit, openapi, server::Pee
 use crate::{
     error::{Error, Kind, Result},
     gallery::{Caller, Right, TenantId},
-    operator::Operator,
+    operator::{Operator, no_longer_good},
 };
 
 /// Calls with their documents, as `routes!` makes them.
@@ -136,7 +136,7 @@ async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
         Ok(caller) if given => Ok(caller),
         Ok(_) => Err(missing()),
         Err(Failure(error)) if error.kind() == Kind::InvalidApiKey && !given => Err(missing()),
-        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => Err(no_longer().into()),
+        Err(Failure(error)) if error.kind() == Kind::InvalidApiKey => Err(no_longer_good().into()),
         Err(failure) => Err(failure),
     }
 }
@@ -144,13 +144,8 @@ async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Failure> {
 /// Refuses a key that was revoked or has ended since the head of its request came: a body may take its time, and what comes
 /// of it is to be nothing by then. To be asked once the body is there.
 pub(super) async fn still_allowed(state: &State, operator: &Operator) -> Result<()> {
-    let Operator::Key(caller) = operator else { return Ok(()) };
-    let (gallery, id) = (Arc::clone(&state.gallery), caller.key.clone());
-    let key = blocking(move || gallery.key(&id)).await.map_err(|Failure(error)| match error.kind() {
-        Kind::NotFound => no_longer(),
-        _ => error,
-    })?;
-    if key.has_ended(state.gallery.clock().wall()) { Err(no_longer()) } else { Ok(()) }
+    let (gallery, operator) = (Arc::clone(&state.gallery), operator.clone());
+    blocking(move || operator.still_allowed(&gallery)).await.map_err(|Failure(error)| error)
 }
 
 /// Who makes a request. To be used within [`tenants`] or [`operators`].
@@ -178,10 +173,6 @@ pub(super) async fn reading_or_changing(request: Request, next: Next) -> Result<
 async fn checked(right: Right, request: Request, next: Next) -> Result<Response, Failure> {
     operator(&request)?.must_have(right)?;
     Ok(next.run(request).await)
-}
-
-fn no_longer() -> Error {
-    Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
 fn missing() -> Failure {

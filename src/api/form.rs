@@ -107,13 +107,13 @@ impl<F: Fields> Form<F> {
                 if self.images[place].is_some() {
                     return Err(Error::new(Kind::InvalidField, format!("{name} may be given only once")));
                 }
-                self.images[place] = Some(collect(field, most_image).await?.ok_or_else(|| {
+                self.images[place] = Some(collect(field, most_image).await.map_err(unreadable)?.ok_or_else(|| {
                     Error::new(Kind::ImageTooLarge, format!("the image is larger than {most_image} bytes"))
                 })?);
             } else if let Some(&name) = F::TEXTS.iter().find(|text| **text == name) {
                 let most = settings.max_field_bytes;
-                let bytes =
-                    collect(field, most).await?.ok_or_else(|| unfit(name, &format!("is longer than {most} bytes")))?;
+                let bytes = collect(field, most).await.map_err(unreadable)?;
+                let bytes = bytes.ok_or_else(|| unfit(name, &format!("is longer than {most} bytes")))?;
                 let text = String::from_utf8(bytes).map_err(|_| unfit(name, "must be UTF-8"))?;
                 self.values.add(name.to_owned(), text)?;
             } else {
@@ -130,16 +130,16 @@ async fn pass_over(mut field: Field<'_>) -> Result<(), MultipartError> {
     Ok(())
 }
 
-/// The bytes of a field, or `None` where there are more than `most`.
-async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
-        if bytes.len() + chunk.len() > most {
-            return Ok(None);
+/// The bytes of a field, which is read to its end, or `None` where there are more than `most`.
+pub(super) async fn collect(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>, MultipartError> {
+    let mut bytes = Some(Vec::new());
+    while let Some(chunk) = field.chunk().await? {
+        bytes = bytes.filter(|bytes| bytes.len() + chunk.len() <= most);
+        if let Some(bytes) = &mut bytes {
+            bytes.extend_from_slice(&chunk);
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Says what is wrong with a field.

@@ -16,7 +16,7 @@ use crate::{
     enrolment::Warning,
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, Enrolment, Gallery, ListFilter, NewEnrolment, SubjectId, TenantId},
-    metadata::{has_name_twice, has_wide_integer, name_twice, wide_integer},
+    metadata,
     recognition::{Probe, Recogniser},
     vision::{engine::Engine, models::Pack},
 };
@@ -253,18 +253,7 @@ fn judge(
 }
 
 fn parse_metadata(text: &str) -> Result<Map<String, Value>> {
-    let map = serde_json::from_str(text).map_err(|error| {
-        Error::new(Kind::InvalidMetadata, "--metadata is no JSON object")
-            .source(error)
-            .help(r#"write it like '{"name": "John Smith"}'"#)
-    })?;
-    if has_wide_integer(text.as_bytes()) {
-        return Err(wide_integer("--metadata"));
-    }
-    if has_name_twice(text.as_bytes()) {
-        return Err(name_twice("--metadata"));
-    }
-    Ok(map)
+    metadata::read("--metadata", text).map_err(|error| error.help(r#"write it like '{"name": "John Smith"}'"#))
 }
 
 /// The number with as many decimals as it has, which `json!` would fill up to those of an f64: 0.6, not 0.6000000238418579.

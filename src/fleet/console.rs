@@ -92,10 +92,9 @@ impl Console {
             .enable_all()
             .build()
             .context(Kind::Io, || "the connection's runtime cannot be started")?;
-        let identity = &installed;
-        let id = format!("{}-console-{:08x}", identity.device, rand::random::<u32>());
+        let id = format!("{}-console-{:08x}", installed.device, rand::random::<u32>());
         let opener =
-            Opener { site: identity.site.clone(), sealing: None, registry: Arc::new(installed.registry.clone()) };
+            Opener { site: installed.site.clone(), sealing: None, registry: Arc::new(installed.registry.clone()) };
         let (client, mut heard) = {
             let _inside = runtime.enter();
             match stays {
@@ -312,11 +311,10 @@ impl Console {
         self.subscribe(&format!("answers/{device}"))?;
         let command = self.command(device, order, status.session);
         let topic = Topic::Command(device.clone());
-        let identity = &self.installed;
-        let payload = wire::write(&command, &identity.site, &topic, &identity.key)
+        let payload = wire::write(&command, &self.installed.site, &topic, &self.installed.key)
             .map_err(|error| Error::new(Kind::TooLarge, error.to_string()))?;
         let message = Outgoing {
-            topic: topic.of(&identity.site),
+            topic: topic.of(&self.installed.site),
             payload,
             retain: false,
             expiry: Some((VALID_MS / 1000) as u32),
@@ -380,11 +378,10 @@ fn wall() -> u64 {
 }
 
 /// That this device is there, or is not: it has no doors.
-fn own_status(installed: &Member, online: bool, at: u64) -> Result<Outgoing> {
-    let identity = &installed;
+fn own_status(own: &Member, online: bool, at: u64) -> Result<Outgoing> {
     let status = Status {
         v: V1,
-        by: identity.device.clone(),
+        by: own.device.clone(),
         online,
         at,
         // Nobody commands it.
@@ -395,10 +392,10 @@ fn own_status(installed: &Member, online: bool, at: u64) -> Result<Outgoing> {
         needs_enrolling_again: 0,
         filling: None,
     };
-    let topic = Topic::Status(identity.device.clone());
-    let payload = wire::write(&status, &identity.site, &topic, &identity.key)
+    let topic = Topic::Status(own.device.clone());
+    let payload = wire::write(&status, &own.site, &topic, &own.key)
         .map_err(|error| Error::new(Kind::TooLarge, error.to_string()))?;
-    Ok(Outgoing { topic: topic.of(&identity.site), payload, retain: true, expiry: None })
+    Ok(Outgoing { topic: topic.of(&own.site), payload, retain: true, expiry: None })
 }
 
 fn denied(why: String) -> Error {

@@ -171,20 +171,16 @@ impl<R: CryptoRng> Replica<R> {
                     }
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
-                        match self.refuse(documents, &refusal, now) {
-                            Ok(tell) => actions.extend(tell),
-                            Err(error) => first = first.and(Err(error)),
-                        }
+                        let told = self.refuse(documents, &refusal, now);
+                        first = first.and(told.map(|tell| actions.extend(tell)));
                     }
                 },
                 (Body::Digest(digest), Signer::Device(by, key)) => match self.believes(by, key, now) {
                     Ok(()) => self.hear(documents, digest, now),
                     Err(cause) => {
                         let refusal = Refusal::new(cause, by, Some(&message.topic));
-                        match self.refuse(documents, &refusal, now) {
-                            Ok(tell) => actions.extend(tell),
-                            Err(error) => first = first.and(Err(error)),
-                        }
+                        let told = self.refuse(documents, &refusal, now);
+                        first = first.and(told.map(|tell| actions.extend(tell)));
                     }
                 },
                 (Body::Receipt(receipt), _) => self.note_receipt(&message.topic, receipt),

@@ -32,12 +32,11 @@ use crate::{
     api::{
         State,
         audit::{self, Caller},
-        auth::Tenant,
-        blocking,
+        auth::{Tenant, still_allowed},
         dto::Warned,
         enrolling::{Enrolled, Wanted, enrol},
         error::{self, Failure},
-        form::check_encoding,
+        form::{check_encoding, collect},
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
         settings::Settings,
@@ -45,6 +44,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{EmbeddingId, SubjectId, TenantId},
+    operator::no_longer_good,
 };
 
 /// The space of keys that are made of what an item says.
@@ -163,7 +163,8 @@ impl Batch {
         if self.counts.items == self.state.settings.max_batch_items {
             return Err(too_many(self.counts.items));
         }
-        self.still_allowed().await?;
+        // A key that is revoked meanwhile stops at the next item.
+        still_allowed(&self.state, self.caller.operator()).await?;
         let index = item.place.unwrap_or(self.counts.items);
         self.counts.items += 1;
         let subject_id = item.whose();
@@ -177,7 +178,7 @@ impl Batch {
             }
             Err(Failure(error)) => {
                 if error.kind() == Kind::NotFound {
-                    return Err(gone());
+                    return Err(no_longer_good());
                 }
                 self.counts.failed += 1;
                 let error = Some(error::told(&error));
@@ -188,12 +189,6 @@ impl Batch {
         // Nobody listens any more: what was done is done, and the rest is not begun.
         self.heard = self.teller.tell(&told);
         Ok(self.heard)
-    }
-
-    /// A key that is revoked meanwhile stops at the next item.
-    async fn still_allowed(&self) -> Result<()> {
-        let (gallery, operator) = (Arc::clone(&self.state.gallery), self.caller.operator().clone());
-        blocking(move || operator.still_allowed(&gallery)).await.map_err(|Failure(error)| error)
     }
 
     async fn one(&self, item: Item) -> Result<Enrolled, Failure> {
@@ -254,10 +249,6 @@ fn passes(error: &Error) -> bool {
 
 fn too_many(most: u64) -> Error {
     Error::new(Kind::TooLarge, format!("the batch has more than {most} items")).help("send several")
-}
-
-fn gone() -> Error {
-    Error::new(Kind::InvalidApiKey, "the API key is unknown, revoked or has ended")
 }
 
 /// An item as it came, or what is wrong with it.
@@ -375,9 +366,10 @@ async fn of_form(form: &mut Multipart, seeking: &Seeking, state: &State) -> Resu
         return Err(order());
     }
     let most = state.settings.max_field_bytes;
-    let json = collect_all(field, most).await?;
+    let json = collect(field, most).await.map_err(unreadable)?;
     let field = next_field(form, seeking).await?.filter(|field| field.name() == Some("image"));
-    let image = collect_all(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes).await?;
+    let image = collect(field.ok_or_else(order)?, state.settings.recognition.max_image_bytes);
+    let image = image.await.map_err(unreadable)?;
     let json = json.ok_or_else(|| Error::new(Kind::InvalidField, format!("item is longer than {most} bytes")));
     let image = image.ok_or_else(|| too_large(&state.settings)).and_then(|image| check_image(image, &state.settings));
     Ok(Some(Item { place: None, values: json.and_then(|json| json::without_image(&json)), image }))
@@ -393,19 +385,6 @@ async fn next_field<'f>(form: &'f mut Multipart, seeking: &Seeking) -> Result<Op
     });
     seeking.end();
     field
-}
-
-/// The bytes of a field, or `None` where there are more than `most`: what is left of it is passed over here, for it is no part of the
-/// next one's head.
-async fn collect_all(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
-    let mut bytes = Some(Vec::new());
-    while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
-        bytes = bytes.filter(|bytes| bytes.len() + chunk.len() <= most);
-        if let Some(bytes) = &mut bytes {
-            bytes.extend_from_slice(&chunk);
-        }
-    }
-    Ok(bytes)
 }
 
 fn unreadable(error: MultipartError) -> Error {

@@ -277,9 +277,7 @@ impl Gallery {
         self.retire(writer, row.number, &header.subject)?;
         Ok(true)
     }
-}
 
-impl Gallery {
     /// A record from a future would have the daemon believe that its clock is not set, and schedules let nobody in.
     fn check_times(&self, portable: &Portable) -> Result<()> {
         let latest = self.clock.wall().saturating_add(AHEAD).unwrap_or(Timestamp::MAX);

@@ -50,6 +50,20 @@ pub(super) fn counts(end: &Value) -> [u64; 4] {
     ["items", "enrolled", "repeated", "failed"].map(|name| end[name].as_u64().expect("a number"))
 }
 
+/// Keys by which the enrolments of the first tenant are given out, and taken in for the second.
+fn transfer_keys(server: &Server) -> [String; 2] {
+    let rights = [Right::Transfer].into_iter().collect();
+    ["acme", "beta"]
+        .map(|tenant| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret)
+}
+
+/// The tenant of this key as a file.
+fn exported(server: &Server, key: &str) -> String {
+    let answer = everything(&mut begin(server, key, "/export", "text/plain", b""));
+    let answer = String::from_utf8(answer).expect("text");
+    answer.split_once("\r\n\r\n").expect("a whole answer").1.to_owned()
+}
+
 #[test]
 fn a_tenant_that_leaves_its_batches_open_keeps_no_other_out() {
     let server = Server::with(api::Settings { max_uploads: 4, limits: api::Limits::off(), ..api::Settings::default() });
@@ -272,13 +286,8 @@ fn a_key_that_is_revoked_ends_its_batch() {
 fn a_key_that_is_revoked_ends_its_import_and_nothing_more_is_stored() {
     let server = Server::start();
     server.enrol(0, "EMP-001", &photo("obama.jpg"));
-    let rights = [Right::Transfer].into_iter().collect();
-    let key =
-        |tenant: &str| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret;
-    let (from, into) = (key("acme"), key("beta"));
-    let mut export = begin(&server, &from, "/export", "text/plain", b"");
-    let answer = String::from_utf8(everything(&mut export)).expect("text");
-    let file = answer.split_once("\r\n\r\n").expect("a whole answer").1;
+    let [from, into] = transfer_keys(&server);
+    let file = exported(&server, &from);
 
     let mut stream = begin(&server, &into, "/import", "application/x-ndjson", &[0; 9_000_000]);
     let mut head = Vec::new();
@@ -333,17 +342,9 @@ fn whoever_goes_away_leaves_no_work_behind() {
 fn a_tenant_is_taken_in_over_rest_and_a_cut_file_told() {
     let server = Server::start();
     server.enrol(0, "EMP-001", &photo("obama.jpg"));
-    let rights = [Right::Transfer].into_iter().collect();
-    let key =
-        |tenant: &str| server.gallery.add_key(&tenant.parse().expect("a name"), None, rights).expect("a key").secret;
-    let (from, into) = (key("acme"), key("beta"));
-    let mut export = begin(&server, &from, "/export", "text/plain", b"");
-    let file = told(&mut export);
-    let text: String = {
-        let mut export = begin(&server, &from, "/export", "text/plain", b"");
-        let answer = String::from_utf8(everything(&mut export)).expect("text");
-        answer.split_once("\r\n\r\n").expect("a whole answer").1.to_owned()
-    };
+    let [from, into] = transfer_keys(&server);
+    let file = told(&mut begin(&server, &from, "/export", "text/plain", b""));
+    let text = exported(&server, &from);
     assert_eq!((file.len(), text.lines().count()), (3, 3));
     let import = |text: &str| {
         let mut stream = begin(&server, &into, "/import", "application/x-ndjson", text.as_bytes());
