@@ -9,8 +9,8 @@ use facegate_fleet::{
     wire::Command,
 };
 
-use super::{Session, Told};
-use crate::error::Result;
+use super::Session;
+use crate::{error::Result, fleet::orders::Told};
 
 /// How many refusals of one sender for one cause are written down within [`WINDOW_MS`].
 const WRITTEN: u32 = 10;

@@ -13,7 +13,7 @@ use facegate_fleet::{
 };
 use rand::rngs::ThreadRng;
 
-use super::{Session, Tag};
+use super::{Session, sending::Tag};
 use crate::{
     error::{Error, Result},
     fleet::{
