@@ -196,8 +196,9 @@ fn a_command_that_is_sent_again_and_again_fills_no_journal_and_is_answered_once(
     daemon.ready();
     let mut console = site.console();
     let session = eventually("the door is online", || console.status(&front()).ok().filter(|now| now.online)).session;
+    // Its answer shows that the console hears the door.
+    assert_eq!(order(&mut console, Order::Release { door: None }).outcome, Outcome::Done);
     let command = console.command(&front(), unlock(), session);
-    console.listen("answers/front").expect("the broker is reached");
     let copy = (Topic::Command(front()).of(&SITE.parse().expect("a name")), signed(&command, &key), false);
     Stranger::new(&office).publish("replayer", &vec![copy; 301]);
     eventually("all copies are counted", || {
