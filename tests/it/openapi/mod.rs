@@ -1,6 +1,8 @@
 //! The OpenAPI document and its page as the real daemon serves them, and Schemathesis, which calls everything that the document
 //! has and fails where an answer is not written there.
 
+mod foreign;
+
 use std::process::Command;
 
 use serde_json::Value;
@@ -31,7 +33,11 @@ fn board() -> Board {
 
 /// A key with every right.
 fn key(board: &Board) -> String {
-    let mut args = vec!["keys", "add", "acme", "--json"];
+    key_of(board, "acme")
+}
+
+fn key_of(board: &Board, tenant: &str) -> String {
+    let mut args = vec!["keys", "add", tenant, "--json"];
     for right in ["enrol", "match", "read", "delete", "admin", "door", "transfer"] {
         args.extend(["--right", right]);
     }
