@@ -46,7 +46,7 @@ impl Broker {
              crlfile {site}/crl.pem\n\
              require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file {dir}/acl\n\
              {persistence}persistence_location {dir}/\n\
-             max_queued_messages 0\nmax_inflight_messages 100\n"
+             max_queued_messages 1000000\nmax_inflight_messages 100\n"
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).expect("a file");
         let mut broker = Self { folder, port, process: None };

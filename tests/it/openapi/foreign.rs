@@ -110,7 +110,8 @@ fn blank(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
-                let new = ["request_id", "embeddingId", "at"].contains(&name.as_str()) || name.ends_with("_at");
+                let new = ["request_id", "embeddingId", "processing_time", "at"].contains(&name.as_str())
+                    || name.ends_with("_at");
                 if new { *value = Value::Null } else { blank(value) }
             }
         }
