@@ -35,7 +35,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	shellcheck cross/setup cross/faiss cross/faiss-build cross/one-build cross/package-test systemd/check \
 		cross/board/prepare cross/board/boot cross/board/test cross/board/door \
 		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument
-	shellcheck --shell=bash cross/package-steps
+	shellcheck --shell=bash cross/package-steps cross/systemd-steps
 	shellcheck --shell=sh systemd/debian/preinst systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm
 	shellcheck --shell=sh cross/build-id cross/board/init cross/board/guest cross/board/gpio cross/board/pi
 	cross/one-build
@@ -68,7 +68,7 @@ deb: setup-roots ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, el
 	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null,$(if $(CROSS_FLAGS),$(error SUITE and STATIC are for TARGET=aarch64 or armv7))@$(MAKE) --no-print-directory build)
 	cross/package $(TARGET) $(if $(and $(TARGET),$(SUITE)),release $(SUITE))
 
-package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root
+package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root, and run its service there under systemd
 	cross/package-test $$(cross/package)
 
 board-test: setup-roots networks photos ## the ARM package on emulated boards: systemd, camera, GPIO, REST, reboots; a Raspberry Pi 3's pins

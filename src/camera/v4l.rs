@@ -316,9 +316,36 @@ fn not_a_camera(path: &Path) -> Error {
     Error::new(Kind::Camera, message).help(there_are(Path::new("/dev/v4l/by-path")))
 }
 
+/// Drivers whose nodes work on pictures that they are given, and look like cameras all the same: the image processor of a
+/// Raspberry Pi up to the 4.
+const NO_CAMERAS: &[&str] = &["bcm2835-isp"];
+
 /// The devices that may be cameras: by the socket that each is plugged into, which survives a restart, and those without such a
 /// name by number. `dev` is `/dev`.
 pub fn devices(dev: &Path) -> Vec<PathBuf> {
+    devices_that(dev, may_be_camera)
+}
+
+/// Whether it gives pictures that can be read here. Codecs, the second nodes of USB cameras, and sensors that only libcamera
+/// makes pictures of, have nodes too.
+fn may_be_camera(path: &Path) -> bool {
+    let gives_pictures = |device: &Device| {
+        let about = device.query_caps()?;
+        let formats = device.enum_formats()?;
+        Ok::<_, io::Error>(
+            about.capabilities.contains(Capability::VIDEO_CAPTURE | Capability::STREAMING)
+                && !NO_CAMERAS.contains(&about.driver.as_str())
+                && formats.iter().any(|format| Pixels::from_fourcc(format.fourcc.repr).is_some()),
+        )
+    };
+    match Device::with_path(path) {
+        Ok(device) => gives_pictures(&device).unwrap_or(false),
+        // Whoever may not look, or cannot now, is told so, and not that there is no camera.
+        Err(error) => matches!(error.raw_os_error(), Some(ACCES | PERM | BUSY)),
+    }
+}
+
+fn devices_that(dev: &Path, may_be_camera: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let names = |folder: &Path| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -327,20 +354,11 @@ pub fn devices(dev: &Path) -> Vec<PathBuf> {
     };
     // A camera has several nodes; the first gives its pictures, the others tell about them.
     let first = |path: &PathBuf| path.to_string_lossy().ends_with("-video-index0");
-    let mut devices: Vec<_> = names(&dev.join("v4l/by-path")).into_iter().filter(first).collect();
-    let named: Vec<_> = devices.iter().filter_map(|link| link.canonicalize().ok()).collect();
+    let named: Vec<_> = names(&dev.join("v4l/by-path")).into_iter().filter(first).collect();
+    let nodes: Vec<_> = named.iter().filter_map(|link| link.canonicalize().ok()).collect();
     let is_node = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("video"));
-    let bare = names(dev).into_iter().filter(is_node).filter(|node| !named.contains(node));
-    // A node that is no camera, as a camera's second one, is known by opening it.
-    devices.extend(bare.filter(|node| {
-        let is_camera = |device: Device| {
-            device
-                .query_caps()
-                .is_ok_and(|caps| caps.capabilities.contains(Capability::VIDEO_CAPTURE | Capability::STREAMING))
-        };
-        Device::with_path(node).is_ok_and(is_camera)
-    }));
-    devices
+    let bare = names(dev).into_iter().filter(is_node).filter(|node| !nodes.contains(node));
+    named.iter().cloned().chain(bare).filter(|device| may_be_camera(device)).collect()
 }
 
 /// The cameras of this machine, for an error about one that is not there.
@@ -409,18 +427,31 @@ mod tests {
     }
 
     #[test]
-    fn cameras_are_found_by_the_socket_that_they_are_plugged_into() {
+    fn cameras_are_found_by_the_socket_that_they_are_plugged_into_and_asked_whether_they_are_some() {
         let dev = tempfile::tempdir().expect("a folder");
         let by_path = dev.path().join("v4l/by-path");
         std::fs::create_dir_all(&by_path).expect("a folder");
-        for (node, link) in [("video0", "usb-1-video-index0"), ("video1", "usb-1-video-index1"), ("video2", "")] {
+        for (node, link) in [
+            ("video0", "usb-1-video-index0"),
+            ("video1", "usb-1-video-index1"),
+            ("video2", ""),
+            ("video10", "platform-bcm2835-codec-video-index0"),
+            ("video11", ""),
+        ] {
             std::fs::write(dev.path().join(node), "").expect("writes");
             if !link.is_empty() {
                 std::os::unix::fs::symlink(dev.path().join(node), by_path.join(link)).expect("links");
             }
         }
-        // The other two open as files, and are no cameras.
-        assert_eq!(devices(dev.path()), [by_path.join("usb-1-video-index0")]);
+        // As the kernel of a Raspberry Pi would say it of a USB camera, one without a name by socket, and its codec's nodes.
+        let cameras = ["video0", "video2"].map(|node| dev.path().join(node).canonicalize().expect("it is there"));
+        let is_camera = |path: &Path| path.canonicalize().is_ok_and(|node| cameras.contains(&node));
+        assert_eq!(
+            devices_that(dev.path(), is_camera),
+            [by_path.join("usb-1-video-index0"), dev.path().join("video2")]
+        );
+        // Asked themselves, all of them are files, whatever their names say.
+        assert_eq!(devices(dev.path()), [] as [PathBuf; 0]);
         assert_eq!(devices(Path::new("/there/is/none")), [] as [PathBuf; 0]);
     }
 

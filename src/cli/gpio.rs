@@ -11,11 +11,11 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     Answer, Context,
     output::{BAD, DIM, WARN},
+    pulse,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -23,7 +23,7 @@ use crate::{
         self, Bias, Drive, GpiochipInput, GpiochipSettings, InputEdge, Line, LockSettings, chips::Chips,
         kernel_time::KernelTime,
     },
-    error::{Context as _, Error, Kind, Result},
+    error::{Error, Kind, Result},
 };
 
 /// `watch` looks whether its time is over as often as this at least.
@@ -115,7 +115,7 @@ pub fn run(context: &Context, command: Command) -> Result<Answer> {
             let end = seconds.map(|seconds| Duration::from_secs(seconds.get()));
             watch(&wires, &lines, bias, end, count.map(NonZeroU64::get))
         }
-        Command::Pulse { wires, line, ms, yes } => pulse(context, wires, line, Duration::from_millis(ms), yes),
+        Command::Pulse { wires, line, ms, yes } => move_line(context, wires, line, Duration::from_millis(ms), yes),
     }
 }
 
@@ -233,40 +233,7 @@ fn watch(
     Ok(Answer::Yes)
 }
 
-/// Signals that would end the program.
-struct Ends {
-    runtime: tokio::runtime::Runtime,
-    signals: [Signal; 3],
-}
-
-impl Ends {
-    fn caught() -> Result<Self> {
-        let failed = || "signals cannot be waited for";
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(Kind::Io, failed)?;
-        let caught = |kind| {
-            let _inside = runtime.enter();
-            signal(kind).context(Kind::Io, failed)
-        };
-        let signals =
-            [caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?, caught(SignalKind::hangup())?];
-        Ok(Self { runtime, signals })
-    }
-
-    /// Waits for one of them, for so long at most; whether one came.
-    fn come_within(self, length: Duration) -> bool {
-        let Self { runtime, signals: [mut interrupt, mut terminate, mut hangup] } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => true,
-                _ = terminate.recv() => true,
-                _ = hangup.recv() => true,
-                () = tokio::time::sleep(length) => false,
-            }
-        })
-    }
-}
-
-fn pulse(context: &Context, wires: Wires, line: Line, length: Duration, yes: bool) -> Result<Answer> {
+fn move_line(context: &Context, wires: Wires, line: Line, length: Duration, yes: bool) -> Result<Answer> {
     let lock = LockSettings::Gpiochip(GpiochipSettings {
         chip: wires.chip,
         line,
@@ -281,19 +248,10 @@ fn pulse(context: &Context, wires: Wires, line: Line, length: Duration, yes: boo
             "what is wired to it would be active for {ms} ms, and a door may unlock; to do it, add --yes"
         )));
     }
-    let mut output = door::open(&lock, false, Arc::new(SystemClock::new()))?;
-    // Whoever ends the command, or loses the connection to it, ends the pulse: chips keep a line as it was left.
-    let ends = Ends::caught()?;
-    let moved = output.set(true);
-    let ended = moved.is_ok() && ends.come_within(length);
-    // At rest in any case, before anything is said.
-    output.set(false)?;
-    moved?;
-    if ended {
-        return Err(Error::new(Kind::Io, format!("{}: ended early, inactive again", output.describe())));
-    }
-    let answer = serde_json::json!({ "line": output.describe(), "ms": ms });
-    context.out.result(&answer, |_| format!("{}: active for {ms} ms, inactive again", output.describe()));
+    let which = pulse::pulse(&lock, length)?;
+    context.out.result(&serde_json::json!({ "line": which, "ms": ms }), |_| {
+        format!("{which}: active for {ms} ms, inactive again")
+    });
     Ok(Answer::Yes)
 }
 
@@ -340,7 +298,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Lock);
         for yes in [false, true] {
             let context = Context { config: None, out: super::super::Output::new(true) };
-            let error = pulse(&context, wires(), Line::Offset(1), ROUND, yes).expect_err("no such chip");
+            let error = move_line(&context, wires(), Line::Offset(1), ROUND, yes).expect_err("no such chip");
             assert_eq!(error.kind(), Kind::Lock, "{error}");
         }
     }

@@ -23,6 +23,7 @@ mod models;
 mod openapi;
 mod output;
 mod pad;
+mod pulse;
 mod rest;
 mod run;
 mod setup;
@@ -112,6 +113,9 @@ enum Command {
     /// Started by `run`: puts the locks at rest where the daemon dies or hangs.
     #[command(hide = true)]
     Guard,
+    /// Started by `setup`: moves a relay for a moment, and puts it at rest though `setup` was ended.
+    #[command(hide = true, name = pulse::COMMAND)]
+    MoveRelay(pulse::Args),
     /// Show, verify or export the record of decisions, commands and calls.
     #[command(subcommand, visible_alias = "audit")]
     Journal(journal::Command),
@@ -179,6 +183,7 @@ pub fn main() -> ExitCode {
         Command::Gpio(command) => gpio::run(&context, command),
         Command::Man(args) => generate::man(&args),
         Command::Completions(args) => generate::completions(&args),
+        Command::MoveRelay(args) => pulse::run(&args),
         Command::Guard => crate::guard::guard().map(|()| Answer::Yes),
         Command::Journal(command) => journal::run(&context, command),
         Command::Bench(args) => bench::run(&context, args),

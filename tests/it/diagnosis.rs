@@ -67,27 +67,43 @@ fn a_store_is_not_begun_as_root_in_a_folder_of_somebody_else() {
     assert!(!board.path("disk/gallery").exists() && !board.path("disk/journal").exists(), "nothing was left there");
 }
 
-#[test]
-fn a_user_who_may_not_write_is_told_whose_folder_it_is() {
+/// A command as somebody else, who may look at the board's folder and write nothing there. None where this user cannot be another.
+fn as_somebody_else(board: &Board, args: &[&str]) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can be somebody else");
-        return;
+        return None;
     }
-    let board = board();
-    board.run(&["keys", "list"]).must(0, &[]);
     // Where the program was built, that user may not look.
     let program = board.path("facegate");
-    let ours = board.command(&["keys", "list"]);
+    let ours = board.command(args);
     fs::copy(ours.get_program(), &program).expect("there is room");
     let mut command = Command::new(program);
     command.args(ours.get_args()).current_dir(board.path("")).uid(65_534).gid(65_534);
-    let open = Command::new("chmod").arg("755").arg(board.path("")).status().expect("chmod is there");
-    assert!(open.success());
+    fs::set_permissions(board.path(""), Permissions::from_mode(0o755)).expect("it is ours");
+    Some(command)
+}
+
+#[test]
+fn a_user_who_may_not_write_is_told_whose_folder_it_is() {
+    let board = board();
+    board.run(&["keys", "list"]).must(0, &[]);
+    let Some(command) = as_somebody_else(&board, &["keys", "list"]) else { return };
     finish(command).must(74, &["disk/gallery", "run as the user that owns the folder"]);
 }
 
 #[test]
-fn a_camera_that_may_not_be_opened_and_a_chip_that_has_another_name_are_told_with_the_cure() {
+fn a_camera_that_may_not_be_opened_is_told_with_the_cure() {
+    let mut board = Board::with_door(&[]);
+    board.write("video0", "");
+    fs::set_permissions(board.path("video0"), Permissions::from_mode(0o600)).expect("it is ours");
+    board.set("door.0.camera", toml::toml! { source = "v4l" device = "video0" });
+    let Some(command) = as_somebody_else(&board, &["check"]) else { return };
+    let forbidden = ["FAIL", "door 'front', camera", "permission denied for video0", "usermod -a -G video"];
+    finish(command).must(1, &forbidden);
+}
+
+#[test]
+fn a_chip_that_has_another_name_is_told_with_the_cure() {
     let mut board = Board::with_door(&[photo_path("biden.jpg")]);
     board.set("door.0.lock", toml::toml! { kind = "gpiochip" chip = "pinctrl-bcm2835" line = "GPIO17" });
     board.run(&["run"]).must(69, &["door 'front'", "GPIO", "help:"]);

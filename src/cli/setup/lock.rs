@@ -1,13 +1,12 @@
 //! Which lock, and whether its relay moves.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use super::{
-    super::{Context, output::GOOD},
+    super::{Context, output::GOOD, pulse},
     ask::Asker,
 };
 use crate::{
-    clock::SystemClock,
     door::{self, Drive, GpiochipSettings, Line, LockSettings, SimulatedSettings, chips},
     error::{Error, Kind as Wrong, Result},
 };
@@ -21,14 +20,18 @@ pub(super) enum Kind {
     Simulated,
 }
 
+/// What options say of the lock.
+pub(super) struct Given {
+    pub kind: Option<Kind>,
+    pub chip: Option<String>,
+    pub line: Option<String>,
+    pub active_low: bool,
+    pub edges: Option<PathBuf>,
+}
+
 /// The lock that the options name, or that is chosen of the chips and lines that there are.
-pub(super) fn choose(
-    ask: &Asker,
-    kind: Option<Kind>,
-    chip: Option<String>,
-    line: Option<String>,
-    active_low: bool,
-) -> Result<LockSettings> {
+pub(super) fn choose(ask: &Asker, given: Given) -> Result<LockSettings> {
+    let Given { kind, chip, line, active_low, edges } = given;
     let chips = chips::chips();
     let kind = match kind {
         Some(kind) => kind,
@@ -37,7 +40,10 @@ pub(super) fn choose(
         None => Kind::Gpiochip,
     };
     if kind == Kind::Simulated {
-        return Ok(LockSettings::Simulated(SimulatedSettings::default()));
+        return Ok(LockSettings::Simulated(SimulatedSettings { edges }));
+    }
+    if edges.is_some() {
+        return Err(Error::new(Wrong::InvalidField, "--edges is for --lock simulated: hardware writes nothing down"));
     }
     let chip = match chip {
         Some(chip) => chip,
@@ -68,15 +74,8 @@ pub(super) fn try_it(ask: &Asker, context: &Context, lock: &LockSettings, wanted
     if !wanted && !ask.yes_or_no(question, false, false)? {
         return Ok(());
     }
-    let mut line = door::open(lock, false, Arc::new(SystemClock::new()))?;
-    let moved = line.set(true);
-    if moved.is_ok() {
-        thread::sleep(MOVE);
-    }
-    // At rest in any case, before anything is said.
-    line.set(false)?;
-    moved?;
-    let which = line.describe();
+    let which = door::probe(lock)?;
+    pulse::apart(context, lock, MOVE)?;
     context.out.result(&serde_json::json!({ "relay": which }), |_| {
         format!("{GOOD}moved{GOOD:#}  {which}: active for {} ms, inactive again", MOVE.as_millis())
     });

@@ -1,11 +1,15 @@
 //! `facegate setup`: a board's first door. It finds cameras and GPIO chips, shows what the camera sees, lets the installer try the
-//! relay, writes the configuration, makes the first key and has the service start.
+//! relay, makes the first key, writes the configuration and has the service start.
 //!
 //! Every question has an option that answers it beforehand; with `--yes` nothing is asked at all. It never writes over a
 //! configuration unless told to, and then keeps the old one.
+//!
+//! What would make all answers worthless is looked at before the first question. The configuration is put in its place when all
+//! that needs it is done: whatever ends setup before, there is no door, and setup can be run again.
 
 mod ask;
 mod lock;
+mod service;
 mod view;
 mod write;
 
@@ -19,17 +23,15 @@ use facegate_control::door::FailState;
 
 use self::{
     ask::Asker,
+    service::Service,
     write::{Answers, Place},
 };
-use super::{
-    Answer, Context,
-    output::{DIM, GOOD, WARN},
-};
+use super::{Answer, Context, output::GOOD};
 use crate::{
     camera,
-    config::Config,
     error::{Context as _, Error, Kind, Result},
     gallery::TenantId,
+    vision::models::Pack,
 };
 
 /// Where the package and its unit have their data.
@@ -64,6 +66,9 @@ pub struct Args {
     /// The line's name, such as GPIO17, or its offset.
     #[arg(long)]
     line: Option<String>,
+    /// With --lock simulated: where it writes down what it does, a line of JSON for each edge.
+    #[arg(long, value_name = "FILE")]
+    edges: Option<PathBuf>,
     /// The relay board switches on a low level.
     #[arg(long)]
     active_low: bool,
@@ -105,6 +110,15 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let ask = Asker::new(context.out, args.yes);
     let file = context.config.clone().unwrap_or_else(|| "/etc/facegate/facegate.toml".into());
     let place = Place::look(&file, args.replace)?;
+    // The daemon runs elsewhere: what is written down must mean the same there.
+    let data = absolute(&args.data)?;
+    let models = args.models.as_deref().map_or_else(|| Ok(data.join("models")), absolute)?;
+    let pack = args.pack.unwrap_or_else(|| write::pack_in(&models));
+    have_networks(&models, &pack)?;
+    let service = Service::look();
+    if let Some(service) = &service {
+        service.warn(context);
+    }
 
     let name = ask.text("--name", "What is the door called?", args.name, Some("front"))?;
     let tenant = match args.tenant {
@@ -115,8 +129,6 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         }
     };
     let camera = choose_camera(&ask, args.camera)?;
-    let models = args.models.unwrap_or_else(|| args.data.join("models"));
-    let pack = args.pack.unwrap_or_else(|| write::pack_in(&models));
     if ask.yes_or_no("Look through it now?", true, ask.asks_nothing())? {
         let seen = view::look(&camera, &models, &pack)?;
         context.out.result(&seen.report, |report| report.describe(&seen.sketch));
@@ -131,7 +143,16 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
             context.out.say(format!("the picture is in {}", path.display()));
         }
     }
-    let lock = lock::choose(&ask, args.lock, args.chip, args.line, args.active_low)?;
+    let lock = lock::choose(
+        &ask,
+        lock::Given {
+            kind: args.lock,
+            chip: args.chip,
+            line: args.line,
+            active_low: args.active_low,
+            edges: args.edges.as_deref().map(absolute).transpose()?,
+        },
+    )?;
     lock::try_it(&ask, context, &lock, args.try_relay)?;
     let fail = match args.fail {
         Some(fail) => fail,
@@ -148,24 +169,47 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         lock,
         fail,
         pulse_ms: args.pulse_ms.unwrap_or(3_000),
-        data: args.data.clone(),
+        data: data.clone(),
         models,
         pack,
     };
-    place.write(&answers)?;
+    let written = place.write(&answers)?;
+    if !args.no_key {
+        make_key(context, written.path(), &tenant, &data)?;
+    }
+    written.put()?;
     context.out.result(&serde_json::json!({ "configuration": file }), |_| {
         format!("{GOOD}written{GOOD:#}  {}", file.display())
     });
-    // As whoever reads it next will: what the environment says counts, too.
-    let config = Config::load(&file)?;
-    if !args.no_key {
-        make_key(context, &file, &tenant, &args.data)?;
+    match (service, args.no_service) {
+        (Some(service), false) => service.start(context)?,
+        (Some(service), true) => service.leave(context),
+        (None, false) => service::absent(context, place.replaces()),
+        (None, true) => {}
     }
-    if !args.no_service {
-        start_service(context)?;
-    }
-    say_what_is_left(context, &config);
+    context.out.say(
+        "next: `facegate check`; then enrol somebody, `facegate enroll NAME PHOTOGRAPH…`, and stand before the camera",
+    );
     Ok(Answer::Yes)
+}
+
+/// A path that means the same wherever it is read.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).context(Kind::InvalidField, || format!("no such place: '{}'", path.display()))
+}
+
+/// Without networks there would be a door that never starts.
+fn have_networks(models: &Path, pack: &str) -> Result<()> {
+    let packaged = models == Path::new(DATA).join("models");
+    // In the package's folder they belong to the daemon's user.
+    let user = if packaged { "sudo -u facegate " } else { "" };
+    Pack::open(models, pack).map(drop).map_err(|error| {
+        error.help(format!(
+            "nothing is set up yet. Get the networks first: {user}facegate-models fetch --models {} {pack} (without \
+             internet: with --from FOLDER), then run setup again",
+            models.display()
+        ))
+    })
 }
 
 /// The camera that was named, or one of those that there are.
@@ -176,10 +220,12 @@ fn choose_camera(ask: &Asker, given: Option<PathBuf>) -> Result<camera::Settings
         None => {
             let words: Vec<_> = found.iter().map(|device| (device.clone(), words_of(device))).collect();
             let question = "Which camera?";
-            ask.choice("--camera", question, &words, "plug a camera in, or name pictures to try facegate without one")?
+            let none = "plug a camera in, or name pictures to try facegate without one; camera modules and cameras of the \
+                        network are told by docs/cameras.md";
+            ask.choice("--camera", question, &words, none)?
         }
     };
-    Ok(view::settings_of(chosen))
+    Ok(view::settings_of(absolute(&chosen)?))
 }
 
 fn words_of(device: &Path) -> String {
@@ -203,42 +249,5 @@ fn make_key(context: &Context, config: &Path, tenant: &TenantId, data: &Path) ->
         return Ok(());
     }
     Err(Error::new(Kind::Store, "the first key was not made; why stands above")
-        .help("the configuration is written: mend what is wrong, then run `facegate keys add`"))
-}
-
-/// Has the service start now and at every boot, where there is one to be had.
-fn start_service(context: &Context) -> Result<()> {
-    let unit = "facegate.service";
-    let has = |folder: &str| Path::new(folder).join(unit).exists();
-    let systemd = Path::new("/run/systemd/system").is_dir();
-    if !systemd || !(has("/usr/lib/systemd/system") || has("/etc/systemd/system")) {
-        context.out.say(format!(
-            "{DIM}no service is started: {unit} is not installed here; `facegate run` runs the door{DIM:#}"
-        ));
-        return Ok(());
-    }
-    // It is ready once the camera is, which may take its time.
-    let done = Command::new("systemctl").args(["--no-block", "enable", "--now", unit]).status();
-    if done.context(Kind::Io, || "systemctl cannot be run")?.success() {
-        context.out.say(format!("{GOOD}started{GOOD:#}  {unit}; `systemctl status facegate` tells how it does"));
-        return Ok(());
-    }
-    Err(Error::new(Kind::Io, format!("systemctl could not enable {unit}"))
-        .help("run setup as root: sudo facegate setup"))
-}
-
-fn say_what_is_left(context: &Context, config: &Config) {
-    let models = &config.models;
-    if !models.dir.join(&models.pack).join("manifest.toml").exists()
-        || crate::vision::models::Pack::open(&models.dir, &models.pack).is_err()
-    {
-        context.out.say(format!(
-            "{WARN}the networks are missing{WARN:#}: fetch them by `facegate-models fetch --models {} {}`",
-            models.dir.display(),
-            models.pack
-        ));
-    }
-    context.out.say(
-        "next: `facegate check`; then enrol somebody, `facegate enroll NAME PHOTOGRAPH…`, and stand before the camera",
-    );
+        .help("no configuration was written: mend what is wrong, then run setup again"))
 }

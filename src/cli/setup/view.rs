@@ -54,8 +54,8 @@ pub(super) struct Report {
     height: u32,
     /// Mean, 0 to 255.
     brightness: f32,
-    /// Largest first; none where no networks are here to find them.
-    faces: Option<Vec<Face>>,
+    /// Largest first.
+    faces: Vec<Face>,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,10 +109,8 @@ fn take(settings: &Settings) -> Result<(String, RgbImage)> {
     }
 }
 
-/// None where the networks are not here yet.
-fn faces(picture: &RgbImage, models: &Path, pack: &str) -> Result<Option<Vec<Face>>> {
-    let Ok(pack) = Pack::open(models, pack) else { return Ok(None) };
-    let mut session = Engine::load(&pack)?.session()?;
+fn faces(picture: &RgbImage, models: &Path, pack: &str) -> Result<Vec<Face>> {
+    let mut session = Engine::load(&Pack::open(models, pack)?)?.session()?;
     let found = session.detect(picture)?;
     let faces = found.iter().map(|face| {
         let quality = quality::assess(picture, face, &Limits::door());
@@ -125,7 +123,7 @@ fn faces(picture: &RgbImage, models: &Path, pack: &str) -> Result<Option<Vec<Fac
             advice: quality.reasons.iter().map(|reason| quality.advice(*reason).text()).collect(),
         }
     });
-    Ok(Some(faces.collect()))
+    Ok(faces.collect())
 }
 
 fn sketch(picture: &RgbImage) -> String {
@@ -149,19 +147,14 @@ impl Report {
             "{DIM}{sketch}{DIM:#}\n{}: {}×{}, mean brightness {:.0} of 255{light}",
             self.camera, self.width, self.height, self.brightness
         );
-        match self.faces.as_deref() {
-            None => text += "\nno networks are here yet to look for faces with",
-            Some([]) => text += "\nno face in view",
-            Some(faces) => {
-                for face in faces {
-                    let advice = if face.advice.is_empty() { "good enough".into() } else { face.advice.join("; ") };
-                    let (x, y) = (face.left + face.width / 2.0, face.top + face.height / 2.0);
-                    text += &format!(
-                        "\na face at {x:.0}, {y:.0}, {:.0} pixels between the eyes: {advice}",
-                        face.eye_distance_px
-                    );
-                }
-            }
+        if self.faces.is_empty() {
+            text += "\nno face in view";
+        }
+        for face in &self.faces {
+            let advice = if face.advice.is_empty() { "good enough".into() } else { face.advice.join("; ") };
+            let (x, y) = (face.left + face.width / 2.0, face.top + face.height / 2.0);
+            text +=
+                &format!("\na face at {x:.0}, {y:.0}, {:.0} pixels between the eyes: {advice}", face.eye_distance_px);
         }
         text
     }

@@ -1,13 +1,14 @@
 //! The configuration that setup writes.
 
 use std::{
-    fs::{self, Metadata},
+    fs::{self, Metadata, Permissions},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use facegate_control::door::FailState;
+use rustix::fs::Access;
 use toml::{Table, Value};
 
 use crate::{
@@ -83,45 +84,99 @@ impl Place {
     /// Looks before anything is asked.
     ///
     /// # Errors
-    /// [`Kind::Config`] where a configuration is there that is not to be replaced.
+    /// [`Kind::Config`] where a configuration is there that is not to be replaced; [`Kind::Io`] where none can be written.
     pub fn look(path: &Path, replace: bool) -> Result<Self> {
         let old = path.exists();
         if old && !replace {
             return Err(Error::new(Kind::Config, format!("there is a configuration already: {}", path.display()))
                 .help("change it by hand, or let setup replace it by --replace: the old one is kept"));
         }
-        Ok(Self { path: path.to_owned(), old })
+        let place = Self { path: path.to_owned(), old };
+        let full = std::path::absolute(path).map_err(|error| place.unwritable(error))?;
+        // The folders that are missing are made in the nearest one that is there.
+        let nearest = full.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        if !nearest.is_dir() {
+            return Err(place.unwritable(std::io::ErrorKind::NotADirectory.into()));
+        }
+        rustix::fs::access(nearest, Access::WRITE_OK).map_err(|error| place.unwritable(error.into()))?;
+        Ok(place)
     }
 
-    /// Checks the answers as the daemon would and writes them, whole or not at all.
+    /// Whether it takes the place of another one.
+    pub fn replaces(&self) -> bool {
+        self.old
+    }
+
+    /// Checks the answers as the daemon would and writes them beside their place.
     ///
     /// # Errors
     /// [`Kind::Config`] where an answer is out of its range; [`Kind::Io`] where it cannot be written.
-    pub fn write(&self, answers: &Answers) -> Result<()> {
+    pub fn write(&self, answers: &Answers) -> Result<Written<'_>> {
         let text = answers.toml()?;
         Config::parse(&text, "what was answered", std::iter::empty())?;
-        let path = &self.path;
-        let beside = |end: &str| {
-            let mut name = path.clone().into_os_string();
-            name.push(end);
-            PathBuf::from(name)
-        };
+        let written = Written { place: self, new: self.beside(".new") };
         let write = || {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder)?;
             }
-            let new = beside(".new");
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).open(written.path())?;
+            // Whatever root's files are like: the daemon reads it, too.
+            file.set_permissions(Permissions::from_mode(0o644))?;
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            if self.old {
-                fs::copy(path, beside(".old"))?;
-            }
-            fs::rename(&new, path)
+            file.sync_all()
         };
-        write()
-            .context(Kind::Io, || format!("the configuration cannot be written to {}", path.display()))
-            .map_err(|error| error.help("run setup as root (sudo facegate setup), or name another place by --config"))
+        write().map_err(|error| self.unwritable(error))?;
+        // As whoever reads it next will: what the environment says counts, too.
+        Config::load(written.path())?;
+        Ok(written)
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(end);
+        PathBuf::from(name)
+    }
+
+    fn unwritable(&self, error: std::io::Error) -> Error {
+        Error::new(Kind::Io, format!("the configuration cannot be written to {}", self.path.display()))
+            .source(error)
+            .help("run setup as root (sudo facegate setup), or name another place by --config")
+    }
+}
+
+/// A configuration that waits beside its place, and goes with this where it is not put there.
+pub(super) struct Written<'a> {
+    place: &'a Place,
+    new: PathBuf,
+}
+
+impl Written<'_> {
+    /// Where it is until then.
+    pub fn path(&self) -> &Path {
+        &self.new
+    }
+
+    /// Puts it in its place, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn put(self) -> Result<()> {
+        let path = &self.place.path;
+        let put = || {
+            if self.place.old {
+                fs::copy(path, self.place.beside(".old"))?;
+            }
+            fs::rename(&self.new, path)
+        };
+        put().map_err(|error| self.place.unwritable(error))
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        // Where it was put in its place there is nothing left here.
+        let _ = fs::remove_file(&self.new);
     }
 }
 
@@ -141,4 +196,21 @@ pub(super) fn make_folder(path: &Path) -> Result<Metadata> {
     made()
         .context(Kind::Io, || format!("the folder {} cannot be made", path.display()))
         .map_err(|error| error.help("choose another by --data, or run setup as root"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_takes_no_configuration_is_told_before_anything_is_asked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| Place::look(&folder.path().join(name), false);
+        place("etc/facegate/facegate.toml").expect("its folders can be made");
+        fs::write(folder.path().join("file"), "").expect("writes");
+        let error = place("file/facegate.toml").map(|_| ()).expect_err("a file is no folder");
+        assert_eq!(error.kind(), Kind::Io);
+        assert!(error.advice().is_some_and(|advice| advice.contains("sudo")), "{error}");
+        assert_eq!(place("file").map(|_| ()).expect_err("it is there").kind(), Kind::Config);
+    }
 }
