@@ -34,6 +34,11 @@ use crate::{
     vision::models::Pack,
 };
 
+/// How often a stranger who stands before the door may be let in, unless somebody says otherwise. A threshold alone would let in more
+/// of them with everybody who is enrolled; less than this, photographs at hand cannot show for some hundreds of people
+/// (docs/thresholds.md).
+const FALSE_ACCEPT: &str = "1 in 1000";
+
 /// Where the package and its unit have their data.
 const DATA: &str = "/var/lib/facegate";
 
@@ -81,6 +86,10 @@ pub struct Args {
     /// How long a grant unlocks, in milliseconds [default: 3000].
     #[arg(long, value_name = "MS")]
     pulse_ms: Option<u64>,
+    /// How often a stranger may be let in: the door derives its threshold from it as more people are enrolled [default: "1 in 1000",
+    /// where the pack has the curve for it].
+    #[arg(long, value_name = "CHANCE")]
+    false_accept: Option<String>,
     /// Where enrolments and the journal are kept.
     #[arg(long, default_value = DATA)]
     data: PathBuf,
@@ -114,7 +123,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let data = absolute(&args.data)?;
     let models = args.models.as_deref().map_or_else(|| Ok(data.join("models")), absolute)?;
     let pack = args.pack.unwrap_or_else(|| write::pack_in(&models));
-    have_networks(&models, &pack)?;
+    let networks = networks(&models, &pack)?;
     let service = Service::look();
     if let Some(service) = &service {
         service.warn(context);
@@ -169,6 +178,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         lock,
         fail,
         pulse_ms: args.pulse_ms.unwrap_or(3_000),
+        false_accept: args.false_accept.or_else(|| usual_chance(&networks)),
         data: data.clone(),
         models,
         pack,
@@ -199,17 +209,24 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Without networks there would be a door that never starts.
-fn have_networks(models: &Path, pack: &str) -> Result<()> {
+fn networks(models: &Path, pack: &str) -> Result<Pack> {
     let packaged = models == Path::new(DATA).join("models");
     // In the package's folder they belong to the daemon's user.
     let user = if packaged { "sudo -u facegate " } else { "" };
-    Pack::open(models, pack).map(drop).map_err(|error| {
+    Pack::open(models, pack).map_err(|error| {
         error.help(format!(
             "nothing is set up yet. Get the networks first: {user}facegate-models fetch --models {} {pack} (without \
              internet: with --from FOLDER), then run setup again",
             models.display()
         ))
     })
+}
+
+/// The chance that is asked for where nobody says another. None of a pack whose calibration has no curve to derive a threshold from.
+fn usual_chance(networks: &Pack) -> Option<String> {
+    let scale = networks.manifest().recogniser.calibration.as_ref()?;
+    // Any rate has an answer where there is a curve.
+    scale.needed(1.0).map(|_| FALSE_ACCEPT.to_owned())
 }
 
 /// The camera that was named, or one of those that there are.

@@ -28,6 +28,8 @@ pub(super) struct Answers {
     pub lock: LockSettings,
     pub fail: FailState,
     pub pulse_ms: u64,
+    /// How often a stranger may be let in; none where the threshold alone counts.
+    pub false_accept: Option<String>,
     pub data: PathBuf,
     pub models: PathBuf,
     pub pack: String,
@@ -57,6 +59,10 @@ impl Answers {
         door.insert("fail".into(), value(&self.fail)?);
         door.insert("camera".into(), value(&self.camera)?);
         door.insert("lock".into(), value(&self.lock)?);
+        if let Some(chance) = &self.false_accept {
+            let access = Table::from_iter([("false_accept".to_owned(), Value::String(chance.clone()))]);
+            door.insert("access".into(), Value::Table(access));
+        }
         config.insert("door".into(), Value::Array(vec![Value::Table(door)]));
         let text = toml::to_string(&config).map_err(unwritable)?;
         Ok(format!(
@@ -119,8 +125,7 @@ impl Place {
             if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder)?;
             }
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).open(written.path())?;
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).open(written.path())?;
             // Whatever root's files are like: the daemon reads it, too.
             file.set_permissions(Permissions::from_mode(0o644))?;
             file.write_all(text.as_bytes())?;
