@@ -119,8 +119,7 @@ impl Place {
             if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder)?;
             }
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).open(written.path())?;
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).open(written.path())?;
             // Whatever root's files are like: the daemon reads it, too.
             file.set_permissions(Permissions::from_mode(0o644))?;
             file.write_all(text.as_bytes())?;
