@@ -15,7 +15,8 @@
 //! Beside that way: [`intake`] decodes photographs that are sent, [`recognition`] makes templates of them, [`api`] serves the
 //! REST API, [`fleet`] shares what is known with other doors over MQTT. [`config`] is the typed configuration, [`clock`] the time,
 //! [`error`] what can go wrong, [`tally`] what is counted, [`priority`] who goes first, [`service`] what systemd is told and
-//! gives, [`storage`] how folders of data are made. [`daemon`] wires all of it, [`cli`] is the command line.
+//! gives, [`storage`] how folders of data are made, [`strictness`] what threshold a chance of a false accept comes to. [`daemon`]
+//! wires all of it, [`cli`] is the command line.
 
 #![deny(unsafe_code)]
 
@@ -42,6 +43,7 @@ pub mod recognition;
 pub mod rulebook;
 pub mod service;
 pub mod storage;
+pub mod strictness;
 pub mod tally;
 pub mod vision;
 

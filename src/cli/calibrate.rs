@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use super::{Answer, Context, evaluate::pictures::Pictures};
 use crate::{
     error::{Context as _, Kind, Result},
-    vision::models::{AtThreshold, Calibration, Manifest},
+    vision::{
+        evaluate::Options,
+        models::{AtThreshold, Calibration, Manifest},
+        template::Purpose,
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,16 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let measured = args.pictures.measure(context, &networks, &args.folder, &options, "calibrating")?;
     let date = jiff::Zoned::now().date().to_string();
     let scale = Calibration { data: args.data, date: Some(date), ..measured.scale()? };
+    // A door looks once where a photograph may be looked at twice: the same thresholds mean something else there.
+    let frames = if networks.looks(Purpose::Frame) == networks.looks(options.probe) {
+        scale.thresholds.clone()
+    } else {
+        let options = Options { probe: Purpose::Frame, ..options };
+        let framed =
+            args.pictures.measure(context, &networks, &args.folder, &options, "calibrating a door's frames")?;
+        framed.at_thresholds(&scale)
+    };
+    let scale = Calibration { frames, ..scale };
     let section = section(&scale);
     if args.write {
         let file = config.models.dir.join(&networks.identity().pack).join("manifest.toml");
@@ -70,14 +84,19 @@ fn section(scale: &Calibration) -> String {
         )
     }));
     lines.push("]".to_owned());
-    lines.push("thresholds = [".to_owned());
-    lines.extend(scale.thresholds.iter().map(|AtThreshold { threshold, false_matches, fmr, fnmr }| {
-        format!(
-            "  {{ threshold = {threshold:.1}, false_matches = {false_matches}, fmr = {fmr:.3e}, fnmr = {fnmr:.5} }},"
-        )
-    }));
-    lines.push("]\n".to_owned());
-    lines.join("\n")
+    for (key, rates) in [
+        ("thresholds = [ # of a photograph that is looked for", &scale.thresholds),
+        ("frames = [ # of a door's single frame", &scale.frames),
+    ] {
+        lines.push(key.to_owned());
+        lines.extend(rates.iter().map(|AtThreshold { threshold, false_matches, fmr, fnmr }| {
+            format!(
+                "  {{ threshold = {threshold:.1}, false_matches = {false_matches}, fmr = {fmr:.3e}, fnmr = {fnmr:.5} }},"
+            )
+        }));
+        lines.push("]".to_owned());
+    }
+    lines.join("\n") + "\n"
 }
 
 /// A rate without the digits that a division leaves behind.
@@ -125,6 +144,7 @@ mod tests {
             extrapolated_to: Some(1e-5),
             points: vec![rate(1e-3, 100, 0.24), rate(1e-4, 10, 0.2891)],
             thresholds: vec![AtThreshold { threshold: 0.6, false_matches: 10, fmr: 1e-4, fnmr: 0.0123 }],
+            frames: vec![AtThreshold { threshold: 0.6, false_matches: 9, fmr: 9e-5, fnmr: 0.0234 }],
         }
     }
 

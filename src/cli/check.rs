@@ -15,11 +15,12 @@ use crate::{
     camera,
     clock::SystemClock,
     config::Config,
-    daemon::{living, strictness::Strictness},
+    daemon::living,
     door,
     error::{Error, Kind, Result},
     gallery::Gallery,
     journal,
+    strictness::Strictness,
     vision::{engine::Engine, models::Pack},
 };
 

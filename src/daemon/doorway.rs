@@ -19,7 +19,6 @@ use super::{
     living::{self, Adviser, Desk, Seen, Tracks},
     passers::{Ending, Passers},
     records,
-    strictness::Strictness,
 };
 use crate::{
     access::{
@@ -34,6 +33,7 @@ use crate::{
     gallery::{Gallery, LastSeen, TenantId},
     journal::Journal,
     rulebook::{Gate, Pass},
+    strictness::Strictness,
     tally,
     vision::{
         Face,

@@ -13,7 +13,6 @@ mod pulse;
 mod records;
 mod serving;
 mod site;
-pub mod strictness;
 pub mod telling;
 mod upkeep;
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use facegate_control::door::{Alarm, Happening};
 use jiff::Timestamp;
 
-use super::strictness::Strictness;
 use crate::{
     access::{Decision, Outcome, Subject},
     door::Edge,
     journal::{Entry, Event, Pad, Verdict},
+    strictness::Strictness,
     vision::{liveness::Liveness, track::TrackId},
 };
 

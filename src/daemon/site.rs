@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Daemon, living, strictness::Strictness};
+use super::{Daemon, living};
 use crate::{
     clock::Clock,
     config::Config,
     fleet,
+    strictness::Strictness,
     vision::{engine::Engine, models::Pack},
 };
 

@@ -133,6 +133,11 @@ impl Networks {
         !self.liveness.is_empty()
     }
 
+    /// The looks of a template for that purpose.
+    pub fn looks(&self, purpose: Purpose) -> &'static [Look] {
+        purpose.looks(self.refiner.is_some())
+    }
+
     /// One thread's use of the networks.
     ///
     /// # Errors

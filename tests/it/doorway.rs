@@ -49,7 +49,7 @@ fn portrait(engine: &Arc<Engine>, photograph: &str) -> RgbImage {
 }
 
 /// A door with whoever stands before it.
-struct Door {
+pub struct Door {
     doorway: Doorway,
     clock: SimulatedClock,
     tuning: Arc<ArcSwap<Tuning>>,
@@ -64,7 +64,7 @@ struct Door {
 
 impl Door {
     /// A door that knows those people: a name each, and photographs of whose templates theirs is the mean.
-    fn new(engine: &Arc<Engine>, people: &[(&str, &[&str])], access: Policy) -> Self {
+    pub fn new(engine: &Arc<Engine>, people: &[(&str, &[&str])], access: Policy) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let time = SimulatedClock::new("2026-11-23T10:00:00Z".parse::<Timestamp>().expect("a time"));
         let clock: Arc<dyn Clock> = Arc::new(time.clone());
@@ -138,7 +138,7 @@ impl Door {
     }
 
     /// The next frame shows that; what is decided.
-    fn look(&mut self, picture: &RgbImage) -> Vec<Decision> {
+    pub fn look(&mut self, picture: &RgbImage) -> Vec<Decision> {
         self.look_late(picture, Duration::ZERO)
     }
 

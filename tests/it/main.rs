@@ -3,6 +3,7 @@
 mod access;
 mod accuracy;
 mod api;
+mod attacks;
 mod audit;
 mod boards;
 mod cli;

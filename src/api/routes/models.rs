@@ -34,7 +34,8 @@ struct Model {
 /// Says which recogniser is loaded, and what its similarities mean.
 ///
 /// `calibration` has the false match and false non-match rates beside thresholds and beside cosines, and on which photographs
-/// they were measured. They are of single comparisons: a search compares with everybody who is enrolled.
+/// they were measured: `thresholds` and `points` of a photograph that is looked for among enrolments, `frames` of a single frame of
+/// a door. They are of single comparisons: a search compares with everybody who is enrolled.
 #[utoipa::path(get, path = "/models", responses((status = 200, description = "The recognisers.", body = Models)))]
 pub(in crate::api) async fn list(Shared(state): Shared<Arc<State>>) -> Answer<Models> {
     let recognition = state.recognition()?;

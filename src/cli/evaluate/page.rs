@@ -452,7 +452,7 @@ fn doors(report: &Report) -> String {
     section(
         "Doors that are set by a chance",
         "A door that is told <code>false_accept = \"1 in …\"</code> derives its threshold from the number enrolled and the pack’s curve. \
-         One photograph is one attempt.",
+         One photograph is one attempt, at a door that one frame opens (<code>votes = 1</code>, <code>window = 1</code>).",
         &inside,
     )
 }

@@ -38,7 +38,7 @@ use taking::{Outcome, Shot, Taken, Time};
 
 use super::{
     engine::{Engine, Identity, Networks},
-    models::Calibration,
+    models::{AtThreshold, Calibration},
     quality,
     template::Purpose,
 };
@@ -267,9 +267,14 @@ impl Measured {
     pub fn scale(&self) -> Result<Calibration> {
         let (genuine, impostors) = self.comparisons.counts();
         let scale = scale::fit(&self.comparisons.rates(), impostors / 2)?;
-        let thresholds = report::at_thresholds(&self.comparisons, &scale, &report::MANIFEST_THRESHOLDS);
-        let thresholds = thresholds.iter().map(|at| at.plain()).collect();
+        let thresholds = self.at_thresholds(&scale);
         Ok(Calibration { genuine_pairs: Some(genuine / 2), impostor_pairs: Some(impostors / 2), thresholds, ..scale })
+    }
+
+    /// What the thresholds of a manifest mean here, in that scale.
+    pub fn at_thresholds(&self, scale: &Calibration) -> Vec<AtThreshold> {
+        let all = report::at_thresholds(&self.comparisons, scale, &report::MANIFEST_THRESHOLDS);
+        all.iter().map(|at| at.plain()).collect()
     }
 
     /// The run as it is saved.

@@ -1,5 +1,6 @@
 //! Strangers before a door: some people are enrolled, the others come (ISO/IEC 19795-1's open-set identification, one photograph
-//! being one attempt).
+//! being one attempt). The threshold is the one that [`Strictness`] gives a door with so many enrolled, one of a single frame, since
+//! a photograph is one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,11 @@ use super::{
     parallel, scale,
     taking::Taken,
 };
-use crate::vision::models::{Calibration, Support};
+use crate::{
+    access::{OneIn, Policy},
+    strictness::Strictness,
+    vision::models::{Calibration, Support},
+};
 
 /// How many embeddings are enrolled where a door's promise is tried.
 const AT_DOORS: [usize; 3] = [100, 500, 1000];
@@ -153,23 +158,33 @@ impl Split {
     }
 }
 
+/// A door that lets one stranger in so many in and is opened by one frame; its own threshold, which the chance never lowers, asks for
+/// nothing.
+fn asking_for(one_in: u32) -> Option<Policy> {
+    let chance: OneIn = format!("1 in {one_in}").parse().ok()?;
+    let threshold = f32::MIN_POSITIVE;
+    Some(Policy { false_accept: Some(chance), threshold, votes: 1, window: 1, ..Policy::default() })
+}
+
 /// What the doors' promises came to: of each draw what was nearest, the scale, and how many enrolled are of the scale's people.
 fn promised(size: usize, draws: &[(Nearest, Calibration, usize)], people: usize, threads: usize) -> Vec<OpenSet> {
     let each = ONE_IN.into_iter().filter_map(|one_in| {
-        let needed: Option<Vec<_>> =
-            draws.iter().map(|(_, scale, _)| scale.needed(1.0 / f64::from(one_in) / size as f64)).collect();
-        let needed = needed?;
+        let policy = asking_for(one_in)?;
+        let derived: Option<Vec<Strictness>> =
+            draws.iter().map(|(_, scale, _)| Strictness::of(&policy, scale, size).ok().flatten()).collect();
+        let derived = derived?;
         // In each draw: each person who came as a stranger, how often, and how often let in.
         let mut attempts: Vec<HashMap<usize, (f64, f64)>> = Vec::new();
         let (mut known, mut mates, mut range) = (0, 0, [1.0f64, 0.0f64]);
-        for ((nearest, ..), needed) in draws.iter().zip(&needed) {
+        for ((nearest, scale, _), derived) in draws.iter().zip(&derived) {
+            let matches = |cosine: f32| scale.similarity(cosine) >= derived.threshold;
             let mut by_person: HashMap<usize, (f64, f64)> = HashMap::new();
             for &(person, cosine) in &nearest.strangers {
                 let (let_in, came) = by_person.entry(person).or_default();
-                *let_in += f64::from(u8::from(cosine >= needed.cosine));
+                *let_in += f64::from(u8::from(matches(cosine)));
                 *came += 1.0;
             }
-            known += nearest.mates.iter().filter(|mate| mate.1 >= needed.cosine).count();
+            known += nearest.mates.iter().filter(|mate| matches(mate.1)).count();
             mates += nearest.mates.len();
             let rate = by_person.values().map(|of| of.0).sum::<f64>() / nearest.strangers.len() as f64;
             range = [range[0].min(rate), range[1].max(rate)];
@@ -197,8 +212,8 @@ fn promised(size: usize, draws: &[(Nearest, Calibration, usize)], people: usize,
             enrolled: size,
             enrolled_of_the_curve: mean(&|at| draws[at].2 as f64),
             one_in,
-            threshold: mean(&|at| f64::from(needed[at].similarity)) as f32,
-            support: needed.iter().map(|needed| needed.support).max_by_key(|support| *support as u8)?,
+            threshold: mean(&|at| f64::from(derived[at].threshold)) as f32,
+            support: derived.iter().map(|derived| derived.support).max_by_key(|support| *support as u8)?,
             fpir,
             fpir_interval: if fpir > 0.0 { interval(resampled_rates()) } else { none_seen(strangers.len() as f64) },
             fpir_range: range,
@@ -345,6 +360,34 @@ mod tests {
             assert!(open.fpir_interval[0] <= asked && open.fpir > 0.0, "more than was asked are let in: {open:?}");
             // 245 people of the held half can be enrolled, with one picture each: the other one is looked for.
             assert_eq!(open.enrolled_of_the_curve, if open.enrolled == 100 { 0.0 } else { 255.0 });
+        }
+    }
+
+    #[test]
+    fn a_door_s_own_derivation_is_what_is_tried() {
+        let taken = crowd(700);
+        let comparisons = Comparisons::of(&taken, 700, 2);
+        let scale = scale::quick(&comparisons, &RATES).unwrap();
+        let found = at_doors(&taken, 700, &scale, 2);
+        assert!(!found.is_empty());
+        for open in found {
+            let policy = Policy {
+                false_accept: Some(format!("1 in {}", open.one_in).parse().unwrap()),
+                threshold: 0.01,
+                votes: 1,
+                window: 1,
+                ..Policy::default()
+            };
+            policy.validate().unwrap();
+            let door = Strictness::of(&policy, &scale, open.enrolled).unwrap().unwrap();
+            assert!(
+                (door.threshold - open.threshold).abs() < 1e-6 && door.support == open.support,
+                "{open:?} {door:?}"
+            );
+            // More frames that must agree are another door.
+            let fused =
+                Strictness::of(&Policy { votes: 2, window: 3, ..policy }, &scale, open.enrolled).unwrap().unwrap();
+            assert!(fused.threshold > open.threshold);
         }
     }
 

@@ -40,9 +40,13 @@ pub struct Calibration {
     /// The curve, the highest false match rate first. Without it no door can be set by the chance of a false accept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points: Vec<Rate>,
-    /// The rates at some thresholds, the lowest first.
+    /// The rates at some thresholds, the lowest first: of a photograph that is looked for among enrolments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<AtThreshold>,
+    /// The same of a single frame of a door, which is one look at a face where a photograph may be the mean of two. A door that asks
+    /// for several frames is another matter: most misses of one are made good by the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<AtThreshold>,
 }
 
 /// The price of a false match rate.
@@ -118,6 +122,7 @@ impl Calibration {
             extrapolated_to: None,
             points: Vec::new(),
             thresholds: Vec::new(),
+            frames: Vec::new(),
         }
     }
 

@@ -94,10 +94,16 @@ fn models_tell_what_their_similarities_mean() {
     assert_eq!(reply.status, 200, "{:?}", reply.body);
     let model = &reply.body["models"][0];
     assert_eq!((&model["id"], &model["dimension"]), (&"fr-feature-w8".into(), &512.into()));
-    let thresholds = model["calibration"]["thresholds"].as_array().expect("an array");
-    let of = |name: &str| thresholds.iter().map(|at| at[name].as_f64().expect("a number")).collect::<Vec<_>>();
-    assert_eq!(of("threshold").len(), 6);
-    assert!(of("threshold").is_sorted() && of("fnmr").is_sorted() && of("fmr").is_sorted_by(|a, b| a >= b), "{model}");
-    let at_0_6 = &thresholds[2];
-    assert!((at_0_6["fmr"].as_f64().expect("a number") - 1e-4).abs() < 1e-6, "{at_0_6}");
+    // Of photographs, and of a door's frames.
+    for rates in ["thresholds", "frames"] {
+        let thresholds = model["calibration"][rates].as_array().expect("an array");
+        let of = |name: &str| thresholds.iter().map(|at| at[name].as_f64().expect("a number")).collect::<Vec<_>>();
+        assert_eq!(of("threshold").len(), 6);
+        assert!(
+            of("threshold").is_sorted() && of("fnmr").is_sorted() && of("fmr").is_sorted_by(|a, b| a >= b),
+            "{model}"
+        );
+        let at_0_6 = &thresholds[2];
+        assert!((at_0_6["fmr"].as_f64().expect("a number") - 1e-4).abs() < 1e-6, "{at_0_6}");
+    }
 }

@@ -1,4 +1,5 @@
-//! The threshold that a door's chance of a false accept asks for, with so many people enrolled.
+//! The threshold that a door's chance of a false accept asks for, with so many people enrolled. One place for all: doors and `check`
+//! go by it, and an evaluation tries what it promises.
 
 use serde::Serialize;
 

@@ -1,19 +1,28 @@
 //! The error rates that each pack is shipped for, over faces from outside the project. A detector or an alignment that is off
 //! by a pixel shows here at once.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, thread};
+mod frames;
+mod fusion;
+mod promise;
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use facegate::{
     intake,
     vision::{
-        Embedding,
+        Embedding, Point,
         engine::Engine,
         evaluate::{
             self, Options,
             bootstrap::interval,
             comparisons::Comparisons,
             people,
-            taking::{Taken, Templates, main_face},
+            taking::{self, Outcome, Taken, Templates, main_face},
         },
         models::Pack,
         template::{Look, Points},
@@ -40,8 +49,9 @@ fn faces_and_engine(pack: &str) -> Option<(PathBuf, Arc<Engine>)> {
 /// `most` is the highest FNMR at FMR 1e-3, 1e-4 and 1e-5.
 fn assert_rates(pack: &str, most: [f64; 3]) {
     let Some((frames, engine)) = faces_and_engine(pack) else { return };
-    let report = evaluate::evaluate(&engine, &frames, &Options { threads: 2, ..Options::default() }, |_| ())
-        .expect("the folder can be evaluated");
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { threads: 2, resume: Some(folder.path().join("kept")), ..Options::default() };
+    let report = evaluate::evaluate(&engine, &frames, &options, |_| ()).expect("the folder can be evaluated");
     assert_eq!((report.unreadable, report.without_face), (0, 0));
     let [_, at_1e_3, at_1e_4, at_1e_5, _] = report.rates[..] else { panic!("{report:#?}") };
     let rates = [at_1e_3, at_1e_4, at_1e_5].map(|rate| rate.fnmr);
@@ -66,6 +76,21 @@ fn assert_rates(pack: &str, most: [f64; 3]) {
         // The chance is shared out over all who are enrolled as if no two of them could be taken for one: rather fewer get in.
         assert!((asked * 0.4..asked * 1.2).contains(&open.fpir), "{open:?}");
     }
+    // And so does a door that sees several frames, and asks that some of them agree.
+    let (people, taken) = photographs(&engine, &frames, &options);
+    promise::assert_kept(&engine, &people, &taken);
+}
+
+/// Everybody's photographs, with their templates: out of the file where they are there from an earlier run.
+fn photographs(engine: &Engine, frames: &Path, options: &Options) -> (people::People, Vec<Taken>) {
+    let people = people::list(frames, None).expect("the folder can be read");
+    let shots = taking::take(engine, &people.pictures, options, |_| ()).expect("the networks run");
+    let taken = people.pictures.iter().zip(shots).map(|(picture, shot)| match shot.outcome {
+        Outcome::Seen(templates, _) => Taken::of(picture.subject, Some(templates)),
+        _ => panic!("{} gives no template", picture.name),
+    });
+    let taken = taken.collect();
+    (people, taken)
 }
 
 #[test]
@@ -96,6 +121,9 @@ const CANDIDATES: [(&str, &[Look]); 8] = [
         &[look(Points::Small, false), look(Points::Large, true), look(Points::Small, true), look(Points::Large, false)],
     ),
 ];
+
+/// The steps from one look as found to the four of an enrolment, by their places among the candidates.
+const STEPS: [usize; 6] = [0, 1, 3, 5, 6, 7];
 
 /// Most looks of a probe: what a search may take.
 const MOST_OF_A_PROBE: usize = 2;
@@ -129,6 +157,14 @@ fn the_looks_of_the_templates_are_picked_on_the_first_fold_alone() {
     for (criterion, enrolled, probe) in &scored {
         eprintln!("{criterion:.4} {} looked for among {}", CANDIDATES[*probe].0, CANDIDATES[*enrolled].0);
     }
+    // What each step buys, enrolled and looked for alike: the table of the page.
+    let whole_pixels = both.whole_pixels();
+    eprintln!("step: points as found, in whole pixels: {}", in_words(fnmrs_of(&whole_pixels)));
+    for step in STEPS {
+        eprintln!("step: {}: {}", CANDIDATES[step].0, both.words(step, step));
+    }
+    let [low, high] = difference_of(&both.comparisons(PLAIN.0, PLAIN.1), &whole_pixels);
+    eprintln!("the criterion of points as found less that of whole pixels, both folds: {low:.3} to {high:.3}");
     let (_, enrolled, probe) = scored[0];
     for (name, (enrolled, probe)) in [("best", (enrolled, probe)), ("shipped", SHIPPED), ("plain", PLAIN)] {
         eprintln!("{name}: {} looked for among {}", CANDIDATES[probe].0, CANDIDATES[enrolled].0);
@@ -151,10 +187,12 @@ struct Set {
     subjects: Vec<usize>,
     people: usize,
     looks: Vec<Vec<(Look, Embedding)>>,
+    /// One look by points in whole pixels, as a detector gives them that decodes no finer.
+    rounded: Vec<Embedding>,
 }
 
 impl Set {
-    fn of(engine: &Arc<Engine>, frames: &std::path::Path, among: &HashSet<String>) -> Self {
+    fn of(engine: &Arc<Engine>, frames: &Path, among: &HashSet<String>) -> Self {
         let people = people::list(frames, Some(among)).expect("the folder can be read");
         let all: Vec<Look> = CANDIDATES.iter().flat_map(|(_, looks)| looks.iter().copied()).collect();
         let mut each: Vec<Look> = Vec::new();
@@ -172,18 +210,21 @@ impl Set {
                 let faces = session.detect(&photo).expect("the detector runs");
                 let face = main_face(&photo, &faces).expect("a face");
                 let found = session.look(&photo, &face.landmarks, &each).expect("the recogniser runs");
-                seen.push(each.iter().copied().zip(found).collect());
+                let whole = face.landmarks.map(|point| Point { x: point.x.round(), y: point.y.round() });
+                let rounded =
+                    session.look(&photo, &whole, CANDIDATES[PLAIN.1].1).expect("the recogniser runs").remove(0);
+                seen.push((each.iter().copied().zip(found).collect::<Vec<_>>(), rounded));
             }
             seen
         };
         let (one, other) = people.pictures.split_at(people.pictures.len() / 2);
-        let looks = thread::scope(|scope| {
+        let (looks, rounded) = thread::scope(|scope| {
             let workers = [one, other].map(|part| scope.spawn(move || work(part)));
-            workers.map(|worker| worker.join().expect("a worker ends")).concat()
+            workers.into_iter().flat_map(|worker| worker.join().expect("a worker ends")).unzip()
         });
         let subjects = people.pictures.iter().map(|picture| picture.subject).collect();
         let names = people.pictures.iter().map(|picture| picture.name.clone()).collect();
-        Self { names, subjects, people: people.names.len(), looks }
+        Self { names, subjects, people: people.names.len(), looks, rounded }
     }
 
     /// Those of the pictures that have one of these names, with the people who are on them.
@@ -198,7 +239,16 @@ impl Set {
             subjects: kept.iter().map(|&at| number(self.subjects[at])).collect(),
             people: people.len(),
             looks: kept.iter().map(|&at| self.looks[at].clone()).collect(),
+            rounded: kept.iter().map(|&at| self.rounded[at].clone()).collect(),
         }
+    }
+
+    /// One look by points in whole pixels, enrolled and looked for.
+    fn whole_pixels(&self) -> Comparisons {
+        let taken = self.subjects.iter().zip(&self.rounded).map(|(&subject, rounded)| {
+            Taken::of(subject, Some(Templates { enrolled: rounded.clone(), probe: rounded.clone() }))
+        });
+        Comparisons::of(&taken.collect::<Vec<_>>(), self.people, 2)
     }
 
     fn comparisons(&self, enrolled: usize, probe: usize) -> Comparisons {
@@ -212,31 +262,40 @@ impl Set {
         Comparisons::of(&taken.collect::<Vec<_>>(), self.people, 2)
     }
 
-    fn fnmrs(&self, enrolled: usize, probe: usize) -> [(f64, [f64; 2]); 3] {
-        let rates = self.comparisons(enrolled, probe).rates();
-        [1, 2, 3].map(|at| (rates[at].fnmr, rates[at].fnmr_interval))
-    }
-
     fn criterion(&self, enrolled: usize, probe: usize) -> f64 {
-        mean_of_logarithms(self.fnmrs(enrolled, probe).map(|(fnmr, _)| fnmr))
+        mean_of_logarithms(fnmrs_of(&self.comparisons(enrolled, probe)).map(|(fnmr, _)| fnmr))
     }
 
     /// The 95 % interval of the one's criterion less the other's.
     fn difference(&self, one: (usize, usize), other: (usize, usize)) -> [f64; 2] {
-        let criteria = |(enrolled, probe): (usize, usize)| {
-            let resamples = self.comparisons(enrolled, probe).fnmrs_of_resamples();
-            let of = |fnmrs: Vec<f64>| mean_of_logarithms([fnmrs[1], fnmrs[2], fnmrs[3]]);
-            resamples.into_iter().map(of).collect::<Vec<_>>()
-        };
-        interval(criteria(one).into_iter().zip(criteria(other)).map(|(one, other)| one - other))
+        difference_of(&self.comparisons(one.0, one.1), &self.comparisons(other.0, other.1))
     }
 
     fn words(&self, enrolled: usize, probe: usize) -> String {
-        let each = self
-            .fnmrs(enrolled, probe)
-            .map(|(fnmr, [low, high])| format!("{:.2} % ({:.2} to {:.2})", 100.0 * fnmr, 100.0 * low, 100.0 * high));
-        each.join(", ")
+        in_words(fnmrs_of(&self.comparisons(enrolled, probe)))
     }
+}
+
+/// FNMR at FMR 1e-3, 1e-4 and 1e-5, with the intervals.
+fn fnmrs_of(comparisons: &Comparisons) -> [(f64, [f64; 2]); 3] {
+    let rates = comparisons.rates();
+    [1, 2, 3].map(|at| (rates[at].fnmr, rates[at].fnmr_interval))
+}
+
+fn in_words(fnmrs: [(f64, [f64; 2]); 3]) -> String {
+    let percent = |(fnmr, [low, high]): (f64, [f64; 2])| {
+        format!("{:.2} % ({:.2} to {:.2})", 100.0 * fnmr, 100.0 * low, 100.0 * high)
+    };
+    fnmrs.map(percent).join(", ")
+}
+
+/// The 95 % interval of the one's criterion less the other's, over the same draws of people.
+fn difference_of(one: &Comparisons, other: &Comparisons) -> [f64; 2] {
+    let criteria = |comparisons: &Comparisons| {
+        let of = |fnmrs: Vec<f64>| mean_of_logarithms([fnmrs[1], fnmrs[2], fnmrs[3]]);
+        comparisons.fnmrs_of_resamples().into_iter().map(of).collect::<Vec<_>>()
+    };
+    interval(criteria(one).into_iter().zip(criteria(other)).map(|(one, other)| one - other))
 }
 
 /// No error seen counts as one in 10,000.
