@@ -21,6 +21,9 @@ const TIMES: usize = 64;
 /// guess deviates by 0.05 (the normal approximation of Mann and Whitney's U, 1947), so this is five of those.
 const TOLD: f64 = 0.75;
 
+/// An embedding that never was.
+const NOWHERE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
 /// What does not name anything.
 const NAMELESS: [&str; 11] = [
     "Idempotency-Key",
@@ -127,7 +130,7 @@ fn named(path: &str, parameter: &str, known: &Map<String, Value>) -> Option<Pair
     let kind = path.split('/').nth(3).unwrap_or_default();
     match parameter {
         "subject_id" | "subject" => pair("bob", "eve"),
-        "embedding_id" => pair(known("embedding"), "01890a5d-ac96-774b-bcce-b302099a8057"),
+        "embedding_id" => pair(known("embedding"), NOWHERE),
         "key_id" => {
             let key = known("key");
             pair(key, &key.chars().rev().collect::<String>())
@@ -137,9 +140,7 @@ fn named(path: &str, parameter: &str, known: &Map<String, Value>) -> Option<Pair
         "area" => pair("hall", "attic"),
         "name" => pair(office()[kind][0]["name"].as_str().expect("the office has one of each kind"), "attic"),
         "cursor" => match (kind, path.starts_with("/v1/access/")) {
-            ("embeddings", false) => {
-                named(path, "embedding_id", &Map::from_iter([("embedding".into(), json!(known("embedding")))]))
-            }
+            ("embeddings", false) => pair(known("embedding"), NOWHERE),
             ("subjects", true) => pair(known("cursor"), "0123456789abcdef"),
             ("subjects", false) | ("presence", true) => pair("bob", "eve"),
             _ => panic!("{path} has a cursor: say here what it is"),
