@@ -20,8 +20,9 @@ pub const DEEPEST: usize = 32;
 /// `InvalidMetadata` for what is no object, and for what would not come back as it was sent: a whole number of more than 64 bits,
 /// a name that stands twice in an object, objects in objects without end.
 pub fn read(name: &str, text: &str) -> Result<Map<String, Value>> {
-    let metadata: Map<String, Value> = serde_json::from_str(text).map_err(|_| {
+    let metadata: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
         Error::new(Kind::InvalidMetadata, format!("{name} must be a JSON object"))
+            .source(error)
             .help(r#"write it like {"name": "John Smith"}"#)
     })?;
     if has_wide_integer(text.as_bytes()) {

@@ -23,6 +23,7 @@ pub mod negotiate;
 pub mod replay;
 pub mod rtsp;
 mod scene;
+mod stamps;
 mod throttle;
 mod turn;
 pub mod v4l;

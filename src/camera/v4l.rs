@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use v4l::{
     Device, Format, FourCC,
-    buffer::{Flags, Type},
+    buffer::{Flags, Metadata, Type},
     capability::Flags as Capability,
     format::{Colorspace, Quantization},
     frameinterval::FrameIntervalEnum,
@@ -32,11 +33,12 @@ use super::{
     controls::{self, Controls},
     convert::{self, Colour, Layout},
     negotiate::{Offer, Pixels, Sizes, Wanted, Wish, negotiate},
+    stamps::Stamps,
     throttle::Throttle,
     turn::Turn,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     error::{Context, Error, Kind, Result},
 };
 
@@ -104,6 +106,7 @@ pub struct V4l {
     clock: Arc<dyn Clock>,
     /// `Some` until dropped.
     stream: Option<Stream<'static>>,
+    stamps: Stamps,
     layout: Layout,
     throttle: Throttle,
     turn: Turn,
@@ -179,6 +182,7 @@ impl V4l {
             path: path.clone(),
             clock,
             stream: Some(stream),
+            stamps: Stamps::new(kernels_time(), BUFFERS),
             layout,
             throttle: Throttle::new(settings.rate_fps),
             turn: Turn { mirror: settings.mirror, upside_down: settings.upside_down },
@@ -195,7 +199,16 @@ impl Camera for V4l {
         self.after = After::Reopen;
         loop {
             let (buffer, about) = stream.next().map_err(|error| explain(&self.path, "read", error))?;
-            let at = self.clock.now();
+            let was_wrong = self.stamps.wrong();
+            let age = self.stamps.age(stamp(about), kernels_time());
+            if self.stamps.wrong() && !was_wrong {
+                tracing::warn!(
+                    "the driver of {} says of all its frames that they are old; each is taken to be new",
+                    self.path.display()
+                );
+            }
+            let now = self.clock.now().since_start();
+            let at = Moment::from_start(now.saturating_sub(age));
             if !self.throttle.due(at) {
                 continue;
             }
@@ -220,6 +233,19 @@ impl Camera for V4l {
     fn after_error(&self) -> After {
         self.after
     }
+}
+
+/// The clock by which drivers stamp their frames.
+fn kernels_time() -> Duration {
+    clock_gettime(ClockId::Monotonic).try_into().unwrap_or_default()
+}
+
+/// When the frame was captured, by that clock; none where the driver goes by another one.
+fn stamp(about: &Metadata) -> Option<Duration> {
+    let monotonic = about.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
+    let seconds = u64::try_from(about.timestamp.sec).ok().filter(|_| monotonic)?;
+    let micros = u64::try_from(about.timestamp.usec).ok()?;
+    Some(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
 impl Drop for V4l {

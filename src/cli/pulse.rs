@@ -1,8 +1,8 @@
-//! A relay that is moved by hand for a moment, and rests again whatever ends that moment.
+//! A relay that is moved by hand for a moment, and rests again whatever signal that can be caught ends that moment.
 //!
 //! Chips keep a line as it was left: whoever moves one must live until it rests. So signals that would end the program end the
 //! pulse instead. `facegate setup`, which has questions to ask and may be killed at any of them, leaves the pulse to a process
-//! of its own, [`Args`], which comes to its end without it.
+//! of its own, [`Args`], which comes to its end though setup is killed.
 
 use std::{
     future::poll_fn,

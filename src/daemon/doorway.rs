@@ -64,8 +64,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// long for a frame; a loop that was held up, or a process that was stopped, has one in hand that may be of any age.
 const OLDEST: Duration = Duration::from_secs(5);
 
+/// The same where a board is so slow that it was told to let older frames vote, however old.
+const OLDEST_ON_A_SLOW_BOARD: Duration = Duration::from_secs(10);
+
 /// The bits of a tag that tell apart the grants of one frame. What they stand for in time, 256 ns, is not missed.
 const WITHIN_A_FRAME: u64 = 0xff;
+
+/// How old a frame may be that lets somebody in.
+fn oldest(policy: &Policy) -> Duration {
+    policy.vote_age().clamp(OLDEST, OLDEST_ON_A_SLOW_BOARD)
+}
 
 /// A grant is told apart by its frame's time of capture, so that the relay's edge can be measured from there, and by its
 /// number, since one frame may show two people who are granted, and a door may have two cameras.
@@ -329,7 +337,7 @@ impl Doorway {
     /// Opens the door where the decision is to open it and the rules allow it, then says and records what was decided.
     fn act(&mut self, frame_at: Moment, decision: Decision, liveness: Option<&Liveness>) {
         let now = self.parts.clock.now();
-        if decision.granted() && now.since(frame_at) > OLDEST {
+        if decision.granted() && now.since(frame_at) > oldest(self.decider.policy()) {
             self.decider.give_back(&decision, frame_at + AGAIN);
             let age_ms = now.since(frame_at).as_secs_f64() * 1e3;
             tracing::warn!(door = %self.parts.name, age_ms, "a frame was too old to let anybody in by; the next one may");

@@ -96,6 +96,15 @@ fn is_forbidden(errno: i32) -> bool {
 
 /// Finds the line, and refuses one that is in use. Pure.
 pub(super) fn select(chips: &Chips, wanted: Wanted<'_>) -> Result<Selected> {
+    select_unless(chips, wanted, |_| true)
+}
+
+/// The same, but a line that a facegate has is taken for free. Pure.
+pub(super) fn select_beside_ours(chips: &Chips, wanted: Wanted<'_>) -> Result<Selected> {
+    select_unless(chips, wanted, |user| user != CONSUMER)
+}
+
+fn select_unless(chips: &Chips, wanted: Wanted<'_>, bars: impl Fn(&str) -> bool) -> Result<Selected> {
     let chip = select_chip(chips, wanted.chip)?;
     let place = format!("{} [{}]", chip.name, chip.label);
     let offset = select_line(chip, wanted.line, &place)?;
@@ -104,7 +113,7 @@ pub(super) fn select(chips: &Chips, wanted: Wanted<'_>) -> Result<Selected> {
         lock_error(format!("{place} has no line {offset}: its lines are 0 to {last}"))
     })?;
     let name = if line.name.is_empty() { String::new() } else { format!(" ({})", line.name) };
-    if let Some(user) = &line.used_by {
+    if let Some(user) = line.used_by.as_ref().filter(|user| bars(user)) {
         return Err(in_use(&format!("line {offset}{name} of {place}"), user));
     }
     let active = if wanted.active_low { "low" } else { "high" };
@@ -219,6 +228,17 @@ mod tests {
             }
         }
         assert_eq!(find(&board(), "gpiochip2", name("X")).expect("one of the twins, by name").offset, 0);
+    }
+
+    #[test]
+    fn a_line_of_a_running_facegate_is_in_use_but_where_its_own_place_is_taken() {
+        let mut chips = board();
+        chips.readable[0].lines[2].used_by = Some(CONSUMER.into());
+        let line = |name| Wanted { chip: "gpiochip0", line: name, active_low: false };
+        let (ours, somebody_elses) = (name("GPIO17"), name("GPIO27"));
+        assert!(select(&chips, line(&ours)).is_err_and(|error| error.message().contains("in use by `facegate`")));
+        assert_eq!(select_beside_ours(&chips, line(&ours)).expect("ours").offset, 2);
+        assert!(select_beside_ours(&chips, line(&somebody_elses)).is_err(), "it is a fan's");
     }
 
     #[test]

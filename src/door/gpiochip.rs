@@ -7,7 +7,7 @@ use gpiocdev::{Request, line::Value};
 
 use super::{
     Drive, GpiochipSettings, Lock,
-    chips::{CONSUMER, Selected, Wanted, chips, select},
+    chips::{CONSUMER, Selected, Wanted, chips, select, select_beside_ours},
     lock_error,
 };
 use crate::error::Result;
@@ -19,6 +19,11 @@ fn wanted(settings: &GpiochipSettings) -> Wanted<'_> {
 /// Whether the line is there and free, without claiming it.
 pub(super) fn probe(settings: &GpiochipSettings) -> Result<String> {
     select(&chips(), wanted(settings)).map(|selected| selected.description)
+}
+
+/// The same, though a running facegate has it.
+pub(super) fn probe_beside_ours(settings: &GpiochipSettings) -> Result<String> {
+    select_beside_ours(&chips(), wanted(settings)).map(|selected| selected.description)
 }
 
 /// A claimed line that drives a relay.

@@ -93,6 +93,14 @@ pub fn probe(settings: &LockSettings) -> Result<String> {
     }
 }
 
+/// As [`probe`], but a line that a running facegate has is as good as free: its place is to be taken.
+pub fn probe_beside_ours(settings: &LockSettings) -> Result<String> {
+    match settings {
+        LockSettings::Gpiochip(line) => gpiochip::probe_beside_ours(line),
+        other => probe(other),
+    }
+}
+
 /// An error about a lock.
 fn lock_error(message: impl Into<String>) -> crate::error::Error {
     crate::error::Error::new(Kind::Lock, message)

@@ -56,15 +56,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Model`]: as [`Networks::load`]; or the pack is not calibrated.
     pub fn load(pack: &Pack) -> Result<Arc<Self>> {
-        let manifest = pack.manifest();
-        let calibration = manifest.recogniser.calibration.clone().ok_or_else(|| {
-            let name = &manifest.name;
-            Error::new(
-                Kind::Model,
-                format!("the pack '{name}' has no [recogniser.calibration]: its cosines say nothing"),
-            )
-            .help(format!("measure it: `facegate calibrate FOLDER --pack {name} --data \"who they are\" --write`"))
-        })?;
+        let calibration = pack.calibration()?.clone();
         Ok(Arc::new(Self { networks: Networks::load(pack)?, calibration }))
     }
 

@@ -109,10 +109,11 @@ fn every_kind_of_attack_passes_as_often_as_the_page_says_and_no_more() {
     pad::make(&engine(), &photographs(folder.path(), true), &made, || ()).expect("attacks are made");
     let mut wrong = Vec::new();
     for Column { pack, frames, at } in JUDGED {
-        let Ok(pack) = Pack::open(&models_dir(), pack) else {
+        if !models_dir().join(pack).join("recogniser.onnx").exists() {
             eprintln!("skipped: the pack '{pack}' is not here (models/fetch {pack})");
             continue;
-        };
+        }
+        let pack = Pack::open(&models_dir(), pack).expect("what is here is whole");
         let engine = Engine::load(&pack).expect("the networks run");
         let options = Options { threshold: Policy::default().liveness_threshold, frames, threads: 2 };
         let report: Report = pad::evaluate(&engine, &made, &options, || ()).expect("they are judged");

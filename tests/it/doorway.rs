@@ -1,6 +1,6 @@
 //! A door's loop frame by frame: real networks, gallery, rules, journal and driver; frames that are drawn, and a clock that is told.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::support::{daemon::eventually, engine, models_dir, pictures};
+use crate::support::{daemon::eventually, engine, other_pack, pictures, without_liveness};
 
 /// From frame to frame.
 const FRAME: Duration = Duration::from_millis(100);
@@ -252,27 +252,20 @@ fn a_frame_that_is_too_old_lets_nobody_in_and_the_next_one_does() {
     let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], at_once());
     let decided = door.look_late(&shown, Duration::from_millis(4_900)).pop().expect("a slow board");
     assert!(decided.granted(), "{}", decided.describe());
-}
 
-/// The starter pack without its network for liveness.
-fn without_liveness(folder: &Path) -> Arc<Engine> {
-    let from = models_dir().join("starter");
-    let to = folder.join("starter");
-    std::fs::create_dir_all(&to).expect("a folder");
-    let manifest = std::fs::read_to_string(from.join("manifest.toml")).expect("a manifest");
-    let mut manifest: toml::Table = toml::from_str(&manifest).expect("TOML");
-    manifest.remove("liveness").expect("the pack has one");
-    std::fs::write(to.join("manifest.toml"), toml::to_string(&manifest).expect("TOML")).expect("written");
-    for file in ["detector.onnx", "landmarks.onnx", "recogniser.onnx"] {
-        std::fs::copy(from.join(file), to.join(file)).expect("copied");
-    }
-    Engine::load(&Pack::open(folder, "starter").expect("the pack opens")).expect("it runs")
+    let patient = || Policy { vote_age_ms: 20_000, ..at_once() };
+    let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], patient());
+    assert!(door.look_late(&shown, Duration::from_millis(10_001)).is_empty(), "older than any door takes");
+    let mut door = Door::new(&engine, &[("barack", &["obama.jpg"])], patient());
+    let decided = door.look_late(&shown, Duration::from_millis(9_900)).pop().expect("a board that was said to be slow");
+    assert!(decided.granted(), "{}", decided.describe());
 }
 
 #[test]
 fn settings_that_are_refused_lower_the_threshold_for_no_frame() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = without_liveness(folder.path());
+    other_pack(folder.path(), "blind", without_liveness);
+    let engine = Engine::load(&Pack::open(folder.path(), "blind").expect("the pack opens")).expect("it runs");
     let shown = portrait(&engine, "obama2.jpg");
     // Half somebody else: like enough for the policy's own threshold, and too little for the derived one.
     let people: [(&str, &[&str]); 1] = [("barack", &["obama.jpg", "biden.jpg"])];

@@ -1,12 +1,12 @@
 //! `facegate evaluate` and `calibrate` as a person uses them: what they say of folders good and bad, and what they leave behind.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
 use crate::support::{
     daemon::{Board, Ended},
-    photo, pictures,
+    other_pack, photo, pictures, without_calibration,
 };
 
 /// A board with a folder `people`: two pictures of one person and one of another, and what else is named.
@@ -163,17 +163,7 @@ fn pairs_and_labels_that_match_nothing_are_counted_and_the_rest_goes_on() {
 #[test]
 fn a_pack_without_a_calibration_can_be_measured_but_runs_no_door() {
     let mut board = board(&[]);
-    let models = crate::support::models_dir().canonicalize().expect("a folder");
-    let copy = board.path("models/bare");
-    std::fs::create_dir_all(&copy).expect("a folder");
-    let manifest = std::fs::read_to_string(models.join("starter/manifest.toml")).expect("a manifest");
-    let manifest = manifest.replacen("name = \"starter\"", "name = \"bare\"", 1);
-    std::fs::write(copy.join("manifest.toml"), without_calibration(&manifest)).expect("it can be written");
-    for entry in std::fs::read_dir(models.join("starter")).expect("a folder").flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "onnx") {
-            link(&entry.path(), &copy.join(entry.file_name()));
-        }
-    }
+    other_pack(&board.path("models"), "bare", without_calibration);
     board.set("models.dir", "models");
     board.set("models.pack", "bare");
     evaluate(&board, &["people"]).must(0, &["the pack is not calibrated", "FMR 1e-4"]);
@@ -181,14 +171,4 @@ fn a_pack_without_a_calibration_can_be_measured_but_runs_no_door() {
         .run(&["enroll", "A", "people/Obama/1.jpg", "--tenant", "main"])
         .must(69, &["has no [recogniser.calibration]", "facegate calibrate"]);
     board.run(&["calibrate", "people", "--data", "three"]).must(66, &["too few to calibrate by"]);
-}
-
-fn without_calibration(manifest: &str) -> String {
-    let (before, after) = manifest.split_once("[recogniser.calibration]").expect("it has one");
-    let (_, after) = after.split_once("\n[").expect("a section follows");
-    format!("{before}[{after}")
-}
-
-fn link(from: &Path, to: &Path) {
-    std::os::unix::fs::symlink(from, to).expect("a link can be made");
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{
     daemon::{Board, Daemon, eventually},
     http::{connect, everything},
-    models_dir, photo_path,
+    models_dir, other_pack, photo_path, without_liveness,
 };
 
 const ENROLLED: &str = "obama.jpg";
@@ -128,14 +128,8 @@ fn stills_and_loops_of_ours_do_not_open_the_door() {
 #[test]
 fn a_pack_that_cannot_tell_is_told_at_the_start_and_by_check() {
     let mut board = board("off", &[photo_path(SHOWN)]);
-    let starter = models_dir().join("starter");
-    let manifest = std::fs::read_to_string(starter.join("manifest.toml")).expect("a manifest");
-    let mut manifest: toml::Table = toml::from_str(&manifest).expect("TOML");
-    manifest.remove("liveness").expect("the pack has one");
-    board.write("models/starter/manifest.toml", toml::to_string(&manifest).expect("TOML"));
-    for file in ["detector.onnx", "landmarks.onnx", "recogniser.onnx"] {
-        board.write(&format!("models/starter/{file}"), std::fs::read(starter.join(file)).expect("a network"));
-    }
+    other_pack(&board.path("models"), "blind", without_liveness);
+    board.set("models.pack", "blind");
     board.set("models.dir", "models");
     board.run(&["check"]).must(0, &["no door asks for it"]);
     for (key, place) in [

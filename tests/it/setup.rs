@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::support::{
     daemon::{Board, Ended, eventually, finish},
-    models_dir, photo_path,
+    models_dir, other_pack, photo_path, without_calibration,
 };
 
 fn text(path: &Path) -> String {
@@ -129,6 +129,33 @@ fn no_door(board: &Board) {
 }
 
 #[test]
+fn a_pack_by_which_no_door_would_start_is_told_before_the_first_question() {
+    let (board, _) = bare();
+    let (photo, data, models) = (text(&photo_path("obama2.jpg")), text(&board.path("data")), board.path("models"));
+    other_pack(&models, "bare", without_calibration);
+    other_pack(&models, "pointed", |manifest| {
+        let calibration = manifest["recogniser"]["calibration"].as_table_mut().expect("a section");
+        calibration.remove("points").expect("a curve");
+    });
+    let set_up = |pack: &str, more: &[&str], status: i32, words: &[&str]| {
+        let models = text(&models);
+        let answers =
+            ["setup", "--no-service", "--data", &data, "--models", &models, "--pack", pack, "--camera", &photo];
+        let said = board.run(&[&answers, &["--lock", "simulated"][..], more].concat()).must(status, words);
+        assert!(!said.said().contains("What is the door called"), "{}", said.said());
+        if status != 0 {
+            no_door(&board);
+        }
+    };
+    set_up("bare", &[], 69, &["no [recogniser.calibration]", "facegate calibrate"]);
+    set_up("pointed", &["--false-accept", "1 in 1000"], 78, &["--false-accept", "no curve"]);
+    set_up("pointed", &["--false-accept", "seldom"], 64, &["'seldom' is not a chance", "1 in 100000"]);
+    // Whom nobody asked for a chance has the threshold alone.
+    set_up("pointed", &["--yes"], 0, &["written"]);
+    assert!(!fs::read_to_string(board.path("facegate.toml")).expect("written").contains("false_accept"));
+}
+
+#[test]
 fn without_networks_nothing_is_asked_and_nothing_is_left() {
     let (board, _) = bare();
     let photo = text(&photo_path("obama2.jpg"));
@@ -219,11 +246,12 @@ fn the_relay_that_is_tried_rests_however_setup_ends() {
     assert_eq!(levels, [false, true, false]);
 }
 
-/// A systemctl that writes down what it is told, and tells of the unit what `state` says.
+/// A systemctl that writes down what it is told, and tells of the unit what `state` says. Of the socket it tells what the file
+/// `bin/socket` has.
 fn systemctl(board: &Board, state: &str, refuses: &str) {
     let script = format!(
         "#!/bin/sh\necho \"$*\" >>\"$(dirname \"$0\")/called\"\n\
-         [ \"$1\" != show ] || printf '{state}'\n\
+         case $* in show*.socket) cat \"$(dirname \"$0\")/socket\" 2>/dev/null ;; show*) printf '{state}' ;; esac\n\
          [ \"$1\" != '{refuses}' ] || {{ echo 'Access denied' >&2; exit 4; }}\n"
     );
     let program = board.write("bin/systemctl", script);
@@ -260,6 +288,13 @@ fn the_service_is_enabled_and_started_and_anew_where_it_runs() {
     let replace = with(&args, &["--replace"]);
     let words = ["facegate.service runs", "systemctl stop", "written", "started anew"];
     assert_eq!(told_to_systemctl(&board, &replace, 0, &words), started);
+
+    // A port that systemd has closed is opened while the door is down.
+    board.write("bin/socket", "LoadState=loaded\nActiveState=failed\n");
+    let reopened = ["--quiet reset-failed facegate.socket", "stop facegate.service", "start facegate.socket"];
+    let reopened = [&started[..1], &reopened, &started[1..]].concat();
+    assert_eq!(told_to_systemctl(&board, &replace, 0, &["started anew"]), reopened);
+    fs::remove_file(board.path("bin/socket")).expect("it is there");
 
     // Where it is to be left alone, it is said what that means.
     let mut command = board.command(&with(&replace, &["--yes", "--no-key", "--lock", "simulated"]));

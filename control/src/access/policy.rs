@@ -131,7 +131,8 @@ impl Policy {
             .map(|living| living.score >= self.liveness_threshold)
     }
 
-    pub(super) fn vote_age(&self) -> Duration {
+    /// How old a frame may be that still votes.
+    pub fn vote_age(&self) -> Duration {
         Duration::from_millis(self.vote_age_ms)
     }
 

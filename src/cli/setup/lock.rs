@@ -29,8 +29,9 @@ pub(super) struct Given {
     pub edges: Option<PathBuf>,
 }
 
-/// The lock that the options name, or that is chosen of the chips and lines that there are.
-pub(super) fn choose(ask: &Asker, given: Given) -> Result<LockSettings> {
+/// The lock that the options name, or that is chosen of the chips and lines that there are. Where the service `runs`, the line may be
+/// the one that it has.
+pub(super) fn choose(ask: &Asker, given: Given, runs: bool) -> Result<LockSettings> {
     let Given { kind, chip, line, active_low, edges } = given;
     let chips = chips::chips();
     let kind = match kind {
@@ -64,17 +65,22 @@ pub(super) fn choose(ask: &Asker, given: Given) -> Result<LockSettings> {
     let active_low = active_low || ask.yes_or_no("Does the relay board switch on a low level?", false, false)?;
     let lock = LockSettings::Gpiochip(GpiochipSettings { chip, line, active_low, bias: None, drive: Drive::PushPull });
     // Whether it is there and free.
-    door::probe(&lock)?;
+    if runs {
+        door::probe_beside_ours(&lock)?
+    } else {
+        door::probe(&lock)?
+    };
     Ok(lock)
 }
 
-/// Moves the relay, where that is wanted, and asks whether it was heard.
+/// Moves the relay, where that is wanted, and asks whether it was heard. Nobody is asked about one that a running door has.
 pub(super) fn try_it(ask: &Asker, context: &Context, lock: &LockSettings, wanted: bool) -> Result<()> {
     let question = "Move the relay now, for half a second? Whatever is wired to it moves";
-    if !wanted && !ask.yes_or_no(question, false, false)? {
+    let free = door::probe(lock);
+    if !wanted && (free.is_err() || !ask.yes_or_no(question, false, false)?) {
         return Ok(());
     }
-    let which = door::probe(lock)?;
+    let which = free?;
     pulse::apart(context, lock, MOVE)?;
     context.out.result(&serde_json::json!({ "relay": which }), |_| {
         format!("{GOOD}moved{GOOD:#}  {which}: active for {} ms, inactive again", MOVE.as_millis())

@@ -28,9 +28,11 @@ use self::{
 };
 use super::{Answer, Context, output::GOOD};
 use crate::{
+    access::{OneIn, Policy},
     camera,
     error::{Context as _, Error, Kind, Result},
     gallery::TenantId,
+    strictness::Strictness,
     vision::models::Pack,
 };
 
@@ -89,7 +91,7 @@ pub struct Args {
     /// How often a stranger may be let in: the door derives its threshold from it as more people are enrolled [default: "1 in 1000",
     /// where the pack has the curve for it].
     #[arg(long, value_name = "CHANCE")]
-    false_accept: Option<String>,
+    false_accept: Option<OneIn>,
     /// Where enrolments and the journal are kept.
     #[arg(long, default_value = DATA)]
     data: PathBuf,
@@ -123,10 +125,11 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let data = absolute(&args.data)?;
     let models = args.models.as_deref().map_or_else(|| Ok(data.join("models")), absolute)?;
     let pack = args.pack.unwrap_or_else(|| write::pack_in(&models));
-    let networks = networks(&models, &pack)?;
+    let false_accept = chance(&networks(&models, &pack)?, args.false_accept)?;
     let service = Service::look();
-    if let Some(service) = &service {
-        service.warn(context);
+    let runs = service.as_ref().is_some_and(Service::runs);
+    if runs {
+        service::warn(context);
     }
 
     let name = ask.text("--name", "What is the door called?", args.name, Some("front"))?;
@@ -138,7 +141,9 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         }
     };
     let camera = choose_camera(&ask, args.camera)?;
-    if ask.yes_or_no("Look through it now?", true, ask.asks_nothing())? {
+    // A door that runs has its camera, and nobody else can look through it.
+    let free = !runs || !matches!(camera, camera::Settings::V4l(_));
+    if ask.yes_or_no("Look through it now?", free, free || args.snapshot.is_some())? {
         let seen = view::look(&camera, &models, &pack)?;
         context.out.result(&seen.report, |report| report.describe(&seen.sketch));
         let save = match args.snapshot {
@@ -161,6 +166,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
             active_low: args.active_low,
             edges: args.edges.as_deref().map(absolute).transpose()?,
         },
+        runs,
     )?;
     lock::try_it(&ask, context, &lock, args.try_relay)?;
     let fail = match args.fail {
@@ -178,7 +184,7 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
         lock,
         fail,
         pulse_ms: args.pulse_ms.unwrap_or(3_000),
-        false_accept: args.false_accept.or_else(|| usual_chance(&networks)),
+        false_accept,
         data: data.clone(),
         models,
         pack,
@@ -222,11 +228,17 @@ fn networks(models: &Path, pack: &str) -> Result<Pack> {
     })
 }
 
-/// The chance that is asked for where nobody says another. None of a pack whose calibration has no curve to derive a threshold from.
-fn usual_chance(networks: &Pack) -> Option<String> {
-    let scale = networks.manifest().recogniser.calibration.as_ref()?;
-    // Any rate has an answer where there is a curve.
-    scale.needed(1.0).map(|_| FALSE_ACCEPT.to_owned())
+/// The chance that the door is to keep: the one that is asked for, else the usual one, if the pack has the curve for it.
+///
+/// # Errors
+/// [`Kind::Model`] where the pack is not calibrated at all; [`Kind::Config`] where it has no curve for the chance that is asked for.
+fn chance(networks: &Pack, asked: Option<OneIn>) -> Result<Option<OneIn>> {
+    let scale = networks.calibration()?;
+    let kept = |chance| Strictness::of(&Policy { false_accept: Some(chance), ..Policy::default() }, scale, 1);
+    match asked {
+        Some(chance) => kept(chance).map(|_| asked).map_err(|error| error.within("--false-accept")),
+        None => Ok(Some(FALSE_ACCEPT.parse().expect("it is a chance")).filter(|usual| kept(*usual).is_ok())),
+    }
 }
 
 /// The camera that was named, or one of those that there are.
@@ -237,8 +249,9 @@ fn choose_camera(ask: &Asker, given: Option<PathBuf>) -> Result<camera::Settings
         None => {
             let words: Vec<_> = found.iter().map(|device| (device.clone(), words_of(device))).collect();
             let question = "Which camera?";
-            let none = "plug a camera in, or name pictures to try facegate without one; camera modules and cameras of the \
-                        network are told by docs/cameras.md";
+            let none = "plug a camera in that gives pictures in a format that can be read (`v4l2-ctl --list-devices` shows what there is \
+                        besides), or name pictures to try facegate without one; camera modules and cameras of the network are \
+                        told by docs/cameras.md";
             ask.choice("--camera", question, &words, none)?
         }
     };

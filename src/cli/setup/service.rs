@@ -10,6 +10,9 @@ use crate::error::{Context as _, Error, Kind, Result};
 
 const UNIT: &str = "facegate.service";
 
+/// Opens the API's port for it, where it is enabled.
+const SOCKET: &str = "facegate.socket";
+
 /// The unit as systemd has it.
 pub(super) struct Service {
     /// It runs, or is about to.
@@ -19,23 +22,14 @@ pub(super) struct Service {
 impl Service {
     /// None where no systemd answers, or it has no such unit.
     pub fn look() -> Option<Self> {
-        let mut command = Command::new("systemctl");
-        command.args(["show", "--property=LoadState,ActiveState", UNIT]).stdin(Stdio::null()).stderr(Stdio::null());
-        let said = command.output().ok()?.stdout;
-        let said = String::from_utf8_lossy(&said);
-        let is = |state: &str| said.lines().any(|line| line == state);
-        let runs = ["active", "reloading", "activating"].iter().any(|state| is(&format!("ActiveState={state}")));
-        is("LoadState=loaded").then_some(Self { runs })
+        let said = shown(UNIT)?;
+        let runs = ["active", "reloading", "activating"].iter().any(|state| is(&said, "ActiveState", state));
+        is(&said, "LoadState", "loaded").then_some(Self { runs })
     }
 
-    /// Says what a running door means for whoever sets up another in its place.
-    pub fn warn(&self, context: &Context) {
-        if self.runs {
-            context.out.say(format!(
-                "{WARN}{UNIT} runs{WARN:#}: its camera and its lines are in use and cannot be tried here. To try them, end \
-                 setup and stop the door first: systemctl stop {UNIT}"
-            ));
-        }
+    /// Whether it runs, or is about to: its camera and its lines are in use then.
+    pub fn runs(&self) -> bool {
+        self.runs
     }
 
     /// Has it start now, with the configuration that is there now, and at every boot.
@@ -45,6 +39,15 @@ impl Service {
     pub fn start(&self, context: &Context) -> Result<()> {
         // What failed too often is started by nobody until this; one that has not failed is none the worse for it.
         let _ = systemctl(&["--quiet", "reset-failed", UNIT]);
+        // Nor a port that too many called at while the door would not start. It can only be opened while the door is down.
+        if shown(SOCKET).is_some_and(|said| is(&said, "ActiveState", "failed")) {
+            let _ = systemctl(&["--quiet", "reset-failed", SOCKET]);
+            if !(systemctl(&["stop", UNIT])? && systemctl(&["start", SOCKET])?) {
+                context
+                    .out
+                    .say(format!("{WARN}{SOCKET} had given up and cannot be started{WARN:#}: its port stays closed"));
+            }
+        }
         // One that runs has the old configuration. Nothing waits for it: it is ready once its camera is, which may take a while.
         let done = systemctl(&["enable", UNIT])? && systemctl(&["--no-block", "restart", UNIT])?;
         if !done {
@@ -66,6 +69,25 @@ impl Service {
             context.out.say(format!("{DIM}to start it: systemctl enable --now {UNIT}{DIM:#}"));
         }
     }
+}
+
+/// What systemd says of a unit, a line a property. None where no systemd answers.
+fn shown(unit: &str) -> Option<String> {
+    let mut command = Command::new("systemctl");
+    command.args(["show", "--property=LoadState,ActiveState", unit]).stdin(Stdio::null()).stderr(Stdio::null());
+    Some(String::from_utf8_lossy(&command.output().ok()?.stdout).into_owned())
+}
+
+fn is(said: &str, property: &str, value: &str) -> bool {
+    said.lines().any(|line| line.split_once('=') == Some((property, value)))
+}
+
+/// Says what a running door means for whoever sets up another in its place.
+pub(super) fn warn(context: &Context) {
+    context.out.say(format!(
+        "{WARN}{UNIT} runs{WARN:#}: its camera and its lines are in use and cannot be tried here. To try them, end setup and \
+         stop the door first: systemctl stop {UNIT}"
+    ));
 }
 
 /// Says that there is no service to be started, and what that means where the door had another configuration.

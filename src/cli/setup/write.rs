@@ -12,6 +12,7 @@ use rustix::fs::Access;
 use toml::{Table, Value};
 
 use crate::{
+    access::OneIn,
     camera::Settings,
     config::Config,
     door::LockSettings,
@@ -29,7 +30,7 @@ pub(super) struct Answers {
     pub fail: FailState,
     pub pulse_ms: u64,
     /// How often a stranger may be let in; none where the threshold alone counts.
-    pub false_accept: Option<String>,
+    pub false_accept: Option<OneIn>,
     pub data: PathBuf,
     pub models: PathBuf,
     pub pack: String,
@@ -60,7 +61,7 @@ impl Answers {
         door.insert("camera".into(), value(&self.camera)?);
         door.insert("lock".into(), value(&self.lock)?);
         if let Some(chance) = &self.false_accept {
-            let access = Table::from_iter([("false_accept".to_owned(), Value::String(chance.clone()))]);
+            let access = Table::from_iter([("false_accept".to_owned(), Value::String(chance.to_string()))]);
             door.insert("access".into(), Value::Table(access));
         }
         config.insert("door".into(), Value::Array(vec![Value::Table(door)]));
@@ -133,7 +134,7 @@ impl Place {
         };
         write().map_err(|error| self.unwritable(error))?;
         // As whoever reads it next will: what the environment says counts, too.
-        Config::load(written.path())?;
+        Config::load(written.path()).map_err(|error| error.within("what setup was about to write"))?;
         Ok(written)
     }
 

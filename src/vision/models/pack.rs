@@ -7,7 +7,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Manifest, Part};
+use super::{
+    Calibration,
+    manifest::{Manifest, Part},
+};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A pack whose manifest has been read and whose files have the hashes that it names.
@@ -56,6 +59,21 @@ impl Pack {
     /// What the manifest says.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What its recogniser's cosines stand for.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] where that was never measured.
+    pub fn calibration(&self) -> Result<&Calibration> {
+        self.manifest.recogniser.calibration.as_ref().ok_or_else(|| {
+            let name = &self.manifest.name;
+            Error::new(
+                Kind::Model,
+                format!("the pack '{name}' has no [recogniser.calibration]: its cosines say nothing"),
+            )
+            .help(format!("measure it: `facegate calibrate FOLDER --pack {name} --data \"who they are\" --write`"))
+        })
     }
 
     /// Where the part's file is.

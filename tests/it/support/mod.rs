@@ -43,6 +43,33 @@ pub fn models_dir() -> PathBuf {
     folder("FACEGATE_MODELS_DIR", "models")
 }
 
+/// The starter pack once more, as `dir`/`name`, with a manifest in which something was changed.
+pub fn other_pack(dir: &Path, name: &str, change: impl FnOnce(&mut toml::Table)) {
+    let (from, to) = (models_dir().canonicalize().expect("the packs").join("starter"), dir.join(name));
+    std::fs::create_dir_all(&to).expect("a folder");
+    let manifest = std::fs::read_to_string(from.join("manifest.toml")).expect("a manifest");
+    let mut manifest: toml::Table = toml::from_str(&manifest).expect("TOML");
+    manifest.insert("name".into(), name.into());
+    change(&mut manifest);
+    std::fs::write(to.join("manifest.toml"), toml::to_string(&manifest).expect("TOML")).expect("written");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "onnx") {
+            std::os::unix::fs::symlink(entry.path(), to.join(entry.file_name())).expect("a link can be made");
+        }
+    }
+}
+
+/// Takes the networks that look for life out of a manifest.
+pub fn without_liveness(manifest: &mut toml::Table) {
+    manifest.remove("liveness").expect("the pack has them");
+}
+
+/// Takes what a manifest's cosines stand for out of it.
+pub fn without_calibration(manifest: &mut toml::Table) {
+    let recogniser = manifest["recogniser"].as_table_mut().expect("a section");
+    recogniser.remove("calibration").expect("it is calibrated");
+}
+
 /// The starter pack's networks.
 pub fn engine() -> Arc<Engine> {
     let pack = Pack::open(&models_dir(), "starter")
