@@ -229,6 +229,8 @@ impl<'k> Session<'k> {
                     self.leave(heard, will).await;
                     return End::Stopped;
                 }
+                // Before what comes, of which there may be more for minutes.
+                Some(answer) = self.answers.1.recv() => self.answer(&answer),
                 first = heard.recv(), if self.coming.has_room() => {
                     let mut next = first;
                     loop {
@@ -248,7 +250,6 @@ impl<'k> Session<'k> {
                     }
                 }
                 lot = self.coming.next() => self.take(lot),
-                Some(answer) = self.answers.1.recv() => self.answer(&answer),
                 _ = look.tick() => {}
             }
             if ended.is_some() {

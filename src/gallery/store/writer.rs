@@ -56,11 +56,17 @@ impl<'s> Writer<'s> {
             Some(known) => *known,
             None => store.counter(self.txn(), name)?,
         };
-        // 0 means "none" everywhere.
-        let number = known.max(1);
-        let after = number.checked_add(1).ok_or_else(|| Error::new(Kind::Store, format!("{name} has run out")))?;
+        let after = after(name, known)?;
         self.counters.insert(name, after);
-        Ok(number)
+        Ok(after - 1)
+    }
+
+    /// Counts one up, for whoever reads the number in this transaction, or deletes it; gives it as it is then.
+    pub fn count(&mut self, name: &str) -> Result<u64> {
+        let store = self.store;
+        let after = after(name, store.counter(self.txn(), name)?)?;
+        store.meta.put(self.txn(), name.as_bytes(), &after.to_le_bytes())?;
+        Ok(after)
     }
 
     /// Puts `secret` into a free slot.
@@ -139,6 +145,11 @@ impl<'s> Writer<'s> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The number after; the first is 2, since 0 means "none" everywhere.
+fn after(name: &str, number: u64) -> Result<u64> {
+    number.max(1).checked_add(1).ok_or_else(|| Error::new(Kind::Store, format!("{name} has run out")))
 }
 
 impl Drop for Writer<'_> {
