@@ -112,22 +112,33 @@ impl Opener {
             let body = Body::Voucher(Arc::new(Vouched { voucher, message: payload.into() }));
             return Ok(Opened { topic: parsed, by: Signer::Site, body });
         }
-        let Some(by) = sender(signed.object()) else {
+        // Read once where it is as it should be: that is most of a document's text.
+        let sealed = match &parsed {
+            Topic::Document(..) => serde_json::from_slice::<Borrowed<'_>>(signed.object()).ok(),
+            _ => None,
+        };
+        let Some(by) = sealed.as_ref().map(|sealed| sealed.by.clone()).or_else(|| sender(signed.object())) else {
             return Err(refused(Cause::Schema, None));
         };
         let refused = |cause| refused(cause, Some(&by));
-        let voucher = self.registry.trusted(&by, now).map_err(refused)?;
+        let (voucher, verifier) = self.registry.signer(&by, now).map_err(refused)?;
         if !matches!(parsed, Topic::Command(_)) && parsed.device().is_some_and(|device| *device != by) {
             return Err(refused(Cause::WrongDevice));
         }
         if !voucher.role.may_publish(&parsed) {
             return Err(refused(Cause::Role));
         }
-        if !signed.is_by(&voucher.key) {
+        if !signed.is_verified_by(verifier) {
             return Err(refused(Cause::Forged));
         }
         let signer = Signer::Device(by.clone(), voucher.key);
-        let body = self.body(&parsed, topic, signed.object()).map_err(refused)?;
+        let body = match parsed {
+            Topic::Document(kind, key) => {
+                let document = sealed.ok_or(Cause::Schema).and_then(|sealed| self.document(kind, key, topic, &sealed));
+                Body::Document(Arc::new(document.map_err(refused)?))
+            }
+            _ => body(&parsed, signed.object()).map_err(refused)?,
+        };
         Ok(Opened { topic: parsed, by: signer, body })
     }
 
@@ -139,40 +150,7 @@ impl Opener {
         if voucher.device == *device { Ok(voucher) } else { Err(Cause::WrongDevice) }
     }
 
-    fn body(&self, parsed: &Topic, topic: &str, object: &[u8]) -> Result<Body, Cause> {
-        Ok(match parsed {
-            // Vouchers are read by whoever asks for the site's key.
-            Topic::Device(_) => return Err(Cause::Role),
-            Topic::Document(kind, key) => Body::Document(Arc::new(self.document(*kind, *key, topic, object)?)),
-            Topic::Status(_) => Body::Status(read::<Status>(object)?),
-            Topic::Digest(_) => Body::Digest(read::<Digest>(object)?),
-            Topic::Event(_) => Body::Event(read::<Event>(object)?),
-            Topic::Telemetry(_) => Body::Telemetry(read::<Telemetry>(object)?),
-            Topic::Command(device) => {
-                let command = read::<Command>(object)?;
-                if !(1..=Command::MAX_ID).contains(&command.id.len()) {
-                    return Err(Cause::Schema);
-                }
-                if command.to != *device {
-                    return Err(Cause::WrongDevice);
-                }
-                Body::Command(command)
-            }
-            Topic::Answer(_) => Body::Answer(read::<Answer>(object)?),
-            Topic::Receipt(..) => Body::Receipt(read::<Receipt>(object)?),
-            Topic::Config(_) => Body::Config(read::<ConfigReport>(object)?),
-        })
-    }
-
-    fn document(&self, kind: Kind, key: DocumentKey, topic: &str, object: &[u8]) -> Result<Arrived, Cause> {
-        #[derive(Deserialize)]
-        struct Borrowed<'a> {
-            #[serde(rename = "v")]
-            _v: wire::V1,
-            #[serde(borrow)]
-            seal: Cow<'a, str>,
-        }
-        let sealed: Borrowed<'_> = serde_json::from_slice(object).map_err(|_| Cause::Schema)?;
+    fn document(&self, kind: Kind, key: DocumentKey, topic: &str, sealed: &Borrowed<'_>) -> Result<Arrived, Cause> {
         let site = self.sealing.as_ref().ok_or(Cause::Seal)?;
         let bytes = seal::unseal(site, topic, &sealed.seal).ok_or(Cause::Seal)?;
         let document = Document::from_bytes(&bytes).map_err(|_| Cause::Document)?;
@@ -181,6 +159,41 @@ impl Opener {
         }
         Ok(Arrived { key, hash: document.hash(&key), document: Arc::new(document) })
     }
+}
+
+/// A sealed document, where it lies.
+#[derive(Deserialize)]
+struct Borrowed<'a> {
+    #[serde(rename = "v")]
+    _v: wire::V1,
+    by: Name,
+    #[serde(borrow)]
+    seal: Cow<'a, str>,
+}
+
+/// What is neither a voucher nor a document.
+fn body(parsed: &Topic, object: &[u8]) -> Result<Body, Cause> {
+    Ok(match parsed {
+        // Vouchers are read by whoever asks for the site's key, documents by whoever can open them.
+        Topic::Device(_) | Topic::Document(..) => return Err(Cause::Role),
+        Topic::Status(_) => Body::Status(read::<Status>(object)?),
+        Topic::Digest(_) => Body::Digest(read::<Digest>(object)?),
+        Topic::Event(_) => Body::Event(read::<Event>(object)?),
+        Topic::Telemetry(_) => Body::Telemetry(read::<Telemetry>(object)?),
+        Topic::Command(device) => {
+            let command = read::<Command>(object)?;
+            if !(1..=Command::MAX_ID).contains(&command.id.len()) {
+                return Err(Cause::Schema);
+            }
+            if command.to != *device {
+                return Err(Cause::WrongDevice);
+            }
+            Body::Command(command)
+        }
+        Topic::Answer(_) => Body::Answer(read::<Answer>(object)?),
+        Topic::Receipt(..) => Body::Receipt(read::<Receipt>(object)?),
+        Topic::Config(_) => Body::Config(read::<ConfigReport>(object)?),
+    })
 }
 
 fn read<M: Message + DeserializeOwned>(object: &[u8]) -> Result<Box<M>, Cause> {

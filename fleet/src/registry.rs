@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Name, Now,
-    keys::PublicKey,
+    keys::{PublicKey, Verifier},
     refusal::Cause,
     voucher::{Role, Vouched, Voucher},
 };
@@ -20,9 +20,16 @@ pub const MAX_DEVICES: usize = 65_536;
 #[derive(Clone, Debug)]
 pub struct Registry {
     site: PublicKey,
-    devices: HashMap<Name, Arc<Vouched>>,
+    devices: HashMap<Name, Known>,
     revoked: HashSet<PublicKey>,
     doors: usize,
+}
+
+/// A device.
+#[derive(Clone, Debug)]
+struct Known {
+    vouched: Arc<Vouched>,
+    verifier: Arc<Verifier>,
 }
 
 /// What a voucher changed.
@@ -55,14 +62,15 @@ impl Registry {
         // Also where a later voucher has given the device another key.
         let revoked = voucher.revoked && self.revoked.insert(voucher.key);
         let key = voucher.key;
-        let known = self.devices.get(&voucher.device).map(|known| &known.voucher);
+        let known = self.devices.get(&voucher.device).map(|known| &known.vouched.voucher);
         let taken = match known {
             // Of two that were issued at once, one that revokes counts.
             Some(known) if (known.issued, known.revoked) > (voucher.issued, voucher.revoked) => Taken::Stale,
             Some(known) if known == voucher => Taken::Nothing,
             None if self.devices.len() >= MAX_DEVICES => Taken::Nothing,
             _ => {
-                self.devices.insert(voucher.device.clone(), vouched);
+                let (device, verifier) = (voucher.device.clone(), Arc::new(key.verifier()));
+                self.devices.insert(device, Known { vouched, verifier });
                 Taken::Device
             }
         };
@@ -88,7 +96,13 @@ impl Registry {
     /// # Errors
     /// `Unknown`, `Revoked`, or `Expired` by a clock that can be relied on.
     pub fn trusted(&self, device: &Name, now: Now) -> Result<&Voucher, Cause> {
-        let voucher = &self.devices.get(device).ok_or(Cause::Unknown)?.voucher;
+        self.signer(device, now).map(|(voucher, _)| voucher)
+    }
+
+    /// The same, with what verifies the device's signatures.
+    pub(crate) fn signer(&self, device: &Name, now: Now) -> Result<(&Voucher, &Verifier), Cause> {
+        let known = self.devices.get(device).ok_or(Cause::Unknown)?;
+        let voucher = &known.vouched.voucher;
         if voucher.revoked || self.revoked.contains(&voucher.key) {
             return Err(Cause::Revoked);
         }
@@ -97,17 +111,17 @@ impl Registry {
         {
             return Err(Cause::Expired);
         }
-        Ok(voucher)
+        Ok((voucher, &known.verifier))
     }
 
     /// The newest voucher of a device.
     pub fn vouched(&self, device: &Name) -> Option<&Arc<Vouched>> {
-        self.devices.get(device)
+        self.devices.get(device).map(|known| &known.vouched)
     }
 
     /// The newest voucher of each device, also of those that are revoked.
     pub fn vouchers(&self) -> impl ExactSizeIterator<Item = &Arc<Vouched>> {
-        self.devices.values()
+        self.devices.values().map(|known| &known.vouched)
     }
 
     /// All keys that were ever revoked.

@@ -9,7 +9,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::keys::{PublicKey, SecretKey};
+use crate::keys::{PublicKey, SecretKey, Verifier};
 
 const MARK: &[u8] = b",\"sig\":\"";
 const DIGITS: usize = 86;
@@ -64,6 +64,11 @@ impl Signed {
 
     /// Whether the holder of this key signed it.
     pub fn is_by(&self, key: &PublicKey) -> bool {
+        key.verify(&self.bytes, &self.signature)
+    }
+
+    /// The same by a key that was made ready.
+    pub(crate) fn is_verified_by(&self, key: &Verifier) -> bool {
         key.verify(&self.bytes, &self.signature)
     }
 }

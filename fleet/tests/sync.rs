@@ -199,6 +199,27 @@ fn copies_that_somebody_spoils_or_takes_away_are_mended() {
 }
 
 #[test]
+fn what_is_told_of_one_document_is_taken_in_as_it_was_told_also_at_once() {
+    let site = Site::new();
+    let timing = Timing::default();
+    let (mut a, mut b) = (site.door("a", &timing), site.door("b", &timing));
+    let (mut now, mut kept) = (NOW, Kept::new());
+    a.connect(now);
+    a.enrol(&site, "anna", 1, now);
+    keep(&mut kept, &a.pass(&mut now, NOW.mono + 60_000));
+    let (topic, payload) = kept.iter().find(|(topic, _)| topic.contains("/subjects/")).expect("she is enrolled");
+    let opened = |payload: &[u8]| b.opener.open(topic, payload, NOW).expect("it is right");
+    let (known, cleared) = (opened(payload), opened(b""));
+    // There, and then taken away: somebody has to put it back. The other way around, nobody has.
+    for (messages, copies) in [(vec![known.clone(), cleared.clone()], 0), (vec![cleared, known], 1)] {
+        b.connect(now);
+        let Ok(()) = b.replica.receive(&mut b.memory, &messages, true, now, &mut Vec::new());
+        assert_eq!(subjects(&b), 1);
+        assert_eq!(usize::from(b.memory.has_copy(&site.subject_key("anna"))), copies);
+    }
+}
+
+#[test]
 fn an_erased_person_is_gone_everywhere_and_each_door_says_so_once() {
     let (site, mut kept, mut now) = (Site::new(), Kept::new(), NOW);
     let mut a = site.door("a", &Timing::default());

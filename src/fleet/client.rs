@@ -50,6 +50,15 @@ pub struct Message {
     _room: OwnedSemaphorePermit,
 }
 
+#[cfg(test)]
+impl Message {
+    /// One that comes of no connection.
+    pub fn of(topic: impl Into<String>, payload: Vec<u8>) -> Self {
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room for one");
+        Self { topic: topic.into(), payload, retained: true, _room: room }
+    }
+}
+
 /// What comes of a connection.
 #[derive(Debug)]
 pub enum Happened {

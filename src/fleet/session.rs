@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use self::{
     following::Scan,
+    opening::{Coming, Lot},
     refusing::Sparing,
     sending::{Sent, Tag},
     telling::status,
@@ -48,14 +49,17 @@ const LOOK: Duration = Duration::from_millis(40);
 /// Messages of one kind of work that wait here at most, before more is asked for.
 const QUEUE: usize = 512;
 
-/// Messages that are taken in together, at most: one transaction of the store.
-const BATCH: usize = 256;
+/// So many messages are enough to be taken in: one transaction of the store. What else has to be done waits behind it.
+const BATCH: usize = 512;
 
 /// How long it is waited for the leave to be taken.
 const LEAVE: Duration = Duration::from_millis(120);
 
 /// How long the store is left alone after it failed, in milliseconds.
 const STORE_PATIENCE: u64 = 5_000;
+
+/// How long it is waited for the broker's copy of this device's voucher, in milliseconds, before the broker is taken to have none.
+const INTRODUCE: u64 = 1_000;
 
 /// How often it is told at most how this device is because somebody else has told it, in milliseconds: it may be a second one of
 /// the same name.
@@ -78,6 +82,8 @@ pub struct Session<'k> {
     documents: &'k mut Documents,
     inbox: &'k mut Inbox,
     opener: Opener,
+    /// What came and is not taken in yet.
+    coming: Coming,
     client: Client,
     id: keys::Session,
     /// What is to be handed to the client, first that which cannot wait.
@@ -114,6 +120,12 @@ pub struct Session<'k> {
     /// Somebody else's word about this device is at the broker; since when ours was not told again because of that.
     retell: bool,
     retold: u64,
+    /// When this device's voucher is published, at the latest; none where the broker has it.
+    introduce: Option<u64>,
+    /// When this connection began to work, when the last of what the broker keeps was taken in, and whether all of that was.
+    begun: u64,
+    kept: u64,
+    filled: bool,
 }
 
 impl<'k> Session<'k> {
@@ -155,7 +167,10 @@ impl<'k> Session<'k> {
             sealing: Some(identity.sealing.clone()),
             registry: Arc::new(replica.registry().clone()),
         };
+        let vouchers = Topic::Device(identity.device.clone()).of(&identity.site);
+        let vouchers = vouchers.strip_suffix(identity.device.as_str()).unwrap_or(&vouchers);
         let mut session = Session {
+            coming: Coming::new(vouchers.to_owned()),
             keeper,
             replica,
             documents,
@@ -188,6 +203,10 @@ impl<'k> Session<'k> {
             store_due: 0,
             retell: false,
             retold: 0,
+            introduce: None,
+            begun: 0,
+            kept: 0,
+            filled: false,
         };
         let end = session.work(&mut heard, will).await;
         session.tell_withheld(u64::MAX);
@@ -202,6 +221,7 @@ impl<'k> Session<'k> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.coming.open(&self.opener, self.keeper.now());
             let mut ended = None;
             tokio::select! {
                 biased;
@@ -209,17 +229,18 @@ impl<'k> Session<'k> {
                     self.leave(heard, will).await;
                     return End::Stopped;
                 }
-                first = heard.recv() => {
-                    let mut messages = Vec::new();
+                // Before what comes, of which there may be more for minutes.
+                Some(answer) = self.answers.1.recv() => self.answer(&answer),
+                first = heard.recv(), if self.coming.has_room() => {
                     let mut next = first;
                     loop {
                         match next {
-                            Some(Happened::Message(message)) => messages.push(message),
+                            Some(Happened::Message(message)) => self.coming.push(message),
                             Some(Happened::Ended(why)) => ended = Some(why),
                             Some(other) => self.note(other),
                             None => ended = Some("the connection ended".into()),
                         }
-                        if ended.is_some() || messages.len() >= BATCH {
+                        if ended.is_some() || !self.coming.has_room() {
                             break;
                         }
                         match heard.try_recv() {
@@ -227,13 +248,20 @@ impl<'k> Session<'k> {
                             Err(_) => break,
                         }
                     }
-                    if let Err(error) = self.receive(&messages) {
-                        // It comes again: the broker keeps it, and digests tell.
-                        tracing::error!(%error, help = error.advice(), "what the fleet sent could not be stored");
-                    }
                 }
-                Some(answer) = self.answers.1.recv() => self.answer(&answer),
+                lot = self.coming.next() => self.take(lot),
                 _ = look.tick() => {}
+            }
+            if ended.is_some() {
+                // What has come is taken in: whoever is cut off over and over gets on all the same.
+                while !self.coming.is_empty() {
+                    self.coming.open(&self.opener, self.keeper.now());
+                    let lot = self.coming.next().await;
+                    self.take(lot);
+                }
+            }
+            if self.coming.is_kept() {
+                self.replica.awaits(self.keeper.now());
             }
             if let Err(error) = self.look() {
                 tracing::error!(%error, help = error.advice(), "the fleet's changes could not be read or stored");
@@ -245,7 +273,20 @@ impl<'k> Session<'k> {
         }
     }
 
-    /// Birth: subscriptions, the site's word for this device, its status, and what changed while nobody was connected.
+    /// Takes in what is opened, with whatever else is.
+    fn take(&mut self, mut lot: Lot) {
+        while lot.len() < BATCH
+            && let Some(more) = self.coming.ready()
+        {
+            lot.extend(more);
+        }
+        if let Err(error) = self.receive(lot) {
+            // It comes again: the broker keeps it, and digests tell.
+            tracing::error!(%error, help = error.advice(), "what the fleet sent could not be stored");
+        }
+    }
+
+    /// Birth: subscriptions, its configuration, and what changed while nobody was connected.
     async fn begin(&mut self) -> std::result::Result<(), String> {
         let now = self.keeper.now();
         let identity = self.keeper.installed.identity.clone();
@@ -256,14 +297,8 @@ impl<'k> Session<'k> {
         self.keeper.stats.connected.store(true, Ordering::Relaxed);
         self.keeper.stats.connections.fetch_add(1, Ordering::Relaxed);
         tracing::info!(broker = self.keeper.settings.broker, site = %identity.site, device = %identity.device, "connected to the fleet");
-        // The newest: what was installed may be older than what the broker has.
-        let registry = self.replica.registry();
-        let voucher = registry.vouched(&identity.device).unwrap_or(&self.keeper.installed.voucher).message.to_vec();
-        let topic = Topic::Device(identity.device).of(&identity.site);
-        // Where the site has revoked it meanwhile, that is what the broker has, and what counts.
-        if registry.revoked().all(|key| *key != identity.key.public()) {
-            self.queue.push_back((Outgoing { topic, payload: voucher, retain: true, expiry: None }, Tag::Nothing));
-        }
+        self.introduce = Some(now.mono + INTRODUCE);
+        (self.begun, self.kept) = (now.mono, now.mono);
         self.replica.connected(self.documents, false, now);
         self.tell_config(now);
         self.telemetry_due = now.mono + 10_000;
@@ -300,6 +335,15 @@ impl<'k> Session<'k> {
             self.status_due = 0;
         }
         self.tell_withheld(now.mono);
+        if self.introduce.is_some_and(|due| due <= now.mono) {
+            self.introduce_itself();
+        }
+        if !self.filled && self.replica.is_filled() {
+            self.filled = true;
+            let documents = self.keeper.stats.documents.load(Ordering::Relaxed);
+            let seconds = (self.kept - self.begun) as f64 / 1000.0;
+            tracing::info!(documents, seconds, "all that the broker keeps has come");
+        }
         if self.retell && self.retold + RETELL <= now.mono {
             (self.retell, self.retold, self.status) = (false, now.mono, None);
         }

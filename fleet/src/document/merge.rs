@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+};
 
 use super::{Document, Embedding, EmbeddingId, Fixed, Lww, RulesDocument, SubjectDocument, TenantDocument};
 use crate::stamp::Stamp;
@@ -30,15 +33,18 @@ pub fn apply(
     // A tombstone has its effect before it is forgotten: otherwise a door whose clock is ahead would forever bring back what
     // others remove.
     let mut document = own.map_or_else(|| arrived.clone(), |own| own.merge(arrived));
-    let mut arrived = arrived.clone();
-    arrived.prune(oldest_tombstone_ms);
     if let Some(stamp) = tenant_erased {
         document.erase_until(stamp);
     }
     document.prune(oldest_tombstone_ms);
     let before = own.and_then(Document::erased);
     let erased = document.erased().filter(|&now| before.is_none_or(|before| before < now)).cloned();
-    Merged { changed: own != Some(&document), ahead: document != arrived, erased, document }
+    Merged {
+        changed: own != Some(&document),
+        ahead: document != *arrived.pruned(oldest_tombstone_ms),
+        erased,
+        document,
+    }
 }
 
 impl Document {
@@ -80,6 +86,18 @@ impl Document {
     pub fn prune(&mut self, oldest_ms: u64) {
         if let Self::Subject(subject) = self {
             subject.removed.retain(|_, stamp| !stamp.is_before(oldest_ms));
+        }
+    }
+
+    /// The same of a document that stays as it is; it is copied only where there is something to be forgotten.
+    fn pruned(&self, oldest_ms: u64) -> Cow<'_, Self> {
+        match self {
+            Self::Subject(subject) if subject.removed.values().any(|stamp| stamp.is_before(oldest_ms)) => {
+                let mut pruned = self.clone();
+                pruned.prune(oldest_ms);
+                Cow::Owned(pruned)
+            }
+            _ => Cow::Borrowed(self),
         }
     }
 

@@ -17,11 +17,11 @@ use crate::{
     Name, Now,
     document::{DocumentKey, Kind},
     keys::{PublicKey, SealingKey, SecretKey},
-    open::{Body, Opened, Signer},
+    open::{Arrived, Body, Opened, Signer},
     refusal::{Cause, Refusal, Refusals},
     registry::Registry,
     stamp::Stamp,
-    topic::bucket_filter,
+    topic::{Topic, bucket_filter},
     wire::{BucketSet, Progress},
 };
 
@@ -156,14 +156,23 @@ impl<R: CryptoRng> Replica<R> {
         if let Some(connection) = self.connection.as_mut().filter(|_| retained) {
             connection.last_retained = now.mono;
         }
-        let mut arrived = Vec::new();
+        let mut arrived: Vec<Arc<Arrived>> = Vec::new();
         let mut signers = Vec::new();
         // What the store cannot do keeps nothing else from being heard, a revocation least of all.
         let mut first = Ok(());
         for message in messages {
             match (&message.body, &message.by) {
                 (Body::Voucher(vouched), Signer::Site) => self.take_voucher(documents, vouched, now, actions),
-                (Body::Cleared, _) => first = first.and(self.cleared(documents, &message.topic, now)),
+                (Body::Cleared, _) => {
+                    // What was told there before comes before.
+                    if matches!(&message.topic, Topic::Document(_, key) if arrived.iter().any(|known| known.key == *key))
+                    {
+                        first = first.and(self.take_documents(documents, &arrived, &signers, now, actions));
+                        arrived.clear();
+                        signers.clear();
+                    }
+                    first = first.and(self.cleared(documents, &message.topic, now));
+                }
                 (Body::Document(document), Signer::Device(by, key)) => match self.believes(by, key, now) {
                     Ok(()) => {
                         arrived.push(Arc::clone(document));
@@ -188,6 +197,13 @@ impl<R: CryptoRng> Replica<R> {
             }
         }
         first.and(self.take_documents(documents, &arrived, &signers, now, actions))
+    }
+
+    /// Messages that the broker keeps have come and wait to be opened: it has not been sent all yet.
+    pub fn awaits(&mut self, now: Now) {
+        if let Some(connection) = &mut self.connection {
+            connection.last_retained = now.mono;
+        }
     }
 
     /// A message was refused: counts it, says whether to tell it, and has the broker's copy mended where it spoiled one.

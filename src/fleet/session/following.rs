@@ -118,6 +118,10 @@ impl Session<'_> {
     }
 
     fn events(&mut self) -> Result<()> {
+        // Nobody believes a device before its voucher is there.
+        if self.introduce.is_some() {
+            return Ok(());
+        }
         while self.events_inflight < EVENTS_INFLIGHT {
             let Some(event) = self.keeper.queue.next()? else { break };
             let identity = &self.keeper.installed.identity;

@@ -29,6 +29,20 @@ const ENROL_AGAIN_LOOK: u64 = 60_000;
 const STATUS_LOOK: u64 = 500;
 
 impl Session<'_> {
+    /// Publishes the site's word for this device: the newest, as what was installed may be older than what the broker had.
+    pub(super) fn introduce_itself(&mut self) {
+        self.introduce = None;
+        let identity = &self.keeper.installed.identity;
+        let registry = self.replica.registry();
+        // Where the site has revoked it meanwhile, that is what the broker has, and what counts.
+        if registry.revoked().any(|key| *key == identity.key.public()) {
+            return;
+        }
+        let payload = registry.vouched(&identity.device).unwrap_or(&self.keeper.installed.voucher).message.to_vec();
+        let topic = Topic::Device(identity.device.clone()).of(&identity.site);
+        self.queue.push_front((Outgoing { topic, payload, retain: true, expiry: None }, Tag::Nothing));
+    }
+
     /// Which configuration this device runs, and what became of the last that was ordered, where the broker does not know yet.
     pub(super) fn tell_config(&mut self, now: Now) {
         let Some(configuring) = self.keeper.hands.configuring.clone() else { return };

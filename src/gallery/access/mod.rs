@@ -444,8 +444,7 @@ impl Gallery {
 
     pub(super) fn count_up(&self, writer: &mut Writer<'_>, tenant: u32) -> Result<u64> {
         let name = revision_name(tenant);
-        writer.next(&name)?;
-        self.store.counter(writer.txn(), &name)
+        writer.count(&name)
     }
 
     /// Forgets at which revision the rules of a tenant were that is no more.

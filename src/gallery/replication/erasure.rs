@@ -139,7 +139,8 @@ impl Gallery {
             let mut document = own.clone();
             document.erase_until(stamp);
             if document != own {
-                let hash = self.materialise(writer, &key, Some(&own), &document, slots)?;
+                let hash = document.hash(&key);
+                self.materialise(writer, &key, Some(&own), &document, hash, slots)?;
                 moved.push((key, row.hash, hash));
             }
         }

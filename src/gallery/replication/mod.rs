@@ -7,7 +7,7 @@
 //! - [`state`]: what is remembered of a document, beside what the store has of it anyway: stamps and tombstones.
 //! - [`local`]: a change that was made here. It compares the state with the store and stamps what differs.
 //! - [`erasure`]: a subject, or all of a tenant, erased for good.
-//! - [`remote`]: a document that arrived, put to what there is and applied.
+//! - [`remote`]: a document that arrived, put to what there is and applied; [`materialise`]: the store made as it says.
 //! - [`compose`]: a document put together of state and store.
 //!
 //! A document's key is in `outgoing` from its change until [`Gallery::documents_sent`]. Which embeddings are active is not shared
@@ -16,6 +16,7 @@
 mod compose;
 mod erasure;
 mod local;
+mod materialise;
 mod remote;
 mod state;
 

@@ -1,31 +1,30 @@
 //! A document that arrived: merged with what there is, and the store made as it says, in one transaction.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use facegate_fleet::{
-    document::{self, Bytes, Document, DocumentKey, Embedding, Hash, Lww, RulesDocument, SubjectDocument},
+    document::{self, Bytes, Document, DocumentKey, Lww, SubjectDocument},
     open::Arrived,
+    stamp::Stamp,
 };
 use serde_json::{Map, Value};
 
 use super::{
     Site,
-    compose::subject_named,
     erasure::Moved,
     local::PLAN,
-    state::{EmbeddingState, Row, RulesState, State, SubjectState, digest, digest_of},
+    materialise::written,
+    state::{Row, State},
 };
 use crate::{
     access::rules::{Rulebook, Rules, SubjectRules},
     error::{Error, Kind, Result},
     gallery::{
         Gallery,
-        access::{OF_ALL, Of, key as row_key},
-        enrol::{MAX_SOURCE_BYTES, id_key, subject_key},
-        ids::{EmbeddingId, SubjectId, TenantId},
-        record::{Header, Plain, Secret, VECTOR_BYTES, microseconds},
-        seal::new_secret,
-        store::{Change, Room, Tenant, View, Writer},
+        enrol::MAX_SOURCE_BYTES,
+        ids::{SubjectId, TenantId},
+        record::{Secret, VECTOR_BYTES},
+        store::{Room, View, Writer},
     },
     rulebook::zones,
 };
@@ -41,7 +40,7 @@ pub struct Applied {
     /// The same.
     pub ahead: bool,
     /// It was erased, and was not before.
-    pub erased: Option<facegate_fleet::stamp::Stamp>,
+    pub erased: Option<Stamp>,
     /// Documents that changed, itself among them, with the hashes of what lived and lives in each.
     pub moved: Vec<Moved>,
     /// Why nothing of it was taken over, where that is so: it holds what this program cannot store.
@@ -56,6 +55,19 @@ enum Part {
     All,
     /// What makes the gallery smaller, or leaves its size about alone: erasures, removals, suspensions, rights that are taken away.
     Shrinking,
+}
+
+/// Documents that are taken in together, and what is the same for all of them.
+struct Batch {
+    site: Site,
+    oldest_tombstone_ms: u64,
+    part: Part,
+    /// Slots to be erased after the commit.
+    slots: Vec<u32>,
+    /// Up to when all of a tenant is erased, of those tenants that were asked for.
+    erased: HashMap<TenantId, Option<Stamp>>,
+    /// The latest stamp of what was taken in.
+    latest: Option<Stamp>,
 }
 
 /// So many bytes longer may rules become in a full gallery: rights that are taken away can be longer to write than those that were
@@ -105,10 +117,11 @@ impl Gallery {
     fn apply_part(&self, arrived: &[Arc<Arrived>], oldest_tombstone_ms: u64, part: Part) -> Result<Vec<Applied>> {
         let mut writer = self.write()?;
         let site = self.site(writer.txn())?.ok_or_else(no_site)?;
-        let (mut slots, mut all, mut room) = (Vec::new(), Vec::with_capacity(arrived.len()), Room::Reserve);
+        let mut batch =
+            Batch { site, oldest_tombstone_ms, part, slots: Vec::new(), erased: HashMap::new(), latest: None };
+        let (mut all, mut room) = (Vec::with_capacity(arrived.len()), Room::Reserve);
         for arrived in arrived {
-            let (applied, needs) =
-                self.apply_document(&mut writer, &site, arrived, oldest_tombstone_ms, part, &mut slots)?;
+            let (applied, needs) = self.apply_document(&mut writer, &mut batch, arrived)?;
             if needs == Room::Configured {
                 room = needs;
             }
@@ -117,9 +130,12 @@ impl Gallery {
         if all.iter().all(|applied| applied.moved.is_empty()) {
             return Ok(all);
         }
+        if let Some(latest) = &batch.latest {
+            self.see_stamp(&mut writer, &batch.site, latest)?;
+        }
         writer.commit(room)?;
         let caught_up = self.catch_up();
-        self.store.erase_free(&self.vault.slots, slots)?;
+        self.store.erase_free(&self.vault.slots, batch.slots)?;
         caught_up?;
         Ok(all)
     }
@@ -163,15 +179,7 @@ impl Gallery {
         Ok(gone)
     }
 
-    fn apply_document(
-        &self,
-        writer: &mut Writer<'_>,
-        site: &Site,
-        arrived: &Arrived,
-        oldest_tombstone_ms: u64,
-        part: Part,
-        slots: &mut Vec<u32>,
-    ) -> Result<(Applied, Room)> {
+    fn apply_document(&self, writer: &mut Writer<'_>, batch: &mut Batch, arrived: &Arrived) -> Result<(Applied, Room)> {
         let refused =
             |error: Error| (Applied { refused: Some(error.to_string()), ..Applied::default() }, Room::Reserve);
         if let Err(error) = check(&arrived.document) {
@@ -182,21 +190,21 @@ impl Gallery {
         let tenant = arrived.document.tenant().or_else(|| own.as_ref().and_then(Document::tenant));
         let tenant: Option<TenantId> = tenant.and_then(|tenant| tenant.parse().ok());
         let erased = match (&tenant, &*arrived.document) {
-            (Some(tenant), Document::Subject(_) | Document::Rules(_)) => {
-                self.tenant_document(writer.txn(), site, tenant)?.1.erased
-            }
+            (Some(tenant), Document::Subject(_) | Document::Rules(_)) => self.erased_of(writer.txn(), batch, tenant)?,
             _ => None,
         };
-        let mut merged = document::apply(own.as_ref(), &arrived.document, erased.as_ref(), oldest_tombstone_ms);
+        let mut merged = document::apply(own.as_ref(), &arrived.document, erased.as_ref(), batch.oldest_tombstone_ms);
+        let mut as_arrived = !merged.ahead;
         let mut applied = Applied { ahead: merged.ahead, ..Applied::default() };
         if !merged.changed {
             return Ok((applied, Room::Reserve));
         }
         let shrunk = shrinking(own.as_ref(), &merged.document);
         let mut room = if shrunk.as_ref() == Some(&merged.document) { Room::Reserve } else { Room::Configured };
-        if room == Room::Configured && part == Part::Shrinking {
+        if room == Room::Configured && batch.part == Part::Shrinking {
             room = Room::Reserve;
             applied.waits = true;
+            as_arrived = false;
             let Some(shrunk) = shrunk else { return Ok((applied, room)) };
             merged.document = own.as_ref().map_or_else(|| shrunk.clone(), |own| own.merge(&shrunk));
             if own.as_ref() == Some(&merged.document) {
@@ -208,23 +216,38 @@ impl Gallery {
         if let Err(error) = self.check_ids(writer.txn(), own.as_ref(), &merged.document) {
             return Ok(refused(error));
         }
-        let hash = self.materialise(writer, &arrived.key, own.as_ref(), &merged.document, slots)?;
+        // What was worked out when it was opened, beside this thread. It is of what lives: forgotten tombstones are not in it.
+        let hash = if as_arrived { arrived.hash } else { merged.document.hash(&arrived.key) };
+        self.materialise(writer, &arrived.key, own.as_ref(), &merged.document, hash, &mut batch.slots)?;
         applied.moved.push((arrived.key, row.and_then(|row| row.hash), hash));
         if let (Document::Tenant(document), Some(tenant)) = (&merged.document, &tenant) {
             if let Some(stamp) = &document.erased {
-                applied.moved.extend(self.sweep_subjects(writer, tenant, stamp, slots)?);
+                applied.moved.extend(self.sweep_subjects(writer, tenant, stamp, &mut batch.slots)?);
             }
             match document.exists.as_ref().map(|exists| exists.value) {
                 Some(true) => drop(writer.tenant(tenant)?),
                 // Somebody who was enrolled in ignorance of it keeps it.
-                Some(false) => drop(self.take_out_tenant(writer, tenant, slots)?),
+                Some(false) => drop(self.take_out_tenant(writer, tenant, &mut batch.slots)?),
                 None => {}
             }
         }
-        if let Some(latest) = merged.document.latest() {
-            self.see_stamp(writer, site, latest)?;
+        if let Document::Tenant(_) = &merged.document {
+            batch.erased.clear();
+        }
+        if merged.document.latest() > batch.latest.as_ref() {
+            batch.latest = merged.document.latest().cloned();
         }
         Ok((applied, room))
+    }
+
+    /// Up to when all of a tenant is erased, if it was.
+    fn erased_of(&self, txn: &View<'_>, batch: &mut Batch, tenant: &TenantId) -> Result<Option<Stamp>> {
+        if let Some(known) = batch.erased.get(tenant) {
+            return Ok(known.clone());
+        }
+        let erased = self.tenant_document(txn, &batch.site, tenant)?.1.erased;
+        batch.erased.insert(tenant.clone(), erased.clone());
+        Ok(erased)
     }
 
     /// Refuses an embedding under an id that is another subject's here.
@@ -240,188 +263,6 @@ impl Gallery {
             if other.is_some_and(|(header, _)| header.subject.as_str() != owner.subject) {
                 return Err(Error::new(Kind::InvalidField, "an embedding in it has the id of another subject's"));
             }
-        }
-        Ok(())
-    }
-
-    /// Makes the store as a document says, which differs from what it was made as before.
-    pub(super) fn materialise(
-        &self,
-        writer: &mut Writer<'_>,
-        key: &DocumentKey,
-        own: Option<&Document>,
-        document: &Document,
-        slots: &mut Vec<u32>,
-    ) -> Result<Option<Hash>> {
-        match document {
-            Document::Subject(subject) => {
-                let own = own.and_then(|own| if let Document::Subject(own) = own { Some(own) } else { None });
-                self.materialise_subject(writer, own, subject, slots)?;
-            }
-            Document::Rules(rules) => self.materialise_rules(writer, rules, slots)?,
-            Document::Tenant(_) => {}
-        }
-        let row = Row { hash: document.hash(key), state: state_of(document) };
-        self.store.documents.put(writer.txn(), key.as_bytes(), &row.to_bytes()?)?;
-        Ok(row.hash)
-    }
-
-    fn materialise_subject(
-        &self,
-        writer: &mut Writer<'_>,
-        own: Option<&SubjectDocument>,
-        merged: &SubjectDocument,
-        slots: &mut Vec<u32>,
-    ) -> Result<()> {
-        let nothing = SubjectDocument::default();
-        let own = own.unwrap_or(&nothing);
-        let Some(owner) = merged.owner.as_ref().or(own.owner.as_ref()) else { return Ok(()) };
-        let (Ok(tenant), Some(subject)) = (owner.tenant.parse::<TenantId>(), subject_named(&owner.subject)) else {
-            return Err(Error::new(Kind::Internal, "a document that was checked names nobody"));
-        };
-        let mut row = match self.store.tenant(writer.txn(), &tenant)? {
-            Some(row) => row,
-            None if merged.is_alive() => writer.tenant(&tenant)?,
-            None => return Ok(()),
-        };
-        if merged.erased > own.erased {
-            self.drop_access(writer, row.number, &subject, slots)?;
-        }
-        for id in own.embeddings.keys().filter(|id| !merged.embeddings.contains_key(*id)) {
-            self.remove_stored(writer, &row, id, slots)?;
-        }
-        for (id, embedding) in &merged.embeddings {
-            let known = own.embeddings.get(id);
-            match known {
-                Some(known) if known.fixed == embedding.fixed => {
-                    if known.metadata.value != embedding.metadata.value {
-                        self.change_stored(writer, &row, id, embedding, slots)?;
-                    }
-                }
-                _ => {
-                    self.remove_stored(writer, &row, id, slots)?;
-                    self.add_stored(writer, &mut row, &subject, id, embedding)?;
-                }
-            }
-        }
-        // Of whom nothing is left, no name is left either: nobody is suspended.
-        let active = !merged.is_alive() || merged.active.as_ref().is_none_or(|active| active.value);
-        let suspended = subject_key(row.number, &subject, None);
-        if active {
-            self.store.suspended.delete(writer.txn(), &suspended)?;
-        } else if !self.is_suspended(writer.txn(), row.number, &subject)? {
-            let since = microseconds(self.clock.wall()).to_le_bytes();
-            self.store.suspended.put(writer.txn(), &suspended, &since)?;
-        }
-        let order = merged.embeddings.iter().map(|(id, embedding)| (*id, embedding.added.clone())).collect();
-        self.settle(writer, &row, &subject, active, &order)?;
-        self.put_subject_rules(writer, &row, &subject, merged.rules.as_ref(), slots)?;
-        self.release_if_empty(writer, &mut row, slots)
-    }
-
-    fn put_subject_rules(
-        &self,
-        writer: &mut Writer<'_>,
-        row: &Tenant,
-        subject: &SubjectId,
-        rules: Option<&Lww<Option<Bytes>>>,
-        slots: &mut Vec<u32>,
-    ) -> Result<()> {
-        let wanted = rules.and_then(|rules| rules.value.as_ref()).map(Bytes::as_slice);
-        let stored = self.rules_of(writer.txn(), row, subject.as_str())?;
-        if wanted == stored.as_deref().map(Vec::as_slice) {
-            return Ok(());
-        }
-        let digest = self.digest(row.number, subject.as_str());
-        self.put_written(writer, row.number, digest, wanted, slots)
-    }
-
-    fn materialise_rules(&self, writer: &mut Writer<'_>, rules: &RulesDocument, slots: &mut Vec<u32>) -> Result<()> {
-        let wanted = rules.value.as_ref().and_then(|value| value.value.as_ref()).map(Bytes::as_slice);
-        let tenant: TenantId = rules.tenant.parse()?;
-        let row = match (self.store.tenant(writer.txn(), &tenant)?, wanted) {
-            (Some(row), _) => row,
-            (None, Some(_)) => writer.tenant(&tenant)?,
-            (None, None) => return Ok(()),
-        };
-        self.put_written(writer, row.number, OF_ALL, wanted, slots)
-    }
-
-    /// Stores or deletes rules as they are written, and tells who follows.
-    fn put_written(
-        &self,
-        writer: &mut Writer<'_>,
-        tenant: u32,
-        digest: u64,
-        wanted: Option<&[u8]>,
-        slots: &mut Vec<u32>,
-    ) -> Result<()> {
-        let key = row_key(tenant, digest);
-        match wanted {
-            Some(wanted) => self.put_row(writer, Of::Rules, &key, wanted)?,
-            None => drop(self.delete_row(writer, Of::Rules, &key, slots)?),
-        }
-        self.count_up(writer, tenant)?;
-        writer.log(Change::Rules, tenant, digest)
-    }
-
-    fn add_stored(
-        &self,
-        writer: &mut Writer<'_>,
-        row: &mut Tenant,
-        subject: &SubjectId,
-        id: &document::EmbeddingId,
-        embedding: &Embedding,
-    ) -> Result<()> {
-        let fixed = &embedding.fixed;
-        let header = Header {
-            // Which are active is settled when all are there.
-            active: false,
-            verification_count: 0,
-            last_verified: None,
-            tenant: row.number,
-            id: writer.next("next_id")?,
-            embedding: EmbeddingId::from_bytes(*id),
-            slot: writer.take_slot(&*new_secret()?)?,
-            created: fixed.created,
-            quality: fixed.quality,
-            liveness: fixed.liveness,
-            model: fixed.model.clone(),
-            subject: subject.clone(),
-        };
-        let plain = Plain {
-            template: fixed.template.as_slice(),
-            source: fixed.source.as_deref(),
-            metadata: written(embedding.metadata.value.as_ref()),
-        };
-        self.put_record(writer, row, &header, &plain.to_bytes()?)
-    }
-
-    fn change_stored(
-        &self,
-        writer: &mut Writer<'_>,
-        row: &Tenant,
-        id: &document::EmbeddingId,
-        embedding: &Embedding,
-        slots: &mut Vec<u32>,
-    ) -> Result<()> {
-        let Some((header, sealed)) = self.stored_embedding(writer.txn(), row, id)? else { return Ok(()) };
-        let Some(plain) = Plain::parse(&sealed) else { return Ok(()) };
-        let plain = Plain { metadata: written(embedding.metadata.value.as_ref()), ..plain }.to_bytes()?;
-        slots.push(self.reseal(writer, row, header, &plain)?);
-        Ok(())
-    }
-
-    fn remove_stored(
-        &self,
-        writer: &mut Writer<'_>,
-        row: &Tenant,
-        id: &document::EmbeddingId,
-        slots: &mut Vec<u32>,
-    ) -> Result<()> {
-        let internal = self.store.ids.get(writer.txn(), &id_key(row.number, &EmbeddingId::from_bytes(*id)))?;
-        if let Some(internal) = internal.and_then(|id| <[u8; 8]>::try_from(id).ok()).map(u64::from_le_bytes) {
-            self.remove_record(writer, row, internal, slots)?;
         }
         Ok(())
     }
@@ -488,38 +329,6 @@ fn shrinking(own: Option<&Document>, merged: &Document) -> Option<Document> {
     }
 }
 
-/// What is remembered of a document.
-fn state_of(document: &Document) -> State {
-    let rules_digest = |value: &Lww<Option<Bytes>>| Lww {
-        stamp: value.stamp.clone(),
-        value: digest_of(value.value.as_ref().map(Bytes::as_slice)),
-    };
-    match document {
-        Document::Subject(subject) => State::Subject(SubjectState {
-            owner: subject.owner.clone(),
-            erased: subject.erased.clone(),
-            active: subject.active.clone(),
-            rules: subject.rules.as_ref().map(rules_digest),
-            embeddings: subject
-                .embeddings
-                .iter()
-                .map(|(id, embedding)| {
-                    let value = embedding.metadata.value.as_ref().map(|metadata| digest(metadata.as_slice()));
-                    let metadata = Lww { stamp: embedding.metadata.stamp.clone(), value };
-                    (*id, EmbeddingState { added: embedding.added.clone(), metadata })
-                })
-                .collect(),
-            removed: subject.removed.clone(),
-        }),
-        Document::Rules(rules) => State::Rules(RulesState {
-            tenant: rules.tenant.clone(),
-            name: rules.name.clone(),
-            value: rules.value.as_ref().map(rules_digest),
-        }),
-        Document::Tenant(tenant) => State::Tenant(tenant.clone()),
-    }
-}
-
 /// Refuses a document that holds what cannot be stored, whoever signed it.
 fn check(document: &Document) -> Result<()> {
     let refused = |what: &str| Err(Error::new(Kind::InvalidField, what.to_owned()));
@@ -564,10 +373,6 @@ fn check(document: &Document) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn written(metadata: Option<&Bytes>) -> &[u8] {
-    metadata.map_or(&[], Bytes::as_slice)
 }
 
 fn no_site() -> Error {

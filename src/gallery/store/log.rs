@@ -60,7 +60,10 @@ impl Writer<'_> {
     /// Tells other processes what changed.
     pub fn log(&mut self, change: Change, tenant: u32, id: u64) -> Result<()> {
         let store = self.store;
-        let sequence = store.newest_change(self.txn())? + 1;
+        let sequence = match self.logged {
+            Some(last) => last,
+            None => store.newest_change(self.txn())?,
+        } + 1;
         let mut value = [0; 13];
         value[0] = change as u8;
         value[1..5].copy_from_slice(&tenant.to_le_bytes());
@@ -69,6 +72,7 @@ impl Writer<'_> {
         if let Some(old) = sequence.checked_sub(LOG_KEPT) {
             store.log.delete(self.txn(), &old.to_be_bytes())?;
         }
+        self.logged = Some(sequence);
         Ok(())
     }
 }

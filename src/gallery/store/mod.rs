@@ -49,6 +49,7 @@ mod tables;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     ops::Deref,
     path::{Path, PathBuf},
 };
@@ -166,7 +167,17 @@ impl Store {
     /// Begins to write, once no other thread or process does.
     pub fn write<'s>(&'s self, slots: &'s SlotFile) -> Result<Writer<'s>> {
         let (txn, map) = self.map.begin(&self.env, |env| env.write_txn())?;
-        Ok(Writer { txn: Some(txn), _map: map, store: self, slots, taken: Vec::new(), released: Vec::new() })
+        Ok(Writer {
+            txn: Some(txn),
+            _map: map,
+            store: self,
+            slots,
+            taken: Vec::new(),
+            released: Vec::new(),
+            counters: BTreeMap::new(),
+            logged: None,
+            no_slot_free: false,
+        })
     }
 
     /// The newest transaction that any process committed; 0, which none is, where the store cannot be used any more. Costs a
@@ -208,6 +219,10 @@ impl Store {
     /// Overwrites those of `slots` that are in nobody's use, durably. Holds the write lock meanwhile, so that no other
     /// process can take one of them at the same time.
     pub fn erase_free(&self, file: &SlotFile, slots: impl IntoIterator<Item = u32>) -> Result<()> {
+        let mut slots = slots.into_iter().peekable();
+        if slots.peek().is_none() {
+            return Ok(());
+        }
         let (txn, _map) = self.map.begin(&self.env, |env| env.write_txn())?;
         let mut erased = false;
         for slot in slots {

@@ -1,5 +1,7 @@
 //! The one way of writing: a transaction that leaves nothing behind unless it is committed.
 
+use std::collections::BTreeMap;
+
 use heed::{MdbError, RwTxn};
 
 use super::{
@@ -33,6 +35,12 @@ pub(in crate::gallery) struct Writer<'s> {
     /// Slots that this transaction gives up. Nobody's before it is committed, and not free either: what is written into a slot is
     /// there at once, and where the transaction fails their secrets are needed still.
     pub(super) released: Vec<u32>,
+    /// Counters as they stand, stored by the commit: a batch counts the same few hundreds of times.
+    pub(super) counters: BTreeMap<&'static str, u64>,
+    /// The number of the last change in the log, where one was written.
+    pub(super) logged: Option<u64>,
+    /// No slot is free: none becomes so before the commit.
+    pub(super) no_slot_free: bool,
 }
 
 impl<'s> Writer<'s> {
@@ -42,19 +50,35 @@ impl<'s> Writer<'s> {
     }
 
     /// Counts one up and gives the number before: one that nobody ever had, once this is committed.
-    pub fn next(&mut self, name: &str) -> Result<u64> {
+    pub fn next(&mut self, name: &'static str) -> Result<u64> {
         let store = self.store;
-        // 0 means "none" everywhere.
-        let number = store.counter(self.txn(), name)?.max(1);
-        let after = number.checked_add(1).ok_or_else(|| Error::new(Kind::Store, format!("{name} has run out")))?;
+        let known = match self.counters.get(name) {
+            Some(known) => *known,
+            None => store.counter(self.txn(), name)?,
+        };
+        let after = after(name, known)?;
+        self.counters.insert(name, after);
+        Ok(after - 1)
+    }
+
+    /// Counts one up, for whoever reads the number in this transaction, or deletes it; gives it as it is then.
+    pub fn count(&mut self, name: &str) -> Result<u64> {
+        let store = self.store;
+        let after = after(name, store.counter(self.txn(), name)?)?;
         store.meta.put(self.txn(), name.as_bytes(), &after.to_le_bytes())?;
-        Ok(number)
+        Ok(after)
     }
 
     /// Puts `secret` into a free slot.
     pub fn take_slot(&mut self, secret: &[u8; 32]) -> Result<u32> {
         let store = self.store;
-        let free = store.free_slots.first(self.txn())?.and_then(|(key, _)| key.try_into().ok()).map(u32::from_be_bytes);
+        let free = match self.no_slot_free {
+            true => None,
+            false => {
+                store.free_slots.first(self.txn())?.and_then(|(key, _)| key.try_into().ok()).map(u32::from_be_bytes)
+            }
+        };
+        self.no_slot_free = free.is_none();
         let slot = match free {
             Some(slot) => {
                 store.free_slots.delete(self.txn(), &slot.to_be_bytes())?;
@@ -99,6 +123,9 @@ impl<'s> Writer<'s> {
         for slot in std::mem::take(&mut self.released) {
             store.free_slots.put(self.txn(), &slot.to_be_bytes(), &[])?;
         }
+        for (name, number) in std::mem::take(&mut self.counters) {
+            store.meta.put(self.txn(), name.as_bytes(), &number.to_le_bytes())?;
+        }
         if room == Room::Configured && store.used_bytes(self.txn())? > store.max_bytes {
             return Err(storage_full().source(MdbError::MapFull));
         }
@@ -118,6 +145,11 @@ impl<'s> Writer<'s> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The number after; the first is 2, since 0 means "none" everywhere.
+fn after(name: &str, number: u64) -> Result<u64> {
+    number.max(1).checked_add(1).ok_or_else(|| Error::new(Kind::Store, format!("{name} has run out")))
 }
 
 impl Drop for Writer<'_> {

@@ -2,8 +2,10 @@
 
 mod broker;
 mod config;
+mod crowd;
 mod faults;
 mod figures;
+mod filling;
 mod hostile;
 mod many;
 mod orders;

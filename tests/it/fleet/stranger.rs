@@ -37,6 +37,23 @@ impl Stranger {
         while let Ok(Ok(_)) = connection.recv_timeout(Duration::from_millis(500)) {}
     }
 
+    /// What the broker has queued since [`leave_a_queue`](Self::leave_a_queue), but for what it kept before: payloads.
+    pub fn queued(&self, id: &str) -> Vec<Vec<u8>> {
+        let (client, mut connection) = self.client(id, false);
+        let mut queued = Vec::new();
+        let mut patience = PATIENCE;
+        while let Ok(happened) = connection.recv_timeout(patience) {
+            match happened.expect("the connection holds") {
+                Event::Incoming(Packet::Publish(publish)) if !publish.retain => queued.push(publish.payload.to_vec()),
+                // What it has queued follows at once.
+                Event::Incoming(Packet::ConnAck(_)) => patience = Duration::from_millis(500),
+                _ => {}
+            }
+        }
+        drop(client);
+        queued
+    }
+
     /// What the broker keeps below a filter.
     pub fn kept(&self, id: &str, filter: &str) -> Vec<(String, Vec<u8>)> {
         let (client, mut connection) = self.client(id, true);
