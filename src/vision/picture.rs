@@ -52,9 +52,15 @@ impl Scaler {
 }
 
 /// Writes `rgb`, `width` pixels a row, as normalised planes into the top left of `planes`, whose rows are `stride` numbers
-/// and whose planes are `stride × rows` numbers long.
+/// and whose planes are `stride × rows` numbers long. Whatever is beside and below becomes 0.
 pub fn write_planes(rgb: &[u8], width: usize, input: &Input, planes: &mut [f32], stride: usize, rows: usize) {
     let norm = Norm::of(input);
+    let height = rgb.len() / (width * 3);
+    for plane in planes.chunks_exact_mut(stride * rows) {
+        let (above, below) = plane.split_at_mut((stride * height).min(stride * rows));
+        above.chunks_exact_mut(stride).for_each(|row| row[width..].fill(0.0));
+        below.fill(0.0);
+    }
     let lines = rgb.chunks_exact(width * 3).map(|row| row.as_chunks::<3>().0);
     let Some([red, green, blue]) = of_colours(input, planes, stride * rows) else {
         for (row, to) in lines.zip(planes.chunks_exact_mut(stride)) {
@@ -212,15 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn planes_hold_the_pixels_in_order_and_leave_the_padding() {
+    fn planes_hold_the_pixels_in_order_and_zeros_around_them() {
         let input = Input { width: 4, height: 2, colour: Colour::Bgr, mean: 10.0, scale: 2.0 };
         let rgb = [10, 20, 30, 40, 50, 60];
         let mut planes = [9.0; 24];
         write_planes(&rgb, 2, &input, &mut planes, 4, 2);
-        assert_eq!(planes[..4], [10.0, 25.0, 9.0, 9.0]);
-        assert_eq!(planes[8..12], [5.0, 20.0, 9.0, 9.0]);
-        assert_eq!(planes[16..20], [0.0, 15.0, 9.0, 9.0]);
-        assert_eq!(planes[4], 9.0);
+        for (plane, pixels) in planes.chunks_exact(8).zip([[10.0, 25.0], [5.0, 20.0], [0.0, 15.0]]) {
+            assert_eq!(plane[..2], pixels);
+            assert_eq!(plane[2..], [0.0; 6]);
+        }
     }
 
     #[test]
