@@ -110,11 +110,11 @@ widest! {
     fn normalise_pixels(row: &[[u8; 3]], norm: Norm, to: [&mut [f32]; 3]) {
         let n = row.len();
         let [red, green, blue] = to.map(|to| &mut to[..n]);
-        for at in 0..n {
-            let [r, g, b] = row[at];
-            red[at] = norm.apply(f32::from(r));
-            green[at] = norm.apply(f32::from(g));
-            blue[at] = norm.apply(f32::from(b));
+        let to = red.iter_mut().zip(green).zip(blue);
+        for (&[r, g, b], ((red, green), blue)) in row.iter().zip(to) {
+            *red = norm.apply(f32::from(r));
+            *green = norm.apply(f32::from(g));
+            *blue = norm.apply(f32::from(b));
         }
     }
 }
