@@ -25,14 +25,24 @@ pub fn read(name: &str, text: &str) -> Result<Map<String, Value>> {
             .source(error)
             .help(r#"write it like {"name": "John Smith"}"#)
     })?;
-    if has_wide_integer(text.as_bytes()) {
-        return Err(wide_integer(name));
-    }
-    if has_name_twice(text.as_bytes()) {
-        return Err(name_twice(name));
-    }
+    check_text(name, text.as_bytes())?;
     check_depth(name, &metadata)?;
     Ok(metadata)
+}
+
+/// Refuses JSON, which a parser has taken already, of which something would not come back as it was sent.
+///
+/// # Errors
+/// `InvalidMetadata` for a whole number of more than 64 bits, and for a name that stands twice in an object.
+pub fn check_text(name: &str, json: &[u8]) -> Result<()> {
+    if has_wide_integer(json) {
+        return Err(Error::new(Kind::InvalidMetadata, format!("{name} has a whole number of more than 64 bits"))
+            .help("send it as text, in quotation marks"));
+    }
+    if has_name_twice(json) {
+        return Err(Error::new(Kind::InvalidMetadata, format!("{name} has an object with the same name twice")));
+    }
+    Ok(())
 }
 
 /// Refuses what is nested too deep.
@@ -57,14 +67,9 @@ fn depth(value: &Value) -> usize {
 
 /// Whether an object in JSON, however deep, has a name twice: of its two values one would be lost, without a word. Of what is no
 /// JSON nothing is said.
-pub fn has_name_twice(json: &[u8]) -> bool {
+fn has_name_twice(json: &[u8]) -> bool {
     // Everything is taken but a name that was there, so that nothing else is an error of what the JSON says.
     serde_json::from_slice::<Unique>(json).is_err_and(|error| error.classify() == Category::Data)
-}
-
-/// Says that the field `name`, which is fit to be printed, has such an object.
-pub fn name_twice(name: &str) -> Error {
-    Error::new(Kind::InvalidMetadata, format!("{name} has an object with the same name twice"))
 }
 
 /// Any value whose objects have each name once.
@@ -127,7 +132,7 @@ impl<'de> Deserialize<'de> for Unique {
 }
 
 /// Whether JSON has a whole number of more than 64 bits: it would come back as another one, without a word.
-pub fn has_wide_integer(json: &[u8]) -> bool {
+fn has_wide_integer(json: &[u8]) -> bool {
     let mut rest = json;
     while let Some(&byte) = rest.first() {
         rest = match byte {
@@ -158,12 +163,6 @@ fn behind_string(mut rest: &[u8]) -> &[u8] {
         }
     }
     rest
-}
-
-/// Says that the field `name`, which is fit to be printed, has such a number.
-pub fn wide_integer(name: &str) -> Error {
-    Error::new(Kind::InvalidMetadata, format!("{name} has a whole number of more than 64 bits"))
-        .help("send it as text, in quotation marks")
 }
 
 #[cfg(test)]

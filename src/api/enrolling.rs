@@ -98,10 +98,11 @@ pub(super) struct Enrolled {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Enrols a face. What `once` names is done once, however often it is asked for.
+/// Enrols a face. What `once` names is done once, however often it is asked for. `paid` is waited for before the photograph is
+/// looked at, and not at all where nobody looks.
 ///
 /// # Errors
-/// Those of the recognition, of the [`enrolment`] settings and of
+/// Those of `paid`, of the recognition, of the [`enrolment`] settings and of
 /// [`Gallery::enroll_in`](crate::gallery::Gallery::enroll_in); `RequestInProgress` where the same is under way.
 ///
 /// [`enrolment`]: crate::enrolment
@@ -110,6 +111,7 @@ pub(super) async fn enrol(
     tenant: &TenantId,
     wanted: Wanted,
     once: Option<Once>,
+    paid: impl Future<Output = Result<()>>,
 ) -> Result<Enrolled, Failure> {
     let _place = once.map(|once| state.under_way.take(tenant, once)).transpose()?;
     if let Some(once) = once {
@@ -118,6 +120,7 @@ pub(super) async fn enrol(
             return Ok(Enrolled { enrolment, repeated: true, known: None, warnings });
         }
     }
+    paid.await?;
     let recognition = state.recognition()?;
     let settings = state.settings.recognition.enrolment.clone();
     let scale = recognition.calibration().clone();

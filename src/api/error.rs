@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::error::{Error, Kind};
 
 /// How long a client should wait before it tries again, in seconds, where it is told so.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const RETRY_AFTER_S: u64 = 1;
 
 /// What a handler returns instead of an answer.
 #[derive(Debug)]
@@ -55,9 +55,14 @@ struct Detail<'a> {
     request_id: &'a str,
 }
 
-/// An error within an answer that is otherwise fine: its code and what the client is told.
+/// An error within an answer that is otherwise fine: its code and what the client is told, with when to try again in the place of a
+/// header.
 pub(super) fn told(error: &Error) -> serde_json::Value {
-    serde_json::json!({ "code": code(error.kind()), "message": public_message(error) })
+    let mut told = serde_json::json!({ "code": code(error.kind()), "message": public_message(error) });
+    if may_be_tried_again(error.kind()) {
+        told["retry_after"] = RETRY_AFTER_S.into();
+    }
+    told
 }
 
 /// Turns a response that carries an [`Error`] into what the client gets. A response of an error status that carries none
@@ -117,14 +122,17 @@ fn public_message(error: &Error) -> String {
     }
 }
 
+/// Whether the same may be done in a moment.
+fn may_be_tried_again(kind: Kind) -> bool {
+    matches!(kind, Kind::Busy | Kind::NotReady | Kind::RateLimited | Kind::RequestInProgress)
+}
+
 fn extra_headers(kind: Kind) -> Vec<(HeaderName, HeaderValue)> {
     match kind {
         Kind::MissingApiKey | Kind::InvalidApiKey => {
             vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]
         }
-        Kind::Busy | Kind::NotReady | Kind::RateLimited | Kind::RequestInProgress => {
-            vec![(header::RETRY_AFTER, RETRY_AFTER)]
-        }
+        kind if may_be_tried_again(kind) => vec![(header::RETRY_AFTER, RETRY_AFTER_S.into())],
         // What follows on the connection is the rest of a body that nobody reads.
         Kind::RequestTimeout => vec![(header::CONNECTION, HeaderValue::from_static("close"))],
         _ => Vec::new(),

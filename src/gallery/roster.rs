@@ -132,8 +132,13 @@ impl Gallery {
         caught_up
     }
 
+    /// Whether the memory has whatever was committed until now. Costs a memory access.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.seen.load(Ordering::Acquire) == self.store.newest_transaction()
+    }
+
     fn take_in(&self) -> Result<bool> {
-        if self.seen.load(Ordering::Acquire) == self.store.newest_transaction() {
+        if self.is_caught_up() {
             return Ok(false);
         }
         let mut applied = self.applied.lock();

@@ -4,9 +4,9 @@ use image::RgbImage;
 
 use super::{
     Landmarks, Point, Rect,
-    models::{Colour, Input},
-    picture::{Scaler, luma},
-    sample::{PARTS, Source},
+    models::Input,
+    picture::{Norm, Scaler, Square, luma, normalise_parts, of_colours},
+    sample::{PARTS, Row, Source},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -102,12 +102,12 @@ pub fn enlarged_template(times: f32, side: usize) -> Landmarks {
     TEMPLATE.map(|point| as_is.enlarged(times, side).apply(point))
 }
 
-/// The square of `side` pixels to which `placed` brings the picture, as RGB row by row: bilinear interpolation, black outside
-/// of the picture. What becomes smaller is scaled first, so that every pixel has its part in the mean.
+/// The square of `side` pixels to which `placed` brings the picture: bilinear interpolation, black outside of the picture. What
+/// becomes smaller is scaled first, so that every pixel has its part in the mean.
 ///
 /// # Errors
 /// [`Kind::ImageUndecodable`] where nothing of the square lies within the picture.
-pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut Scaler) -> Result<Vec<u8>> {
+pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut Scaler) -> Result<Square> {
     let mut back = placed.inverse();
     let shrinks = back.a.hypot(back.b);
     let source = if shrinks > 1.0 {
@@ -125,14 +125,10 @@ pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut S
     } else {
         Source::new(picture)
     };
-    let mut pixels = Vec::with_capacity(side * side * 3);
-    let mut row = vec![[0; 3]; side];
-    for y in 0..side {
+    Ok(Square::read(side, |y, row| {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
-        source.read_row((from.x, from.y), (back.a, back.b), &mut row);
-        pixels.extend(row.as_flattened().iter().map(|value| (value.wrapping_add(PARTS / 2) / PARTS) as u8));
-    }
-    Ok(pixels)
+        source.read_row((from.x, from.y), (back.a, back.b), row);
+    }))
 }
 
 /// The part of the picture that a square of `side` pixels is made of, and its size when it has shrunk so much. None where they
@@ -162,33 +158,26 @@ fn covered(back: &Similarity, side: usize, shrinks: f32, picture: &RgbImage) -> 
 /// Writes the aligned face as normalised planes of 112×112 into `planes`, as in a mirror where `mirrored`: bilinear
 /// interpolation, black outside the picture.
 pub fn warp(picture: &RgbImage, to_template: &Similarity, mirrored: bool, input: &Input, planes: &mut [f32]) {
-    let back = to_template.inverse();
-    let source = Source::new(picture);
-    let slope = 1.0 / input.scale;
-    let shift = -input.mean / input.scale;
+    let (back, source, norm) = (to_template.inverse(), Source::new(picture), Norm::of(input));
+    let mut row = Row::new(SIZE);
     for y in 0..SIZE {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
-        let mut parts = [[0; 3]; SIZE];
-        source.read_row((from.x, from.y), (back.a, back.b), &mut parts);
-        let mut row = parts.map(|rgb| rgb.map(|value| value as f32 / PARTS as f32));
+        source.read_row((from.x, from.y), (back.a, back.b), &mut row);
         if mirrored {
-            row.reverse();
+            row.0.iter_mut().for_each(|colour| colour.reverse());
         }
         let place = y * SIZE..(y + 1) * SIZE;
-        if input.colour == Colour::Grey {
-            for (to, rgb) in planes[place].iter_mut().zip(row) {
-                *to = luma(rgb) * slope + shift;
+        match of_colours(input, planes, SIZE * SIZE) {
+            Some(to) => {
+                for (to, parts) in to.into_iter().zip(&row.0) {
+                    normalise_parts(parts, norm, &mut to[place.clone()]);
+                }
             }
-            continue;
-        }
-        let (first, rest) = planes.split_at_mut(SIZE * SIZE);
-        let (second, third) = rest.split_at_mut(SIZE * SIZE);
-        let (red, blue) = if input.colour == Colour::Rgb { (first, third) } else { (third, first) };
-        let to = red[place.clone()].iter_mut().zip(&mut second[place.clone()]).zip(&mut blue[place]);
-        for (((red, green), blue), rgb) in to.zip(row) {
-            *red = rgb[0] * slope + shift;
-            *green = rgb[1] * slope + shift;
-            *blue = rgb[2] * slope + shift;
+            None => {
+                for (at, to) in planes[place].iter_mut().enumerate() {
+                    *to = norm.apply(luma(row.0.each_ref().map(|parts| f32::from(parts[at]) / f32::from(PARTS))));
+                }
+            }
         }
     }
 }
@@ -198,6 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::vision::models::Colour;
 
     fn far(a: Point, b: Point) -> f32 {
         (a.x - b.x).hypot(a.y - b.y)
@@ -229,8 +219,8 @@ mod tests {
                 let picture = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
                 warp(&picture, &found, false, &input, &mut planes);
                 prop_assert!(planes.iter().all(|v| (0.0..=255.01).contains(v)));
-                if let Ok(pixels) = crop(&picture, &found.enlarged(2.8, 32), 32, &mut Scaler::default()) {
-                    prop_assert_eq!(pixels.len(), 32 * 32 * 3);
+                if let Ok(square) = crop(&picture, &found.enlarged(2.8, 32), 32, &mut Scaler::default()) {
+                    prop_assert_eq!(square.pixels().len(), 32 * 32);
                 }
             }
         }
@@ -276,13 +266,13 @@ mod tests {
         let lines = RgbImage::from_fn(300, 300, |x, _| image::Rgb([if x % 2 == 0 { 255 } else { 0 }; 3]));
         let shrunk = |turn: f32| Similarity { a: turn.cos() / 3.0, b: turn.sin() / 3.0, dx: 2.0, dy: 3.0 };
         for turn in [0.0, 0.5] {
-            let shrunk = crop(&lines, &shrunk(turn), 80, &mut Scaler::default()).unwrap();
-            let inside = |at: usize| (20..60).contains(&(at / 3 % 80)) && (40..60).contains(&(at / 240));
-            let mut inside = shrunk.iter().enumerate().filter(|(at, _)| inside(*at)).map(|(_, grey)| grey);
+            let shrunk = crop(&lines, &shrunk(turn), 80, &mut Scaler::default()).unwrap().pixels();
+            let inside = |at: usize| (20..60).contains(&(at % 80)) && (40..60).contains(&(at / 80));
+            let mut inside = shrunk.iter().enumerate().filter(|(at, _)| inside(*at)).flat_map(|(_, pixel)| pixel);
             assert!(inside.all(|grey| (100..=155).contains(grey)), "turned by {turn}");
         }
         let same = crop(&lines, &Similarity { a: 1.0, b: 0.0, dx: 0.0, dy: 0.0 }, 80, &mut Scaler::default()).unwrap();
-        assert!(same.chunks(240).all(|row| row == &lines.as_raw()[..240]));
+        assert!(same.pixels().chunks(80).all(|row| row.as_flattened() == &lines.as_raw()[..240]));
     }
 
     #[test]
@@ -292,9 +282,9 @@ mod tests {
         for (shrinks, turn) in [(1.05, 0.3), (1.7, -0.4), (3.0, 0.0), (4.4, 1.2)] {
             let placed = Similarity { a: f32::cos(turn) / shrinks, b: f32::sin(turn) / shrinks, dx: 9.3, dy: 4.2 };
             let back = placed.inverse();
-            let pixels = crop(&picture, &placed, 60, &mut Scaler::default()).unwrap();
+            let pixels = crop(&picture, &placed, 60, &mut Scaler::default()).unwrap().pixels();
             let mut seen = 0;
-            for (at, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
+            for (at, pixel) in pixels.iter().enumerate() {
                 let from = back.apply(Point { x: (at % 60) as f32, y: (at / 60) as f32 });
                 // Away from the edge, where there is nothing to take a mean over.
                 if [from.x, from.y].iter().all(|at| (10.0..239.0).contains(at)) {
@@ -311,7 +301,10 @@ mod tests {
     fn a_crop_of_nothing_is_an_error() {
         let picture = RgbImage::new(50, 50);
         let outside = Similarity { a: 0.5, b: 0.0, dx: 900.0, dy: 0.0 };
-        assert_eq!(crop(&picture, &outside, 32, &mut Scaler::default()).unwrap_err().kind(), Kind::ImageUndecodable);
+        assert_eq!(
+            crop(&picture, &outside, 32, &mut Scaler::default()).err().map(|error| error.kind()),
+            Some(Kind::ImageUndecodable)
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod region;
 pub mod sample;
 pub mod template;
 pub mod track;
+mod widest;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;

@@ -12,7 +12,7 @@ use super::{
     detect::{Candidate, Detector, vote, yunet},
     engine::Timings,
     models::{DetectorKind, Input, Manifest, Network, NetworkState, Pack},
-    picture::{Scaler, write_planes},
+    picture::{Scaler, Square},
     template::Points,
 };
 use crate::error::Result;
@@ -116,13 +116,13 @@ fn look(
         return Ok(*landmarks);
     };
     // Points outside the picture give no crop; what they are worth, the recogniser's alignment says.
-    let Ok(mut pixels) = align::crop(picture, &placed, side, scaler) else { return Ok(*landmarks) };
+    let Ok(mut square) = align::crop(picture, &placed, side, scaler) else { return Ok(*landmarks) };
     timings.detect_prepare += begun.elapsed();
     let mut seen = Vec::with_capacity(2);
-    seen.extend(points_in(&pixels, crop, network, input, timings)?);
+    seen.extend(points_in(&square, crop, network, input, timings)?);
     if mirrored_too {
-        pixels.as_chunks_mut::<3>().0.chunks_exact_mut(side).for_each(<[_]>::reverse);
-        seen.extend(points_in(&pixels, crop, network, input, timings)?.map(|points| unmirrored(&points, side)));
+        square.mirror();
+        seen.extend(points_in(&square, crop, network, input, timings)?.map(|points| unmirrored(&points, side)));
     }
     if seen.is_empty() {
         return Ok(*landmarks);
@@ -140,7 +140,7 @@ fn look(
 
 /// The points of the face that was expected in the middle, in pixels of the crop.
 fn points_in(
-    pixels: &[u8],
+    square: &Square,
     Crop { side, enlargement, .. }: Crop,
     network: &mut NetworkState,
     input: &Input,
@@ -149,7 +149,7 @@ fn points_in(
     let begun = Instant::now();
     let mut network_from = begun;
     let outputs = network.run(|planes| {
-        write_planes(pixels, side, input, planes, side, side);
+        square.write(input, planes);
         network_from = Instant::now();
     })?;
     let network_to = Instant::now();

@@ -5,7 +5,22 @@
 use image::RgbImage;
 
 /// Colours are given in so many parts of a level: 0 to 255 × 256.
-pub const PARTS: u32 = 256;
+pub const PARTS: u16 = 256;
+
+/// What was read of a row of points: red, green and blue, each in a row of its own, so that what is done to a colour is done to many
+/// points at once.
+pub struct Row(pub [Vec<u16>; 3]);
+
+impl Row {
+    /// Of so many points, black.
+    pub fn new(points: usize) -> Self {
+        Self([0, 1, 2].map(|_| vec![0; points]))
+    }
+
+    fn len(&self) -> usize {
+        self.0[0].len()
+    }
+}
 
 /// A picture to be read between its pixels.
 pub struct Source<'a> {
@@ -27,15 +42,17 @@ impl<'a> Source<'a> {
 
     /// The colours of evenly spaced points, the first at `from`, in [`PARTS`] of a level. Exact to 1/256 of a
     /// pixel; OpenCV's are to 1/32.
-    pub fn read_row(&self, from: (f32, f32), step: (f32, f32), row: &mut [[u32; 3]]) {
+    pub fn read_row(&self, from: (f32, f32), step: (f32, f32), row: &mut Row) {
         let at = |point: usize| (from.0 + step.0 * point as f32, from.1 + step.1 * point as f32);
         // A row is a straight line: where both its ends are inside, all of it is.
         if self.has_around(at(0)) && self.has_around(at(row.len().saturating_sub(1))) {
             self.read_inside(from, step, row);
             return;
         }
-        for (point, colour) in row.iter_mut().enumerate() {
-            *colour = self.anywhere(at(point)).map(|value| (value * PARTS as f32) as u32);
+        for point in 0..row.len() {
+            for (colour, value) in row.0.iter_mut().zip(self.anywhere(at(point))) {
+                colour[point] = (value * f32::from(PARTS)) as u16;
+            }
         }
     }
 
@@ -48,12 +65,12 @@ impl<'a> Source<'a> {
 
     /// [`Source::read_row`] where all of it is inside: whole numbers of 1/65536 of a pixel, weights of 1/256. Several colours are
     /// mixed side by side in one word; no lane of it overflows, and so nothing else does.
-    fn read_inside(&self, from: (f32, f32), step: (f32, f32), row: &mut [[u32; 3]]) {
+    fn read_inside(&self, from: (f32, f32), step: (f32, f32), Row([red, green, blue]): &mut Row) {
         const BYTES: u64 = 0x00ff_00ff_00ff;
         let fixed = |value: f32| (f64::from(value) * 65536.0) as i64;
         let (mut x, mut y) = (fixed(from.0), fixed(from.1));
         let (across, down) = (fixed(step.0), fixed(step.1));
-        for colour in row {
+        for ((to_red, to_green), to_blue) in red.iter_mut().zip(green).zip(blue) {
             let (column, line) = ((x >> 16) as usize, (y >> 16) as usize);
             let (right, below) = ((x >> 8) as u64 & 255, (y >> 8) as u64 & 255);
             let mix = |one: u64, other: u64, share: u64| {
@@ -67,7 +84,7 @@ impl<'a> Source<'a> {
             let red_blue =
                 mix(even & 0xffff | (even & 0xffff_0000) << 16, odd >> 16 & 0xffff | (odd & 0xffff_0000_0000), right);
             let green = mix(odd & 0xffff, even >> 32, right);
-            *colour = [red_blue as u32 >> 8, (green >> 8) as u32, (red_blue >> 40) as u32];
+            (*to_red, *to_green, *to_blue) = ((red_blue >> 8) as u16, (green >> 8) as u16, (red_blue >> 40) as u16);
             (x, y) = (x.wrapping_add(across), y.wrapping_add(down));
         }
     }
@@ -121,13 +138,14 @@ mod tests {
             let picture = RgbImage::from_fn(17, 13, |x, y| image::Rgb([seed ^ (x * 15) as u8, (y * 19) as u8, (x * y) as u8]));
             let source = Source::new(&picture);
             let step = ((to.0 - from.0) / 20.0, (to.1 - from.1) / 20.0);
-            let mut row = [[0; 3]; 21];
+            let mut row = Row::new(21);
             source.read_row(from, step, &mut row);
-            for (at, colour) in row.iter().enumerate() {
+            for at in 0..row.len() {
                 let point = (from.0 + step.0 * at as f32, from.1 + step.1 * at as f32);
+                let colour = row.0.each_ref().map(|colour| colour[at]);
                 for (sum, exact) in colour.iter().zip(source.anywhere(point)) {
                     // Two neighbours differ by 255 at most, so 1/256 of a pixel both ways makes two levels.
-                    prop_assert!((*sum as f32 / PARTS as f32 - exact).abs() < 2.1, "{colour:?} at {point:?}");
+                    prop_assert!((f32::from(*sum) / f32::from(PARTS) - exact).abs() < 2.1, "{colour:?} at {point:?}");
                 }
             }
         }
@@ -136,11 +154,9 @@ mod tests {
     #[test]
     fn a_row_is_read_between_the_pixels() {
         let picture = RgbImage::from_fn(8, 8, |x, y| image::Rgb([(x * 10) as u8, (y * 10) as u8, 255]));
-        let mut row = [[0; 3]; 4];
+        let mut row = Row::new(4);
         Source::new(&picture).read_row((1.0, 2.5), (1.5, 0.0), &mut row);
-        assert_eq!(
-            row.map(|rgb| rgb.map(|value| value / PARTS)),
-            [[10, 25, 255], [25, 25, 255], [40, 25, 255], [55, 25, 255]]
-        );
+        let levels = row.0.map(|colour| colour.iter().map(|value| value / PARTS).collect::<Vec<_>>());
+        assert_eq!(levels, [vec![10, 25, 40, 55], vec![25; 4], vec![255; 4]]);
     }
 }

@@ -13,8 +13,11 @@
 //! whoever watches the daemon must not think it dead.
 //!
 //! The daemon's own socket is not limited: only root and the daemon's user can open it.
+//!
+//! A batch pays for each photograph that is looked at ([`Fare`]).
 
 mod bucket;
+mod fare;
 mod settings;
 
 use std::{
@@ -32,6 +35,7 @@ use axum::{
 use parking_lot::Mutex;
 
 use self::bucket::{Quota, Table};
+pub(super) use self::fare::Fare;
 pub use self::settings::{Rate, Settings};
 use super::{error::Failure, server::Peer};
 use crate::error::{Error, Kind, Result};

@@ -27,22 +27,32 @@ mod finish;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
+use std::{convert::Infallible, sync::LazyLock};
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes, to_bytes},
+    extract::Request,
     http::{HeaderValue, header},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 use serde_json::Value;
+use tokio::sync::OnceCell;
+use tower::{ServiceExt as _, service_fn};
+use tower_http::compression::Compression;
 use utoipa::openapi::{Ref, path::Operation};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::calls::Calls;
-use crate::{error::Kind, gallery::Right};
+use super::{calls::Calls, error::Failure};
+use crate::{
+    error::{Context as _, Kind},
+    gallery::Right,
+};
 
 /// The document in the form in which it is served.
 static BYTES: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
+
+/// The same compressed: whoever asks for it over and over costs no more than sending it.
+static COMPRESSED: OnceCell<Bytes> = OnceCell::const_new();
 
 /// How long a browser may keep what only another version of the program changes.
 pub(super) const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=3600");
@@ -56,9 +66,23 @@ pub fn document() -> Value {
 ///
 /// `facegate openapi` prints the same document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "The document.", body = Value)))]
-pub(super) async fn openapi() -> impl IntoResponse {
+pub(super) async fn openapi(request: Request) -> Result<Response, Failure> {
+    // As all answers are: it says whether this client takes the document compressed, and how that looks.
+    let compressing = Compression::new(service_fn(|_: Request| async { Ok::<_, Infallible>(plain()) }));
+    let Ok(answer) = compressing.oneshot(request).await;
+    if !answer.headers().contains_key(header::CONTENT_ENCODING) {
+        return Ok(plain());
+    }
+    let (head, body) = answer.into_parts();
+    let compressed = COMPRESSED.get_or_try_init(|| to_bytes(Body::new(body), BYTES.len())).await;
+    let compressed = compressed.context(Kind::Internal, || "the document cannot be compressed")?;
+    // The layer around all calls takes it for what it says that it is.
+    Ok(Response::from_parts(head, compressed.clone().into()))
+}
+
+fn plain() -> Response {
     let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, CACHED)], BYTES.clone())
+    ([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, CACHED)], BYTES.clone()).into_response()
 }
 
 /// Says in the document which right a call needs.

@@ -7,7 +7,10 @@ pub(in crate::api) mod archive;
 mod head;
 mod json;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension,
@@ -37,6 +40,7 @@ use crate::{
         enrolling::{Enrolled, Wanted, enrol},
         error::{self, Failure},
         form::{check_encoding, collect},
+        limits::Fare,
         lines::{self, Bounds, Lines, Teller},
         openapi::failures,
         settings::Settings,
@@ -97,7 +101,8 @@ pub(in crate::api) struct BatchForm {
 /// The body is a form of items and photographs in turns; or (`application/x-ndjson`) a line for each item with `image` in Base64; or
 /// (`application/zip`) an archive whose first file, `items.ndjson`, has a line for each item with the name of its photograph in `file`. The
 /// answer begins at once and has a line for each item as soon as it is stored, and a last one with `done`. Whoever does not see that
-/// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice.
+/// one sends everything again: what was enrolled in the last 24 hours is not enrolled twice. Each photograph that is looked at counts as a
+/// call of its own: an item waits until the key may make one, and where that takes too long it fails (`rate_limited`) and the next is worked on.
 #[utoipa::path(post, path = "/enroll/batch",
     request_body(content((BatchForm = "multipart/form-data"), (String = "application/x-ndjson"), (Binary = "application/zip"))),
     responses((status = 200, description = "What came of each.", body = String, content_type = "application/x-ndjson"),
@@ -111,11 +116,12 @@ pub(in crate::api) async fn batch(
     state.recognition()?;
     check_encoding(request.headers())?;
     let place = state.uploads.place(&tenant)?;
+    let fare = Fare::of(&request, caller.operator());
     let items = Items::of(&state, request).await?;
     let (teller, response) = lines::answer();
     tokio::spawn(async move {
         let _place = place;
-        Batch { state, caller, tenant, teller, counts: Counts::default(), heard: true }.run(items).await;
+        Batch { state, caller, tenant, fare, teller, counts: Counts::default(), heard: true }.run(items).await;
     });
     Ok(audit::begun(response))
 }
@@ -125,6 +131,7 @@ struct Batch {
     state: Arc<State>,
     caller: Caller,
     tenant: TenantId,
+    fare: Fare,
     teller: Teller,
     counts: Counts,
     /// Whether there is somebody who listens.
@@ -191,7 +198,7 @@ impl Batch {
         Ok(self.heard)
     }
 
-    async fn one(&self, item: Item) -> Result<Enrolled, Failure> {
+    async fn one(&mut self, item: Item) -> Result<Enrolled, Failure> {
         // Where nobody was looked at, the count in the batch's own entry will do: a line of twenty bytes costs nothing, and hundreds of
         // thousands of entries would push out of the journal what happened before.
         let wanted = Wanted::read(&item.values?, item.image)?;
@@ -204,23 +211,24 @@ impl Batch {
                 about.embedding(&enrolled.enrolment.id);
                 line.ended(Ok(()));
             }
-            Err(Failure(error)) if is_no_picture(error) => line.leave_out(),
+            Err(Failure(error)) if was_not_looked_at(error) => line.leave_out(),
             Err(Failure(error)) => line.ended(Err(error)),
         }
         outcome
     }
 
-    /// Waits for a place rather than to give up: the client has sent the photograph already.
-    async fn patiently(&self, wanted: Wanted) -> Result<Enrolled, Failure> {
-        let once = wanted.once(&self.state, ITEMS, None);
-        let mut left = self.state.settings.request_timeout();
+    /// Waits for a place, and for its turn by the limits, rather than to give up: the client has sent the photograph already.
+    async fn patiently(&mut self, wanted: Wanted) -> Result<Enrolled, Failure> {
+        let Self { state, tenant, fare, .. } = self;
+        let once = wanted.once(state, ITEMS, None);
+        let until = Instant::now() + state.settings.request_timeout();
+        fare.begin_another();
         loop {
-            let outcome = enrol(&self.state, &self.tenant, wanted.clone(), Some(once)).await;
-            match outcome {
-                Err(Failure(error)) if passes(&error) && !left.is_zero() => sleep(PAUSE).await,
+            let paid = fare.pay(&state.limits, until);
+            match enrol(state, tenant, wanted.clone(), Some(once), paid).await {
+                Err(Failure(error)) if passes(&error) && Instant::now() < until => sleep(PAUSE).await,
                 outcome => return outcome,
             }
-            left = left.saturating_sub(PAUSE);
         }
     }
 
@@ -237,9 +245,12 @@ impl Batch {
     }
 }
 
-/// Whether there was nothing that a network could look at.
-fn is_no_picture(error: &Error) -> bool {
-    matches!(error.kind(), Kind::UnsupportedImageFormat | Kind::ImageUndecodable | Kind::ImageTooLarge)
+/// Whether no network has looked: there was nothing that one could look at, or it was not its turn.
+fn was_not_looked_at(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::UnsupportedImageFormat | Kind::ImageUndecodable | Kind::ImageTooLarge | Kind::RateLimited
+    )
 }
 
 /// Whether it is otherwise in a moment. The same item may be under way in a batch that its client has given up and sends again.

@@ -1,6 +1,6 @@
 //! `POST /enroll`
 
-use std::{sync::Arc, time::Instant};
+use std::{future::ready, sync::Arc, time::Instant};
 
 use axum::{
     Extension, Json,
@@ -94,7 +94,8 @@ pub(in crate::api) async fn enroll(
     let image = form.image("image");
     let wanted = Wanted::read(&form.values, image)?;
     let once = key(&headers)?.map(|key| wanted.once(&state, CLIENTS, Some(key)));
-    let enrolled = enrol(&state, &tenant, wanted, once).await?;
+    // It has paid when it was let in.
+    let enrolled = enrol(&state, &tenant, wanted, once, ready(Ok(()))).await?;
     about.embedding(&enrolled.enrolment.id);
     let answer = Enrolled {
         success: true,

@@ -27,7 +27,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     gallery::{Gallery, ListFilter, MetadataChange, SubjectChange, SubjectId, TenantId},
-    metadata::{has_name_twice, has_wide_integer, name_twice, wide_integer},
+    metadata::check_text,
 };
 
 /// Most subjects in one answer, and most embeddings in the answer about one.
@@ -115,15 +115,10 @@ pub(in crate::api) async fn change(
     sent: Body,
 ) -> Answer<OneSubject> {
     let subject = named(path)?;
-    if sent.as_ref().is_ok_and(|sent| has_wide_integer(sent)) {
-        return Err(wide_integer("metadata").into());
-    }
-    let twice = sent.as_ref().is_ok_and(|sent| sent.len() <= LONGEST && has_name_twice(sent));
-    let Patch { active, metadata } = fields(sent, LONGEST)?;
-    // Of its own fields that has been told.
-    if twice {
-        return Err(name_twice("metadata").into());
-    }
+    let sent = sent?;
+    let Patch { active, metadata } = fields(Ok(sent.clone()), LONGEST)?;
+    // It has no other field in which numbers or names could be.
+    check_text("metadata", &sent)?;
     let gallery = Arc::clone(&state.gallery);
     let answer = blocking(move || {
         gallery.change(&tenant, &subject, &SubjectChange { active, metadata })?;

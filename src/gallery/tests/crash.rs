@@ -222,7 +222,11 @@ fn processes_see_what_each_other_does() {
 
     let answer = other.ask("key");
     let (id, secret) = answer.split_once(' ').unwrap();
+    assert!(gallery.authenticate_at_once(secret).is_none() && gallery.has_key_at_once(id).is_none(), "it is behind");
     assert_eq!(gallery.authenticate(secret).unwrap().tenant, acme);
+    assert_eq!(gallery.authenticate_at_once(secret).unwrap().unwrap().tenant, acme);
+    assert_eq!(gallery.has_key_at_once(id), Some(true));
     other.ask(&format!("revoke {id}"));
+    assert!(gallery.authenticate_at_once(secret).is_none() && gallery.has_key_at_once(id).is_none());
     assert_eq!(gallery.authenticate(secret).unwrap_err().kind(), Kind::InvalidApiKey);
 }

@@ -213,8 +213,12 @@ fn keys_open_their_tenant_until_they_are_revoked() {
     assert_eq!(listed.len(), 2);
     let front = listed.iter().find(|key| key.id == first.id).unwrap();
     assert_eq!((&front.tenant, front.label.as_deref()), (&acme, Some("front desk")));
+    assert_eq!(gallery.has_key_at_once(&first.id), Some(true));
     gallery.revoke_key(&first.id).unwrap();
     assert_eq!(gallery.authenticate(&first.secret).unwrap_err().kind(), Kind::InvalidApiKey);
+    // What this process does, its memory has when the call is back.
+    assert_eq!(gallery.authenticate_at_once(&first.secret).unwrap().unwrap_err().kind(), Kind::InvalidApiKey);
+    assert_eq!(gallery.has_key_at_once(&first.id), Some(false));
     for unknown in [first.id.as_str(), "", &"x".repeat(1000)] {
         assert_eq!(gallery.revoke_key(unknown).unwrap_err().kind(), Kind::NotFound);
     }

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use tract_onnx::prelude::{Framework, InferenceModelExt, Tensor, TractError, TypedFact, TypedRunnableModel, tvec};
+use tract_onnx::prelude::{
+    Framework, InferenceModelExt, TValue, Tensor, TractError, TypedFact, TypedRunnableModel, tvec,
+};
 use tract_onnx::tract_core::{
     ops::TypedOp,
     plan::{SimplePlan, SimpleState},
@@ -93,7 +95,11 @@ impl Network {
     /// [`Kind::Model`] where `tract` cannot make its state.
     pub fn state(&self) -> Result<NetworkState> {
         let state = self.plan.spawn().map_err(tell).context(Kind::Model, || format!("{} cannot be run", self.name))?;
-        Ok(NetworkState { network: self.clone(), state })
+        Ok(NetworkState { network: self.clone(), state, input: Arc::new(self.zeros()?) })
+    }
+
+    fn zeros(&self) -> Result<Tensor> {
+        Tensor::zero::<f32>(&self.shape).map_err(tell).context(Kind::Model, || format!("{} cannot be fed", self.name))
     }
 }
 
@@ -101,23 +107,29 @@ impl Network {
 pub struct NetworkState {
     network: Network,
     state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    /// What it is fed, from run to run: to have a megabyte of memory anew and empty for each takes longer than to fill it.
+    input: Arc<Tensor>,
 }
 
 impl NetworkState {
-    /// Runs the network on planes of numbers, row by row, one plane after the other; `fill` writes them all. Gives the outputs
-    /// in the network's order, each as one row of numbers.
+    /// Runs the network on planes of numbers, row by row, one plane after the other; `fill` writes them all, also where they are
+    /// zeros: it finds what it left there the last time. Gives the outputs in the network's order, each as one row of numbers.
     ///
     /// # Errors
     /// [`Kind::Model`] where the network fails or gives something else than floats.
     pub fn run(&mut self, fill: impl FnOnce(&mut [f32])) -> Result<Vec<Vec<f32>>> {
         let failed = || format!("{} failed", self.network.name);
-        let mut input = Tensor::zero::<f32>(&self.network.shape).map_err(tell).context(Kind::Model, failed)?;
-        let filled = input.try_as_plain_ram_mut().and_then(|mut plain| {
+        if Arc::get_mut(&mut self.input).is_none() {
+            // A run that failed may have kept it.
+            self.input = Arc::new(self.network.zeros()?);
+        }
+        let filled = Arc::make_mut(&mut self.input).try_as_plain_ram_mut().and_then(|mut plain| {
             fill(plain.as_slice_mut::<f32>()?);
             Ok(())
         });
         filled.map_err(tell).context(Kind::Model, failed)?;
-        let outputs = self.state.run(tvec!(input.into())).map_err(tell).context(Kind::Model, failed)?;
+        let input = TValue::from_const(Arc::clone(&self.input));
+        let outputs = self.state.run(tvec!(input)).map_err(tell).context(Kind::Model, failed)?;
         let numbers = outputs.iter().map(|output| Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()));
         numbers.collect::<Result<_, _>>().map_err(tell).context(Kind::Model, failed)
     }

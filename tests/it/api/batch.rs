@@ -41,7 +41,7 @@ pub(super) fn send(server: &Server, path: &str, kind: &str, body: &[u8]) -> Vec<
     told(&mut stream)
 }
 
-fn line(subject: &str, picture: &[u8]) -> String {
+pub(super) fn line(subject: &str, picture: &[u8]) -> String {
     json!({ "subject_id": subject, "image": STANDARD.encode(picture), "metadata": {"name": subject} }).to_string()
         + "\n"
 }

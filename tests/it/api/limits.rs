@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use facegate::api::{self, Limits, Rate};
 
+use super::batch::{counts, line, send};
 use crate::support::{
     Server,
     http::{Form, Reply, call},
+    photo,
 };
 
 const EMBEDDINGS: &str = "/v1/face-matching/embeddings";
@@ -154,4 +156,48 @@ fn without_limits_nothing_is_refused_nor_told() {
         let reply = with_key(&server, "fg_wrong");
         assert_eq!((reply.status, reply.header("ratelimit-limit")), (401, None));
     }
+}
+
+/// Items that no network looks at for long, so that nothing but the limit takes time: what begins like a JPEG and is none.
+fn quick_items(whose: &str) -> String {
+    (0..6).map(|number| line(&format!("{whose}-{number}"), b"\xff\xd8 no picture")).collect()
+}
+
+#[test]
+fn each_photograph_of_a_batch_counts_as_a_call_and_waits_for_its_turn() {
+    let server = server(Limits { photographs: Rate { per_s: 2, burst: 2 }, ..Limits::off() });
+    let begun = Instant::now();
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", quick_items("EMP").as_bytes());
+    // The call has paid for the first, what was left for the second; the other four come back at two a second.
+    assert!(begun.elapsed() >= Duration::from_millis(1_900), "{:?}", begun.elapsed());
+    assert_eq!(counts(&told[6]), [6, 0, 0, 6], "{told:?}");
+    assert!(told[..6].iter().all(|told| told["error"]["code"] == "image_undecodable"), "{told:?}");
+}
+
+#[test]
+fn what_a_batch_enrols_a_second_time_costs_nothing() {
+    let server = server(Limits { photographs: few(1), ..Limits::off() });
+    let items = line("EMP-001", &photo("obama.jpg")).repeat(40);
+    let begun = Instant::now();
+    let told = send(&server, "/enroll/batch", "application/x-ndjson", items.as_bytes());
+    assert_eq!(counts(told.last().expect("an end")), [40, 1, 39, 0], "{told:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "one a second: {:?}", begun.elapsed());
+}
+
+#[test]
+fn an_item_whose_turn_does_not_come_in_time_says_so_and_stops_no_other() {
+    let limits = Limits { photographs: few(4), ..Limits::off() };
+    let server = Server::with(api::Settings { limits, request_timeout_s: 1, ..api::Settings::default() });
+    // One photograph a second, for which four batches wait a second each.
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let server = &server;
+        let call = |whose| move || send(server, "/enroll/batch", "application/x-ndjson", quick_items(whose).as_bytes());
+        let calls: Vec<_> = ["A", "B", "C", "D"].map(|whose| scope.spawn(call(whose))).into();
+        calls.into_iter().map(|call| call.join().expect("it ends")).collect()
+    });
+    assert!(all.iter().all(|told| told[6]["done"] == true && counts(&told[6]) == [6, 0, 0, 6]), "{all:?}");
+    let items = || all.iter().flat_map(|told| &told[..6]);
+    let late: Vec<_> = items().filter(|told| told["error"]["code"] == "rate_limited").collect();
+    assert!(!late.is_empty() && late.iter().all(|told| told["error"]["retry_after"] == 1), "{all:?}");
+    assert!(items().filter(|told| told["error"]["code"] == "image_undecodable").count() >= 4, "{all:?}");
 }

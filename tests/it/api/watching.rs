@@ -203,18 +203,35 @@ fn the_metrics_need_a_key_where_a_proxy_hands_the_call_on() {
 fn long_answers_are_compressed_for_whoever_can_read_it() {
     let server = Server::start();
     let key = format!("Bearer {}", server.keys[0]);
-    let long = |accept: &str| {
+    let ask = |path: &str, accept: &str| {
         let mut stream = connect(server.address);
         let head =
-            format!("GET /metrics HTTP/1.1\r\nHost: door\r\nConnection: close\r\nAuthorization: {key}\r\n{accept}\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: door\r\nConnection: close\r\nAuthorization: {key}\r\n{accept}\r\n");
         stream.write_all(head.as_bytes()).expect("the head is sent");
         everything(&mut stream)
     };
-    let (plain, packed) = (long(""), long("Accept-Encoding: gzip\r\n"));
+    let gzip = "Accept-Encoding: gzip\r\n";
+    let (plain, packed) = (ask("/metrics", ""), ask("/metrics", gzip));
     let has = |answer: &[u8], text: &[u8]| answer.windows(text.len()).any(|window| window == text);
     assert!(has(&plain, b"facegate_uptime_seconds") && !has(&plain, b"content-encoding"));
     assert!(has(&packed, b"content-encoding: gzip") && has(&packed, b"\r\n\r\n"));
     assert!(!has(&packed, b"facegate_uptime_seconds") && packed.len() < plain.len());
     let short = call(server.address, "GET", "/version", &[("Accept-Encoding", "gzip")], None);
     assert_eq!(short.header("content-encoding"), None);
+
+    // The document, which is compressed once: its length is known, and at its end stands how long it was.
+    let body = |answer: &[u8]| {
+        let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole answer");
+        answer[head + 4..].to_vec()
+    };
+    let plain = body(&ask("/openapi.json", ""));
+    let packed = [ask("/openapi.json", gzip), ask("/openapi.json", gzip)];
+    let length = format!("content-length: {}\r\n", body(&packed[0]).len());
+    for packed in &packed {
+        assert!(has(packed, length.as_bytes()) && has(packed, b"content-encoding: gzip\r\n"));
+        assert!(has(packed, b"vary: accept-encoding\r\n") && has(packed, b"application/json"));
+    }
+    let packed = packed.map(|answer| body(&answer));
+    assert!(packed[0].starts_with(b"\x1f\x8b") && packed[0].len() < plain.len() / 2 && packed[0] == packed[1]);
+    assert!(packed[0].ends_with(&(plain.len() as u32).to_le_bytes()));
 }

@@ -25,7 +25,7 @@ const TOLD: f64 = 0.75;
 const NOWHERE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// What does not name anything.
-const NAMELESS: [&str; 11] = [
+const NAMELESS: [&str; 10] = [
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
@@ -36,7 +36,6 @@ const NAMELESS: [&str; 11] = [
     "limit",
     "passage",
     "subjects",
-    "to_enrol_again",
 ];
 
 /// Who asks: a key of a tenant that has nothing to do with the other's.

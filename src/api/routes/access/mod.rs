@@ -68,6 +68,7 @@ pub(super) type Name = Result<Path<String>, PathRejection>;
 pub(super) type Body = Result<Whole, Failure>;
 
 /// The bytes of a body that has come to its end while its key was good.
+#[derive(Clone)]
 pub(in crate::api) struct Whole(Bytes);
 
 impl Deref for Whole {

@@ -5,6 +5,7 @@
 //! multiplications instead of nine, and no special case at the edges.
 
 use super::rectify::rectified;
+use crate::vision::widest::widest;
 
 /// What a plane is convolved with, row by row, and what is added.
 #[derive(Clone, Debug)]
@@ -30,48 +31,10 @@ impl Masks {
     }
 }
 
-/// Compiles a function for every processor of the architecture and, on x86-64, for those with vectors of eight floats besides,
-/// of which the program finds out when it runs. (ARM's 64-bit processors all have theirs.)
-///
-/// The loops within are written so that the compiler makes vectors of them: every slice has the length of what is written.
-macro_rules! widest {
-    ($(#[$about:meta])* fn $name:ident($($argument:ident: $type:ty),+ $(,)?) $body:block) => {
-        $(#[$about])*
-        pub fn $name($($argument: $type),+) {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has the instructions that it is compiled to.
-                #[allow(unsafe_code)]
-                return unsafe { $name::wide($($argument),+) };
-            }
-            $name::plain($($argument),+)
-        }
-
-        mod $name {
-            #[allow(clippy::wildcard_imports)]
-            use super::*;
-
-            pub fn plain($($argument: $type),+) {
-                #[allow(dead_code)]
-                const FUSED: bool = cfg!(target_arch = "aarch64");
-                $body
-            }
-
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
-            pub fn wide($($argument: $type),+) {
-                #[allow(dead_code)]
-                const FUSED: bool = true;
-                $body
-            }
-        }
-    };
-}
-
 widest! {
     /// Convolves as many pixels as `to` holds and rectifies what comes of it. `rows` are those above, at and below them, each
     /// from the neighbour to the left of the first pixel to the one to the right of the last.
-    fn convolve(rows: [&[f32]; 3], masks: &Masks, kernel: &Kernel, to: &mut [f32]) {
+    pub fn convolve(rows: [&[f32]; 3], masks: &Masks, kernel: &Kernel, to: &mut [f32]) {
         let add = multiply_add::<FUSED>;
         let n = to.len();
         let [[a, b, c], [d, e, f], [g, h, i]] = rows.map(|row| [&row[..n], &row[1..][..n], &row[2..][..n]]);
@@ -88,7 +51,7 @@ widest! {
 
 widest! {
     /// Adds to each of `sums` nine pixels by their weights: the first nine to the first, those one further to the next.
-    fn accumulate(pixels: [&[f32]; 9], weights: &[f32; 9], sums: &mut [f32]) {
+    pub fn accumulate(pixels: [&[f32]; 9], weights: &[f32; 9], sums: &mut [f32]) {
         let add = multiply_add::<FUSED>;
         let n = sums.len();
         let [a, b, c, d, e, f, g, h, i] = pixels.map(|pixels| &pixels[..n]);
@@ -103,7 +66,7 @@ widest! {
 
 widest! {
     /// Rectifies `from` into `to`, which is as long.
-    fn rectify(from: &[f32], slope: f32, to: &mut [f32]) {
+    pub fn rectify(from: &[f32], slope: f32, to: &mut [f32]) {
         for (to, &from) in to.iter_mut().zip(from) {
             *to = rectified(from, slope);
         }
@@ -112,7 +75,7 @@ widest! {
 
 widest! {
     /// Rectifies the first, the third and so on of `from` into `one`, the others into `other`.
-    fn rectify_by_turns(from: &[f32], slope: f32, one: &mut [f32], other: &mut [f32]) {
+    pub fn rectify_by_turns(from: &[f32], slope: f32, one: &mut [f32], other: &mut [f32]) {
         let (pairs, alone) = from.as_chunks::<2>();
         let (one, last) = one.split_at_mut(pairs.len());
         for ((one, other), pair) in one.iter_mut().zip(&mut other[..pairs.len()]).zip(pairs) {
