@@ -77,7 +77,9 @@ fn the_quality_score_is_fitted_on_the_first_fold_and_tried_on_the_second() {
     }
     // The weights that ship are what that fit gives, but for how exactly photographs are made worse.
     let worse_by = ships.loss(&first) - refitted.loss(&first);
-    assert!(worse_by < 0.01, "the weights that ship lose {worse_by:.4} to those that fold 1 gives");
+    assert!(worse_by < 0.005, "the weights that ship lose {worse_by:.4} to those that fold 1 gives");
+    let [low, _] = difference_of_losses(&second, &ships, &refitted, people.names.len());
+    assert!(low <= 0.0, "on fold 2 other weights are better beyond chance: ship what fold 1 gives");
 
     matched_by_score(&second);
     discarded(&second);
@@ -105,13 +107,12 @@ fn taken(engine: &Engine, people: &People, folds: &[HashSet<String>; 2]) -> Vec<
         },
     );
     let made: Vec<(usize, Way, Option<Seen>)> = made.expect("the networks run").into_iter().flatten().collect();
-    let unseen: Vec<Way> = made.iter().filter(|(.., seen)| seen.is_none()).map(|(_, way, _)| *way).collect();
-    eprintln!(
-        "{} photographs, {} pictures of them, no face in {}: {unseen:?}",
-        photographs.len(),
-        made.len(),
-        unseen.len()
-    );
+    eprintln!("{} photographs, {} pictures of them", photographs.len(), made.len());
+    for way in WAYS {
+        let unseen = made.iter().filter(|(_, one, seen)| *one == way && seen.is_none()).count();
+        let all = made.iter().filter(|(_, one, _)| *one == way).count();
+        eprintln!("{way:?}: no face in {unseen} of {all}");
+    }
     let as_they_are: Vec<(usize, &Embedding)> = made
         .iter()
         .filter(|(_, way, _)| *way == Way::AsItIs)
@@ -270,7 +271,7 @@ fn matched_by_score(shots: &[&Shot]) {
         eprintln!("score {from} to {to}: {} pictures, {:.1} % matched, {mean:.3} said", within.len(), 100.0 * matched);
         // With fewer it is a matter of chance.
         if within.len() >= 100 {
-            assert!((matched - mean).abs() < 0.12, "score {from} to {to}: {matched:.3} matched, and {mean:.3} is said");
+            assert!((matched - mean).abs() < 0.08, "score {from} to {to}: {matched:.3} matched, and {mean:.3} is said");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use facegate::vision::{evaluate::bootstrap::mixed, picture::luma};
 use image::{
-    GrayImage, ImageDecoder as _, Luma, RgbImage,
-    codecs::jpeg::{JpegDecoder, JpegEncoder},
+    GrayImage, Luma, RgbImage,
+    codecs::jpeg::JpegEncoder,
     imageops::{FilterType, blur, resize},
 };
 
@@ -91,10 +91,7 @@ fn moved(grey: &GrayImage, by: u32) -> GrayImage {
 fn compressed(grey: &GrayImage, quality: u8) -> GrayImage {
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, quality).encode_image(grey).expect("it can be compressed");
-    let decoder = JpegDecoder::new(std::io::Cursor::new(file)).expect("it was just made");
-    let mut pixels = vec![0; decoder.total_bytes() as usize];
-    decoder.read_image(&mut pixels).expect("it was just made");
-    GrayImage::from_raw(grey.width(), grey.height(), pixels).expect("grey, of the same size")
+    image::load_from_memory(&file).expect("it was just made").into_luma8()
 }
 
 /// A number of the normal distribution, the same at every run (Box and Muller 1958).
