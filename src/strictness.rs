@@ -51,12 +51,10 @@ impl Strictness {
     /// In words, for the log and for `check`.
     pub fn describe(&self) -> String {
         let Self { false_accept, enrolled, fmr, threshold, support } = self;
-        let borne = match support {
-            Support::Measured => "",
-            Support::Extrapolated => ", extrapolated from what was measured",
-            Support::Guessed => ", far below what was measured: the chance is not known to be kept",
-        };
-        format!("{false_accept} with up to {enrolled} embeddings: threshold {threshold:.3} (FMR {fmr:.1e}{borne})")
+        let reservation = support.reservation();
+        format!(
+            "{false_accept} with up to {enrolled} embeddings: threshold {threshold:.3} (FMR {fmr:.1e}{reservation})"
+        )
     }
 }
 

@@ -31,6 +31,8 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let (networks, _) = args.pictures.networks(&config, None)?;
     let options = args.pictures.options(&config)?;
     let measured = args.pictures.measure(context, &networks, &args.folder, &options, "calibrating")?;
+    // Beside the result, which may be read by a machine; also where it comes to none.
+    measured.notes().iter().for_each(|note| context.out.aside(format!("note: {note}")));
     let date = jiff::Zoned::now().date().to_string();
     let scale = Calibration { data: args.data, date: Some(date), ..measured.scale()? };
     // A door looks once where a photograph may be looked at twice: the same thresholds mean something else there.

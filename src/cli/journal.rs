@@ -125,8 +125,9 @@ fn describe(record: &Record) -> String {
             let about = named.map(|name| format!(" {name}")).collect::<String>();
             format!("{call}{about}: {style}{outcome}{style:#}{counts} ({by} of {tenant})")
         }
-        Event::Threshold { false_accept, enrolled, threshold, .. } => {
-            format!("threshold {threshold:.3}: {false_accept} with up to {enrolled} embeddings enrolled")
+        Event::Threshold { false_accept, enrolled, threshold, support, .. } => {
+            let reservation = support.reservation();
+            format!("threshold {threshold:.3}: {false_accept} with up to {enrolled} embeddings enrolled{reservation}")
         }
         Event::ClockJumped { seconds } => format!("the wall clock jumped by {seconds} s"),
         Event::RecordsAhead { newest } => {

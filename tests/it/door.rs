@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::{
     daemon::{Board, Edge, eventually},
@@ -258,6 +259,7 @@ fn a_door_set_by_a_chance_follows_the_gallery_and_says_so() {
     board.enrol("barack", ENROLLED);
     board.run(&["check"]).must(0, &["door 'front', false_accept", "1 in 10000 with up to 1 embeddings: threshold 0.6"]);
     let daemon = board.start();
+    daemon.logged(0, "1 in 10000 with up to 1 embeddings: threshold 0.6");
     board.decisions("front", 0, 1, |decision| decision["outcome"] == "granted");
     let thresholds = || {
         let records = board.journal().into_iter().filter(|record| record["event"] == "threshold");
@@ -274,6 +276,21 @@ fn a_door_set_by_a_chance_follows_the_gallery_and_says_so() {
     board.decisions("front", 1, 1, |decision| decision["outcome"] == "granted");
     daemon.stop();
     board.run(&["journal", "tail"]).must(0, &["1 in 10000 with up to 3 embeddings enrolled"]);
+
+    // Rarer than what was measured bears: told by both, as is that nobody knows beyond it.
+    for (chance, support, words) in [
+        ("1 in 100,000", "extrapolated", "extrapolated from what was measured"),
+        ("1 in 100,000,000", "guessed", "the chance is not known to be kept"),
+    ] {
+        board.set("door.0.access.false_accept", chance);
+        board.run(&["check"]).must(0, &["with up to 3 embeddings", words]);
+        let daemon = board.start();
+        daemon.logged(0, words);
+        let told = |record: &Value| record["event"] == "threshold" && record["support"] == support;
+        eventually("what bears the threshold, in the journal", || board.journal().iter().any(told).then_some(()));
+        daemon.stop();
+        board.run(&["journal", "tail"]).must(0, &["with up to 3 embeddings enrolled, ", words]);
+    }
 
     board.set("door.0.access.false_accept", "0.0001");
     board.run(&["check"]).must(1, &["1 in 100000"]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     daemon::{Board, Ended},
-    other_pack, photo, pictures, without_calibration,
+    other_pack, photo, photo_path, pictures, without_calibration, without_curve,
 };
 
 /// A board with a folder `people`: two pictures of one person and one of another, and what else is named.
@@ -163,12 +163,75 @@ fn pairs_and_labels_that_match_nothing_are_counted_and_the_rest_goes_on() {
 #[test]
 fn a_pack_without_a_calibration_can_be_measured_but_runs_no_door() {
     let mut board = board(&[]);
-    other_pack(&board.path("models"), "bare", without_calibration);
-    board.set("models.dir", "models");
-    board.set("models.pack", "bare");
+    use_pack(&mut board, without_calibration);
     evaluate(&board, &["people"]).must(0, &["the pack is not calibrated", "FMR 1e-4"]);
     board
         .run(&["enroll", "A", "people/Obama/1.jpg", "--tenant", "main"])
         .must(69, &["has no [recogniser.calibration]", "facegate calibrate"]);
     board.run(&["calibrate", "people", "--data", "three"]).must(66, &["too few to calibrate by"]);
+    board.run(&["check"]).must(1, &["has no [recogniser.calibration]", "facegate calibrate"]);
+    board.run(&["run"]).must(69, &["has no [recogniser.calibration]"]);
+}
+
+#[test]
+fn a_calibration_says_what_of_the_folder_it_is_not_made_of() {
+    let board = board(&[("Obama/torn.jpg", &photo("obama.jpg")[..2000]), ("stray.jpg", b"no name")]);
+    let calibrate = |folder: &str| board.run(&["calibrate", folder, "--data", "ours"]);
+    calibrate("people").must(
+        66,
+        &[
+            "note: 1 files cannot be read as pictures and are left out: Obama/torn.jpg",
+            "note: 1 pictures are left out: their names say nobody's name, and they are in nobody's folder: stray.jpg",
+            "note: 1 people have but one picture",
+            "too few to calibrate by",
+        ],
+    );
+    std::fs::create_dir(board.path("empty")).expect("a folder");
+    calibrate("empty").must(66, &["empty gives no pairs to compare: it has no picture that can be read"]);
+    calibrate("nowhere").must(66, &["cannot read nowhere"]);
+}
+
+#[test]
+fn tracks_of_which_some_frames_are_torn_are_judged_by_the_others() {
+    let board = Board::new();
+    std::fs::create_dir(board.path("tracks")).expect("a folder");
+    let judge = || evaluate(&board, &["tracks", "--pad"]);
+    judge().must(66, &["tracks holds no tracks", "live/"]);
+    evaluate(&board, &["nowhere", "--pad"]).must(66, &["cannot read"]);
+    board.write("tracks/live/one/1.jpg", photo("obama.jpg"));
+    board.write("tracks/live/one/2.jpg", &photo("obama.jpg")[..2000]);
+    board.write("tracks/live/one/notes.txt", "no picture");
+    std::fs::create_dir_all(board.path("tracks/print/two")).expect("a folder");
+    pictures::save(
+        &image::RgbImage::from_pixel(320, 240, image::Rgb([90; 3])),
+        &board.path("tracks/print/two/wall.png"),
+    );
+    judge().must(
+        0,
+        &["1 frames unreadable", "live: BPCER", "of 1 tracks, 0 without a face", "print: APCER", "1 without a face"],
+    );
+}
+
+#[test]
+fn a_door_set_by_a_chance_needs_a_pack_with_a_curve() {
+    let mut board = Board::with_door(&[photo_path("obama.jpg")]);
+    board.set("door.0.access.false_accept", "1 in 1,000");
+    use_pack(&mut board, without_curve);
+    board.run(&["check"]).must(
+        1,
+        &[
+            "door 'front', false_accept",
+            "the pack's calibration has no curve",
+            "facegate calibrate",
+            "access.threshold",
+        ],
+    );
+    board.run(&["run"]).must(78, &["the pack's calibration has no curve"]);
+}
+
+/// Has the board use the starter pack with another manifest.
+fn use_pack(board: &mut Board, change: impl FnOnce(&mut toml::Table)) {
+    other_pack(&board.path("models"), "bare", change);
+    board.set("models.dir", "models");
+    board.set("models.pack", "bare");
 }

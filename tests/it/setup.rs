@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::support::{
     daemon::{Board, Ended, eventually, finish},
-    models_dir, other_pack, photo_path, without_calibration,
+    models_dir, other_pack, photo_path, without_calibration, without_curve,
 };
 
 fn text(path: &Path) -> String {
@@ -133,12 +133,7 @@ fn a_pack_by_which_no_door_would_start_is_told_before_the_first_question() {
     let (board, _) = bare();
     let (photo, data, models) = (text(&photo_path("obama2.jpg")), text(&board.path("data")), board.path("models"));
     other_pack(&models, "bare", without_calibration);
-    other_pack(&models, "pointed", |manifest| {
-        let calibration = manifest["recogniser"]["calibration"].as_table_mut().expect("a section");
-        for key in ["points", "measured_to", "extrapolated_to"] {
-            calibration.remove(key).expect("a curve");
-        }
-    });
+    other_pack(&models, "pointed", without_curve);
     let set_up = |pack: &str, more: &[&str], status: i32, words: &[&str]| {
         let models = text(&models);
         let answers =

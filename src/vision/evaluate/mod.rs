@@ -15,7 +15,7 @@ pub mod groups;
 mod kept;
 pub mod open_set;
 pub mod pairs;
-mod parallel;
+pub mod parallel;
 pub mod people;
 pub mod report;
 pub mod saved;
@@ -258,6 +258,11 @@ impl Measured {
     /// What was found, with similarities by that scale where there is one.
     pub fn report(&self, scale: Option<&Calibration>) -> Report {
         report::of(self, scale)
+    }
+
+    /// What of the folder was left out or counts as a miss, in words.
+    pub fn notes(&self) -> &[Note] {
+        &self.short.notes
     }
 
     /// The scale that these comparisons give.

@@ -91,6 +91,17 @@ pub enum Support {
     Guessed,
 }
 
+impl Support {
+    /// What is to be said of a rate that stands on it, after a comma: nothing where it was measured.
+    pub fn reservation(self) -> &'static str {
+        match self {
+            Self::Measured => "",
+            Self::Extrapolated => ", extrapolated from what was measured",
+            Self::Guessed => ", far below what was measured: the chance is not known to be kept",
+        }
+    }
+}
+
 /// What a false match rate asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Needed {

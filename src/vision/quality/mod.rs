@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     measure::{Measures, measure},
-    score::score,
+    score::{AT_BEST, TERMS, Term, score},
 };
 use super::Face;
 use crate::error::{Error, Kind, Result};

@@ -1,45 +1,102 @@
 //! One number for a picture of a face: how likely it is to be recognised.
 //!
-//! Measured, not felt: 523 people's photographs of LFW, as they are and in 20 ways made worse (blurred, moved, darkened, glaring, noisy,
-//! small, compressed), were each compared with the others of their person, with the pack `door` at similarity 0.6; the score is
-//! the share that matched, as a logistic function of what can be measured. `docs/quality.md` has the figures.
+//! Measured, not felt: photographs of LFW, as they are and made worse (blurred, moved, darkened, glaring, noisy, small, compressed), were each
+//! compared with the others of their person, with the pack `door` at similarity 0.6; the score is the share that matched, as a
+//! logistic function of what can be measured. `docs/quality.md` has the figures, `tests/it/accuracy/quality.rs` the fit.
 
 use super::{Measures, Reason};
 
-/// How an impairment worsens the odds of a miss.
-struct Term {
-    reason: Reason,
-    /// By how much what was measured is beyond what does no harm, 0 where it is not.
-    beyond: fn(&Measures) -> f32,
-    /// What each of it adds to the logarithm of the odds; fitted over one half of the people.
-    weight: f32,
+/// An impairment, and how it worsens the odds of a miss.
+pub struct Term {
+    pub reason: Reason,
+    /// What it counts, from where on, and in which steps: for people.
+    pub counts: &'static str,
+    /// By how many steps what was measured is beyond what does no harm, below 0 where it is not.
+    steps: fn(&Measures) -> f32,
+    /// What each step adds to the natural logarithm of the odds, 0 or more; fitted over the people of LFW's first fold.
+    pub weight: f32,
 }
 
-/// The logarithm of the odds of a miss where nothing is wrong with a picture: about one in twenty.
-const AT_BEST: f32 = -3.0;
+impl Term {
+    /// By how many steps what was measured is beyond what does no harm: 0 to 8. What is no number is as bad as can be.
+    pub fn beyond(&self, measures: &Measures) -> f32 {
+        let steps = (self.steps)(measures);
+        if steps.is_nan() { MOST } else { steps.clamp(0.0, MOST) }
+    }
 
-/// No term is worse than so much of what it counts: beyond that nothing was measured.
+    /// What it adds to the logarithm of the odds.
+    fn harm(&self, measures: &Measures) -> f32 {
+        self.weight * self.beyond(measures)
+    }
+}
+
+/// The natural logarithm of the odds of a miss where nothing is wrong with a picture: about one in twenty.
+pub const AT_BEST: f32 = -3.0;
+
+/// No term is worse than so many of its steps: beyond that nothing was measured.
 const MOST: f32 = 8.0;
 
-const TERMS: [Term; 9] = [
-    Term { reason: Reason::TooBlurred, beyond: |m| (0.42 - m.sharpness) / 0.1, weight: 0.95 },
-    Term { reason: Reason::TooBlurred, beyond: |m| (0.33 - m.sharpness) / 0.05, weight: 1.30 },
-    Term { reason: Reason::TooNoisy, beyond: |m| (m.grain - 0.1) / 0.1, weight: 0.21 },
-    Term { reason: Reason::TooNoisy, beyond: |m| (m.grain - 0.3) / 0.1, weight: 0.50 },
-    Term { reason: Reason::TooSmall, beyond: |m| (24.0 / m.eye_distance_px).log2(), weight: 0.06 },
-    Term { reason: Reason::TurnedAway, beyond: |m| (m.yaw.abs() - 0.2) / 0.1, weight: 0.41 },
-    Term { reason: Reason::TurnedAway, beyond: |m| (m.pitch.abs() - 0.12) / 0.1, weight: 0.48 },
-    Term { reason: Reason::TooBright, beyond: |m| (m.glare - 0.15) / 0.2, weight: 0.98 },
-    Term { reason: Reason::TooDark, beyond: |m| (35.0 / m.brightness).log2(), weight: 1.16 },
+/// All that the score counts.
+pub const TERMS: [Term; 9] = [
+    Term {
+        reason: Reason::TooBlurred,
+        counts: "sharpness below 0.42, by 0.1",
+        steps: |m| (0.42 - m.sharpness) / 0.1,
+        weight: 0.95,
+    },
+    Term {
+        reason: Reason::TooBlurred,
+        counts: "sharpness below 0.33, by 0.05",
+        steps: |m| (0.33 - m.sharpness) / 0.05,
+        weight: 1.30,
+    },
+    Term {
+        reason: Reason::TooNoisy,
+        counts: "grain above 0.1, by 0.1",
+        steps: |m| (m.grain - 0.1) / 0.1,
+        weight: 0.21,
+    },
+    Term {
+        reason: Reason::TooNoisy,
+        counts: "grain above 0.3, by 0.1",
+        steps: |m| (m.grain - 0.3) / 0.1,
+        weight: 0.50,
+    },
+    Term {
+        reason: Reason::TooSmall,
+        counts: "eyes less than 24 pixels apart, by halves",
+        steps: |m| (24.0 / m.eye_distance_px).log2(),
+        weight: 0.06,
+    },
+    Term {
+        reason: Reason::TurnedAway,
+        counts: "yaw beyond 0.2, by 0.1",
+        steps: |m| (m.yaw.abs() - 0.2) / 0.1,
+        weight: 0.41,
+    },
+    Term {
+        reason: Reason::TurnedAway,
+        counts: "pitch beyond 0.12, by 0.1",
+        steps: |m| (m.pitch.abs() - 0.12) / 0.1,
+        weight: 0.48,
+    },
+    Term {
+        reason: Reason::TooBright,
+        counts: "glare above 0.15, by 0.2",
+        steps: |m| (m.glare - 0.15) / 0.2,
+        weight: 0.98,
+    },
+    Term {
+        reason: Reason::TooDark,
+        counts: "brightness below 35, by halves",
+        steps: |m| (35.0 / m.brightness).log2(),
+        weight: 1.16,
+    },
 ];
 
 /// The score, 0 to 1, and what lowers it most, where anything does.
 pub fn score(measures: &Measures) -> (f32, Option<Reason>) {
-    // What is no number is as bad as can be.
-    let harm = |term: &Term| {
-        let beyond = (term.beyond)(measures);
-        term.weight * if beyond.is_nan() { MOST } else { beyond.clamp(0.0, MOST) }
-    };
+    let harm = |term: &Term| term.harm(measures);
     let odds = AT_BEST + TERMS.iter().map(harm).sum::<f32>();
     let worst = Reason::ALL
         .into_iter()

@@ -70,6 +70,14 @@ pub fn without_calibration(manifest: &mut toml::Table) {
     recogniser.remove("calibration").expect("it is calibrated");
 }
 
+/// Takes the curve out of it from which thresholds are derived.
+pub fn without_curve(manifest: &mut toml::Table) {
+    let calibration = manifest["recogniser"]["calibration"].as_table_mut().expect("a section");
+    for key in ["points", "measured_to", "extrapolated_to"] {
+        calibration.remove(key).expect("it has a curve");
+    }
+}
+
 /// The starter pack's networks.
 pub fn engine() -> Arc<Engine> {
     let pack = Pack::open(&models_dir(), "starter")
