@@ -306,6 +306,9 @@ fn the_service_is_enabled_and_started_and_anew_where_it_runs() {
         assert!(told_to_systemctl(&board, &replace, 0, &["no service is started", "old configuration"]).is_empty());
     }
 
+    systemctl(&board, "LoadState=masked\\nActiveState=inactive\\n", "");
+    assert!(told_to_systemctl(&board, &replace, 0, &["no service is started", "systemctl unmask"]).is_empty());
+
     // What is left to do is said where systemd refuses.
     systemctl(&board, "LoadState=loaded\\nActiveState=inactive\\n", "enable");
     let words = ["written", "Access denied", "As root: systemctl enable facegate.service"];

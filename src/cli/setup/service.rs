@@ -92,6 +92,13 @@ pub(super) fn warn(context: &Context) {
 
 /// Says that there is no service to be started, and what that means where the door had another configuration.
 pub(super) fn absent(context: &Context, replaced: bool) {
+    if shown(UNIT).is_some_and(|said| is(&said, "LoadState", "masked")) {
+        context.out.say(format!(
+            "{WARN}no service is started: somebody has forbidden it{WARN:#} (masked). To allow it: systemctl unmask {UNIT} && \
+             systemctl enable --now {UNIT}"
+        ));
+        return;
+    }
     let old = if replaced { "; one that runs already goes on with the old configuration" } else { "" };
     context.out.say(format!(
         "{DIM}no service is started: systemd has no {UNIT} here; `facegate run` runs the door{old}{DIM:#}"

@@ -101,13 +101,15 @@ pub fn read(text: &str, origin: &str) -> Result<Vec<(String, String)>> {
 impl Labels {
     /// The labels of these people's pictures; the names in the list that are nobody's; and the groups that no picture is of, which are
     /// left out. What is said of a picture goes before what is said of the person. A first line that names nobody and a group that
-    /// stands nowhere else is a heading.
+    /// stands nowhere else is a heading, unless it is called much like somebody or some picture that is there.
     pub fn of(labels: &[(String, String)], people: &People) -> (Self, Vec<String>, Vec<String>) {
         let pictures = people.by_name();
         let persons: HashMap<&str, usize> = people.names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
         let is_heading = |(name, group): &(String, String)| {
             let known = persons.contains_key(&**name) || pictures.contains_key(name);
-            !known && labels[1..].iter().all(|(_, other)| other != group)
+            let alike = |there: &str| strsim::normalized_levenshtein(name, there) > 0.7;
+            let misspelt = || persons.keys().any(|there| alike(there)) || pictures.keys().any(|there| alike(there));
+            !known && !misspelt() && labels[1..].iter().all(|(_, other)| other != group)
         };
         let labels = if labels.first().is_some_and(is_heading) { &labels[1..] } else { labels };
         let (mut of_picture, mut of_person) = (HashMap::new(), HashMap::new());
@@ -402,5 +404,7 @@ mod tests {
         );
         assert_eq!(told("Ada,women\nBo,men\n"), words(["men women", "", ""]), "nor is one that names somebody");
         assert_eq!(told("person,group\n"), words(["", "", ""]));
+        let misspelt = told("Ada_0003.jpg,women\nBo,men\n");
+        assert_eq!(misspelt, words(["men", "Ada_0003.jpg", "women"]), "no heading is called so");
     }
 }
