@@ -26,9 +26,10 @@ fn energised(edge: &Edge) -> bool {
 fn whoever_works_for_the_api_steps_back_behind_the_door() {
     let board = board(GENUINE);
     let daemon = board.start();
-    // Has threads of the store begin, too: of any key they ask the store.
-    let reply = daemon.call("GET", "/v1/face-matching/embeddings", Some("fg_wrong"), None);
-    assert_eq!(reply.status, 401, "{:?}", reply.body);
+    // Has threads of the store begin, too: of a key that is new they ask the store.
+    let made = board.run(&["keys", "add", "main", "--json"]).must(0, &[]).json().remove(0);
+    let reply = daemon.call("GET", "/v1/face-matching/embeddings", made["key"].as_str(), None);
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
     let threads = daemon.threads();
     let of = |name: &str| {
         let found: Vec<_> = threads.iter().filter(|(other, _)| other == name).map(|(_, nice)| *nice).collect();

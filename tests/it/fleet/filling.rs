@@ -9,7 +9,7 @@ use facegate_fleet::{
 use rustix::process::Signal;
 
 use super::{
-    broker::SITE,
+    broker::{Broker, SITE},
     crowd::publish,
     site::{Site, metric, settings},
     stranger::Stranger,
@@ -18,15 +18,22 @@ use crate::support::daemon::{Daemon, eventually};
 
 const PEOPLE: usize = 6_000;
 
+/// A site whose broker keeps thousands of documents, in memory: one that writes each of them down at once writes all of them each time.
+fn large_site(forged: &[usize]) -> Site {
+    let mut site = Site::new();
+    site.broker = Broker::in_memory(&site.office.path("site"));
+    publish(&settings(&site.office, "office", site.broker.port), PEOPLE, forged);
+    site
+}
+
 fn documents(daemon: &Daemon) -> f64 {
     metric(daemon, "facegate_fleet_documents ")
 }
 
 #[test]
 fn a_door_that_fills_itself_obeys_soon_and_refuses_what_is_forged_alone() {
-    let site = Site::new();
     let forged = [7, PEOPLE / 2, PEOPLE / 2 + 1, PEOPLE - 1];
-    publish(&settings(&site.office, "office", site.broker.port), PEOPLE, &forged);
+    let site = large_site(&forged);
     let board = site.board("new");
     let daemon = board.start();
     let front: Name = "new".parse().expect("a name");
@@ -46,8 +53,7 @@ fn a_door_that_fills_itself_obeys_soon_and_refuses_what_is_forged_alone() {
 
 #[test]
 fn a_door_that_is_killed_while_it_fills_itself_has_lost_nothing_and_goes_on() {
-    let site = Site::new();
-    publish(&settings(&site.office, "office", site.broker.port), PEOPLE, &[]);
+    let site = large_site(&[]);
     let board = site.board("new");
     for least in [1.0, PEOPLE as f64 / 3.0] {
         let mut daemon = board.start();
