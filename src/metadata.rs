@@ -23,7 +23,7 @@ pub fn read(name: &str, text: &str) -> Result<Map<String, Value>> {
     let metadata: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
         Error::new(Kind::InvalidMetadata, format!("{name} must be a JSON object"))
             .source(error)
-            .help(r#"write it like {"name": "John Smith"}"#)
+            .help(r#"write it like {"name": "John Smith"}, and for a shell in single quotes, which keep the others"#)
     })?;
     check_text(name, text.as_bytes())?;
     check_depth(name, &metadata)?;

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{
     Answer, Context,
@@ -156,7 +156,7 @@ fn load_engine(config: &Config) -> Result<Arc<Engine>> {
 pub fn enroll(context: &Context, args: EnrollArgs) -> Result<Answer> {
     let config = context.load()?;
     let tenant = args.tenant.clone().or_the_doors(&config)?;
-    let metadata = args.metadata.as_deref().map(read_metadata).transpose()?;
+    let metadata = args.metadata.as_deref().map(|text| metadata::read("--metadata", text)).transpose()?;
     let engine = load_engine(&config)?;
     let gallery = open(&config)?;
     let mut recogniser = Recogniser::new(&engine, &config.api.recognition)?;
@@ -250,14 +250,6 @@ fn judge(
         warnings.extend(settings.compare(&likeness, engine.calibration())?);
     }
     Ok(warnings)
-}
-
-fn read_metadata(text: &str) -> Result<Map<String, Value>> {
-    metadata::read("--metadata", text).map_err(|error| match serde_json::from_str::<Map<String, Value>>(text) {
-        Ok(_) => error,
-        // A shell takes bare quotes away.
-        Err(_) => error.help(r#"write it, for the shell, like '{"name": "John Smith"}'"#),
-    })
 }
 
 /// The number with as many decimals as it has, which `json!` would fill up to those of an f64: 0.6, not 0.6000000238418579.
