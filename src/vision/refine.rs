@@ -15,7 +15,7 @@ use super::{
     picture::{Scaler, Square},
     template::Points,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A crop at which the detector looks.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,15 @@ struct Crop {
     mirrored_too: bool,
 }
 
-/// The sides and enlargements were picked by hand, over both folds of LFW: see `docs/accuracy.md`.
+impl Crop {
+    /// The same part of the picture in so many times as many pixels, both ways.
+    fn times(self, times: f32) -> Self {
+        let side = (self.side as f32 * times).round() as usize;
+        Self { side, enlargement: self.enlargement * side as f32 / self.side as f32, ..self }
+    }
+}
+
+/// The sides and enlargements were picked by hand, over both folds of LFW; `docs/accuracy.md` says what other sides give.
 const SMALL: Crop = Crop { side: 160, enlargement: 1.0, mirrored_too: true };
 const LARGE: Crop = Crop { side: 320, enlargement: 2.8, mirrored_too: false };
 
@@ -45,8 +53,8 @@ const FARTHEST: f32 = 0.25 * 35.0;
 /// The networks for both crops.
 pub struct Refiner {
     input: Input,
-    small: Network,
-    large: Network,
+    small: (Crop, Network),
+    large: (Crop, Network),
 }
 
 impl Refiner {
@@ -55,10 +63,22 @@ impl Refiner {
     /// # Errors
     /// [`crate::error::Kind::Model`].
     pub fn load(pack: &Pack, manifest: &Manifest, detector: &Detector) -> Result<Option<Self>> {
+        Self::load_sized(pack, manifest, detector, 1.0)
+    }
+
+    /// The same for crops of `times` as many pixels both ways, of the same part of the picture: with which others are measured than
+    /// those that ship. Their sides, 160 and 320 times that, must be multiples of 32.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`]; so where the network does not do with such a side.
+    pub fn load_sized(pack: &Pack, manifest: &Manifest, detector: &Detector, times: f32) -> Result<Option<Self>> {
         if manifest.detector_kind()? != DetectorKind::YuNet {
             return Ok(None);
         }
-        let square = |crop: Crop| detector.square(pack, manifest, crop.side);
+        let square = |crop: Crop| {
+            let crop = crop.times(times);
+            Ok::<_, Error>((crop, detector.square(pack, manifest, crop.side)?))
+        };
         Ok(Some(Self { input: manifest.detector.input, small: square(SMALL)?, large: square(LARGE)? }))
     }
 
@@ -67,15 +87,16 @@ impl Refiner {
     /// # Errors
     /// [`crate::error::Kind::Model`].
     pub fn state(&self) -> Result<RefinerState> {
-        Ok(RefinerState { input: self.input, small: self.small.state()?, large: self.large.state()? })
+        let state = |(crop, network): &(Crop, Network)| Ok::<_, Error>((*crop, network.state()?));
+        Ok(RefinerState { input: self.input, small: state(&self.small)?, large: state(&self.large)? })
     }
 }
 
 /// One thread's use of a [`Refiner`].
 pub struct RefinerState {
     input: Input,
-    small: NetworkState,
-    large: NetworkState,
+    small: (Crop, NetworkState),
+    large: (Crop, NetworkState),
 }
 
 impl RefinerState {
@@ -94,10 +115,10 @@ impl RefinerState {
     ) -> Result<Landmarks> {
         let (crop, network) = match points {
             Points::AsFound => return Ok(*landmarks),
-            Points::Small => (SMALL, &mut self.small),
-            Points::Large => (LARGE, &mut self.large),
+            Points::Small => &mut self.small,
+            Points::Large => &mut self.large,
         };
-        look(crop, network, &self.input, (picture, landmarks), scaler, timings)
+        look(*crop, network, &self.input, (picture, landmarks), scaler, timings)
     }
 }
 
