@@ -46,5 +46,6 @@ pub mod storage;
 pub mod strictness;
 pub mod tally;
 pub mod vision;
+mod widest;
 
 pub use facegate_control::access;

@@ -113,20 +113,18 @@ impl Check<'_> {
     fn in_index(&mut self, header: &Header, secret: &Secret, name: &str) -> Result<()> {
         self.matchable.entry(header.tenant).or_default().insert(header.id);
         let roster = self.gallery.roster.read();
-        let vector = match roster.index_of(header.tenant) {
-            Some(index) => index.vector(header.id)?.zip(index.get(header.id)),
-            None => None,
+        let index = roster.index_of(header.tenant);
+        let Some((index, face)) = index.and_then(|index| Some((index, index.get(header.id)?))) else {
+            self.find(format!("{name} is missing from the index"), RESTART);
+            return Ok(());
         };
-        match vector {
-            None => self.find(format!("{name} is missing from the index"), RESTART),
-            Some((vector, face)) => {
-                if vector != secret.embedding.as_slice() {
-                    self.find(format!("{name} has another vector in the index"), RESTART);
-                }
-                if face.subject != header.subject || face.embedding != header.embedding {
-                    self.find(format!("{name} has another subject in the index"), RESTART);
-                }
-            }
+        if index.vector(header.id)?.as_deref() != Some(&secret.embedding.as_slice()[..]) {
+            self.find(format!("{name} has another vector in the index"), RESTART);
+        } else if !index.has_sketch_of(header.id, secret.embedding.as_slice()) {
+            self.find(format!("{name} has another vector's sketch in the index"), RESTART);
+        }
+        if face.subject != header.subject || face.embedding != header.embedding {
+            self.find(format!("{name} has another subject in the index"), RESTART);
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! `add_with_ids` reads past the end when there are too few ids, a wrong length is cut off in silence, a NaN is taken, and so
 //! is an id that is there already. So nothing reaches C++ from anywhere else, and here only after its length, numbers,
-//! norm, ids and count were checked. The index is a copy: the store is the truth, and no index is ever written to a file.
+//! norm, ids and count were checked. Of many vectors it reads those that can be among the nearest, as [`Sketches`] tell, and all where
+//! they tell little. The index is a copy: the store is the truth, and no index is ever written to a file.
 //!
 //! FAISS translates ids in an OpenMP loop, which would start a team of threads beside the door's. Every thread that
 //! comes here first tells OpenMP to use itself alone; that is the one foreign function declared by hand.
@@ -11,13 +12,20 @@ use std::{collections::HashMap, ffi::c_int};
 
 use faiss::{ConcurrentIndex, FlatIndex, IdMap, Idx, Index, MetricType, index_factory, selector::IdSelector};
 
+use zeroize::Zeroize as _;
+
+use super::sketch::Sketches;
 use crate::{
     error::{Error, Kind, Result},
-    vision::{DIMENSION, cosine_of},
+    vision::{DIMENSION, cosine, cosine_of},
 };
 
 /// How far a vector's norm may be from 1.
 const NORM_TOLERANCE: f64 = 1e-3;
+
+/// Where more than one in so many vectors can be among the nearest, all are read one after the other: that is sooner done than so many
+/// here and there.
+const WORTH_IT: usize = 8;
 
 // SAFETY: the declaration is that of the OpenMP specification; it sets a number of the calling thread and nothing else.
 #[allow(unsafe_code)]
@@ -28,7 +36,11 @@ unsafe extern "C" {
 /// Vectors by internal id, with something of the caller's beside each.
 pub(super) struct FaceIndex<T> {
     faiss: IdMap<FlatIndex>,
-    faces: HashMap<u64, T>,
+    sketches: Sketches,
+    /// Whose sketch is in each place.
+    ids: Vec<u64>,
+    /// The place of the sketch beside what is the caller's.
+    faces: HashMap<u64, (usize, T)>,
 }
 
 impl<T> FaceIndex<T> {
@@ -38,7 +50,7 @@ impl<T> FaceIndex<T> {
             .and_then(|index| index.into_id_map())
             .and_then(IdMap::try_cast_inner_index::<FlatIndex>)
             .map_err(|error| failed("make", error))?;
-        Ok(Self { faiss, faces: HashMap::new() })
+        Ok(Self { faiss, sketches: Sketches::default(), ids: Vec::new(), faces: HashMap::new() })
     }
 
     /// How many vectors there are.
@@ -48,7 +60,7 @@ impl<T> FaceIndex<T> {
 
     /// What stands beside the vector of `id`.
     pub fn get(&self, id: u64) -> Option<&T> {
-        self.faces.get(&id)
+        self.faces.get(&id).map(|(_, face)| face)
     }
 
     /// All ids, in no order.
@@ -64,7 +76,8 @@ impl<T> FaceIndex<T> {
         if vectors.len() != faces.len() * DIMENSION {
             return Err(refused("the number of vectors is not the number of ids"));
         }
-        vectors.chunks_exact(DIMENSION).try_for_each(check_vector)?;
+        let (each, _) = vectors.as_chunks::<DIMENSION>();
+        each.iter().try_for_each(|vector| check_vector(vector).map(|_| ()))?;
         let mut ids = Vec::with_capacity(faces.len());
         for &(id, _) in &faces {
             if id > i64::MAX as u64 || self.faces.contains_key(&id) {
@@ -79,7 +92,11 @@ impl<T> FaceIndex<T> {
         }
         omp_set_num_threads(1);
         self.faiss.add_with_ids(vectors, &native).map_err(|error| failed("add to", error))?;
-        self.faces.extend(faces);
+        for ((id, face), vector) in faces.into_iter().zip(each) {
+            self.faces.insert(id, (self.ids.len(), face));
+            self.ids.push(id);
+            self.sketches.push(vector);
+        }
         self.check_count()
     }
 
@@ -96,7 +113,12 @@ impl<T> FaceIndex<T> {
         let selector = IdSelector::batch(&native).map_err(|error| failed("select from", error))?;
         self.faiss.remove_ids(&selector).map_err(|error| failed("remove from", error))?;
         for id in &known {
-            self.faces.remove(id);
+            let Some((place, _)) = self.faces.remove(id) else { continue };
+            self.sketches.swap_remove(place);
+            self.ids.swap_remove(place);
+            if let Some((moved, _)) = self.ids.get(place).and_then(|moved| self.faces.get_mut(moved)) {
+                *moved = place;
+            }
         }
         self.check_count()?;
         Ok(known.len())
@@ -104,7 +126,7 @@ impl<T> FaceIndex<T> {
 
     /// The `k` vectors with the greatest inner product with `probe`, greatest first; fewer where there are fewer.
     pub fn nearest(&self, probe: &[f32], k: usize) -> Result<Vec<(u64, f32)>> {
-        check_vector(probe)?;
+        let probe = check_vector(probe)?;
         if k == 0 {
             return Err(refused("a search for nothing"));
         }
@@ -112,6 +134,29 @@ impl<T> FaceIndex<T> {
         if k == 0 {
             return Ok(Vec::new());
         }
+        let candidates = self.sketches.candidates(probe, k);
+        if candidates.len() > self.len() / WORTH_IT {
+            return self.all_by_faiss(probe, k);
+        }
+        let mut hits = Vec::with_capacity(candidates.len());
+        let mut vector = [0.0; DIMENSION];
+        for place in candidates {
+            let id = *self.ids.get(place).ok_or_else(out_of_step)?;
+            self.faiss.reconstruct(Idx::new(id), &mut vector).map_err(|error| failed("read from", error))?;
+            hits.push((id, cosine(probe, &vector)));
+        }
+        vector.zeroize();
+        hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
+        hits.truncate(k);
+        Ok(hits)
+    }
+
+    /// The same by FAISS alone, which reads them all: what [`FaceIndex::nearest`] is measured against.
+    pub fn nearest_of_all(&self, probe: &[f32], k: usize) -> Result<Vec<(u64, f32)>> {
+        self.all_by_faiss(check_vector(probe)?, k.min(self.len()))
+    }
+
+    fn all_by_faiss(&self, probe: &[f32; DIMENSION], k: usize) -> Result<Vec<(u64, f32)>> {
         omp_set_num_threads(1);
         let found = ConcurrentIndex::search(&self.faiss, probe, k).map_err(|error| failed("search", error))?;
         let pairs = found.labels.iter().zip(found.distances);
@@ -132,18 +177,34 @@ impl<T> FaceIndex<T> {
         Ok(Some(vector))
     }
 
+    /// Whether the sketch of `id` is that of this vector.
+    pub fn has_sketch_of(&self, id: u64, vector: &[f32; DIMENSION]) -> bool {
+        self.faces.get(&id).is_some_and(|&(place, _)| self.sketches.is_of(place, vector))
+    }
+
+    #[cfg(test)]
+    pub fn spoil_sketch(&mut self, id: u64) {
+        let (place, _) = self.faces[&id];
+        let other = vec![1.0 / (DIMENSION as f32).sqrt(); DIMENSION];
+        self.sketches.swap_remove(place);
+        self.sketches.push(other.as_slice().try_into().expect("it is as long"));
+        let last = self.ids.len() - 1;
+        self.ids.swap(place, last);
+        self.faces.get_mut(&self.ids[place]).expect("it is there").0 = place;
+        self.faces.get_mut(&id).expect("it is there").0 = last;
+    }
+
     fn check_count(&self) -> Result<()> {
-        if self.faiss.ntotal() == self.faces.len() as u64 { Ok(()) } else { Err(out_of_step()) }
+        let all = [self.faiss.ntotal(), self.ids.len() as u64, self.sketches.len() as u64];
+        if all == [self.faces.len() as u64; 3] { Ok(()) } else { Err(out_of_step()) }
     }
 }
 
-fn check_vector(vector: &[f32]) -> Result<()> {
-    if vector.len() != DIMENSION {
-        return Err(refused("a vector is not of the right length"));
-    }
+fn check_vector(vector: &[f32]) -> Result<&[f32; DIMENSION]> {
+    let vector: &[f32; DIMENSION] = vector.try_into().map_err(|_| refused("a vector is not of the right length"))?;
     let norm = vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
     // Not finite, where a number is not; and then the comparison does not hold.
-    if (norm - 1.0).abs() <= NORM_TOLERANCE { Ok(()) } else { Err(refused("a vector is not of unit length")) }
+    if (norm - 1.0).abs() <= NORM_TOLERANCE { Ok(vector) } else { Err(refused("a vector is not of unit length")) }
 }
 
 fn refused(why: &str) -> Error {
@@ -251,6 +312,35 @@ mod tests {
         ]
     }
 
+    /// Those of many are found that FAISS finds which reads them all, also when some are gone and others have their places.
+    #[test]
+    fn of_many_the_nearest_are_those_that_faiss_finds() {
+        let mut index = FaceIndex::new().unwrap();
+        let add = |index: &mut FaceIndex<()>, ids: std::ops::Range<u64>| {
+            let vectors: Vec<f32> = ids.clone().flat_map(|id| vector(id, Fault::None)).collect();
+            index.add(&vectors, ids.map(|id| (id, ())).collect()).unwrap();
+        };
+        add(&mut index, 0..2000);
+        let agree = |index: &FaceIndex<()>| {
+            for (seed, k) in [(1999, 1), (17, 1), (5000, 3), (5001, 8), (5002, 60), (5003, 1000)] {
+                let probe = vector(seed, Fault::None);
+                let of_all = index.nearest_of_all(&probe, k).unwrap();
+                let found = index.nearest(&probe, k).unwrap();
+                let ids = |hits: &[(u64, f32)]| hits.iter().map(|hit| hit.0).collect::<Vec<_>>();
+                assert_eq!(ids(&found), ids(&of_all));
+                assert!(found.iter().zip(&of_all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6));
+            }
+        };
+        agree(&index);
+        assert_eq!(index.nearest(&vector(17, Fault::None), 1).unwrap(), [(17, 1.0)]);
+        assert_eq!(index.remove(&(0..2000).step_by(3).chain([1999]).collect::<Vec<_>>()).unwrap(), 668);
+        agree(&index);
+        add(&mut index, 2000..2300);
+        agree(&index);
+        assert!(index.nearest(&vector(1999, Fault::None), 1).unwrap()[0].1 < 0.5, "it was removed");
+        assert_eq!(index.nearest(&vector(17, Fault::None), 1).unwrap(), [(17, 1.0)]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -299,6 +389,7 @@ mod tests {
                 prop_assert_eq!(index.faiss.ntotal(), model.len() as u64);
             }
             for (id, expected) in &model {
+                prop_assert!(index.has_sketch_of(*id, expected.as_slice().try_into().unwrap()));
                 prop_assert_eq!(&index.vector(*id).unwrap().unwrap(), expected);
             }
             prop_assert_eq!(index.vector(41).unwrap(), None);

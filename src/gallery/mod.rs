@@ -35,7 +35,9 @@ mod rights;
 mod roster;
 mod seal;
 mod seen;
+mod sketch;
 mod slots;
+mod speed;
 mod standing;
 mod store;
 mod subjects;
@@ -56,6 +58,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use uuid::{ContextV7, Uuid};
 
+pub(crate) use self::speed::searches;
 pub use self::{
     access::{Expected, StoredRules, changed_meanwhile},
     following::Behind,

@@ -23,7 +23,6 @@ pub mod region;
 pub mod sample;
 pub mod template;
 pub mod track;
-mod widest;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
@@ -117,19 +116,23 @@ impl Embedding {
 
     /// The cosine of the angle between the two, −1 to 1; exactly 1 for the same vector.
     pub fn cosine(&self, other: &Self) -> f32 {
-        // Sixteen sums side by side: one after the other is all that floats allow the compiler otherwise.
-        let mut sums = [0.0; 16];
-        let (ours, theirs) = (self.0.as_chunks::<16>().0, other.0.as_chunks::<16>().0);
-        for (a, b) in ours.iter().zip(theirs) {
-            sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
-        }
-        cosine_of(sums.iter().sum())
+        cosine(&self.0, &other.0)
     }
 
     /// The numbers.
     pub fn as_slice(&self) -> &[f32; DIMENSION] {
         &self.0
     }
+}
+
+/// The same of the numbers of two templates.
+pub(crate) fn cosine(ours: &[f32; DIMENSION], theirs: &[f32; DIMENSION]) -> f32 {
+    // Sixteen sums side by side: one after the other is all that floats allow the compiler otherwise.
+    let mut sums = [0.0; 16];
+    for (a, b) in ours.as_chunks::<16>().0.iter().zip(theirs.as_chunks::<16>().0) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    cosine_of(sums.iter().sum())
 }
 
 /// The cosine that the inner product of two templates stands for. Both are rounded, so that of a vector with itself it is some

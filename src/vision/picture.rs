@@ -11,9 +11,11 @@ use super::{
     Rect,
     models::{Colour, Input},
     sample::{PARTS, Row},
+};
+use crate::{
+    error::{Context, Error, Kind, Result},
     widest::widest,
 };
-use crate::error::{Context, Error, Kind, Result};
 
 /// Scales parts of pictures; keeps its buffers from call to call.
 #[derive(Default)]

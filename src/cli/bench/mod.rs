@@ -7,6 +7,7 @@ mod board;
 mod daemon;
 mod decision;
 mod reference;
+mod search;
 mod stages;
 
 use std::{path::PathBuf, sync::Arc};
@@ -54,6 +55,8 @@ enum Part {
     Stages,
     /// From a decision to the relay's edge, through the rules of a large site.
     Decision,
+    /// Searches among 1,000, 10,000 and 100,000 templates, which takes half a gigabyte of memory.
+    Search,
     /// Memory, readiness and idling of a daemon with a full gallery.
     Daemon,
     /// Its REST API: calls, searches a second, listing, and the door under a flood.
@@ -84,6 +87,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<decision::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<Vec<search::Report>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<reference::Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<daemon::Report>,
@@ -109,8 +114,9 @@ pub fn run(context: &Context, args: Args) -> Result<Answer> {
     let daemon = of(Part::Daemon).map(|board| daemon::measure(board, args.faces)).transpose()?;
     let api = of(Part::Api).map(|board| api::measure(board, &pack, &photo, args.faces, args.frames)).transpose()?;
     let decision = wanted(Part::Decision).then(|| decision::measure(&clock)).transpose()?;
+    let search = wanted(Part::Search).then(|| search::measure(args.frames)).transpose()?;
     let model = pack.manifest().recogniser.id.clone().unwrap_or_default();
-    let report = Report { pack: args.pack, model, stages, decision, reference, daemon, api };
+    let report = Report { pack: args.pack, model, stages, decision, search, reference, daemon, api };
     context.out.result(&report, words);
     Ok(Answer::Yes)
 }
@@ -122,6 +128,9 @@ fn words(report: &Report) -> String {
     }
     if let Some(decision) = &report.decision {
         decision.words(&mut lines);
+    }
+    if let Some(search) = &report.search {
+        search::words(search, &mut lines);
     }
     if let Some(reference) = &report.reference {
         reference.words(&mut lines);

@@ -147,7 +147,11 @@ fn check_finds_what_does_not_agree() {
             index.remove(&[header.id]).unwrap();
             index.add(face(999).as_slice(), vec![(header.id, mine)]).unwrap();
         }),
-        "another vector",
+        "another vector in the index",
+    );
+    one(
+        findings(|gallery, header, _| gallery.roster.write().index_mut(header.tenant).spoil_sketch(header.id)),
+        "another vector's sketch",
     );
     one(
         findings(|gallery, header, _| {

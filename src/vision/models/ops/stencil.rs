@@ -5,7 +5,7 @@
 //! multiplications instead of nine, and no special case at the edges.
 
 use super::rectify::rectified;
-use crate::vision::widest::widest;
+use crate::widest::widest;
 
 /// What a plane is convolved with, row by row, and what is added.
 #[derive(Clone, Debug)]
