@@ -95,7 +95,7 @@ impl Sketches {
                 (product - off, product + off)
             })
             .unzip();
-        let (_, kth, _) = least.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+        let (_, kth, _) = least.select_nth_unstable_by(k.saturating_sub(1), |a, b| b.total_cmp(a));
         let kth = *kth;
         most.iter().enumerate().filter(|(_, most)| **most >= kth).map(|(place, _)| place).collect()
     }
