@@ -2,7 +2,7 @@
 //!
 //! LMDB is the truth ([`store`]: the layout on disk; [`record`]: a record's bytes). Each record is sealed ([`seal`]) with a
 //! secret that deleting overwrites ([`slots`]). From the store, one FAISS index per tenant is built at every start
-//! ([`index`]: the guard before C++; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
+//! ([`index`]: the guard before C++, [`sketch`]: what is looked at before it; [`roster`]: all tenants' indexes and how they follow the store). [`enrol`] changes,
 //! [`query`] asks, [`subjects`] is about people, [`verified`] counts, [`keys`] says who may call, [`access`] who may pass, [`standing`] which doors are in lockdown, [`transfer`] moves a tenant to another board, [`check`] proves that all of them agree.
 //!
 //! Several processes may work on one store, the command line beside the daemon. Every change is in a log within the store,

@@ -1,4 +1,4 @@
-//! Templates in one byte a number, which tell in a quarter of the time which of the exact ones can be among the nearest.
+//! Templates in one byte a number, which tell in a third of the time which of the exact ones can be among the nearest.
 //!
 //! A search among many is what the memory gives: all templates are read, 2 KiB each. So first these sketches of them are read, half a
 //! kibibyte each. What a sketch leaves out of its template is known by its length, and so how far the product with a sketch can be from that
