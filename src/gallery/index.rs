@@ -11,7 +11,6 @@
 use std::{collections::HashMap, ffi::c_int};
 
 use faiss::{ConcurrentIndex, FlatIndex, IdMap, Idx, Index, MetricType, index_factory, selector::IdSelector};
-
 use zeroize::Zeroize as _;
 
 use super::sketch::Sketches;
@@ -114,6 +113,9 @@ impl<T> FaceIndex<T> {
         self.faiss.remove_ids(&selector).map_err(|error| failed("remove from", error))?;
         for id in &known {
             let Some((place, _)) = self.faces.remove(id) else { continue };
+            if self.ids.get(place) != Some(id) {
+                return Err(out_of_step());
+            }
             self.sketches.swap_remove(place);
             self.ids.swap_remove(place);
             if let Some((moved, _)) = self.ids.get(place).and_then(|moved| self.faces.get_mut(moved)) {
@@ -134,10 +136,12 @@ impl<T> FaceIndex<T> {
         if k == 0 {
             return Ok(Vec::new());
         }
-        let candidates = self.sketches.candidates(probe, k);
-        if candidates.len() > self.len() / WORTH_IT {
+        let worth_it = self.len() / WORTH_IT;
+        // There are no fewer candidates than are asked for.
+        let candidates = (k <= worth_it).then(|| self.sketches.candidates(probe, k));
+        let Some(candidates) = candidates.filter(|candidates| candidates.len() <= worth_it) else {
             return self.all_by_faiss(probe, k);
-        }
+        };
         let mut hits = Vec::with_capacity(candidates.len());
         let mut vector = [0.0; DIMENSION];
         for place in candidates {
@@ -184,14 +188,7 @@ impl<T> FaceIndex<T> {
 
     #[cfg(test)]
     pub fn spoil_sketch(&mut self, id: u64) {
-        let (place, _) = self.faces[&id];
-        let other = vec![1.0 / (DIMENSION as f32).sqrt(); DIMENSION];
-        self.sketches.swap_remove(place);
-        self.sketches.push(other.as_slice().try_into().expect("it is as long"));
-        let last = self.ids.len() - 1;
-        self.ids.swap(place, last);
-        self.faces.get_mut(&self.ids[place]).expect("it is there").0 = place;
-        self.faces.get_mut(&id).expect("it is there").0 = last;
+        self.sketches.spoil(self.faces[&id].0);
     }
 
     fn check_count(&self) -> Result<()> {

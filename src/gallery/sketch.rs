@@ -49,15 +49,18 @@ impl Sketches {
     /// Adds that of a template, in the next place.
     pub fn push(&mut self, template: &[f32; DIMENSION]) {
         let (numbers, unit) = sketch(template);
-        let left_out = template.iter().zip(&numbers).map(|(&exact, &number)| exact - f32::from(number) * unit);
-        let left_out = left_out.map(|by| by * by).sum::<f32>().sqrt();
         self.numbers.push(numbers);
-        self.scales.push(Scale { unit, left_out });
+        self.scales.push(Scale { unit, left_out: left_out(template, &numbers, unit) });
     }
 
     /// Whether the one in that place is that template's.
     pub fn is_of(&self, place: usize, template: &[f32; DIMENSION]) -> bool {
         self.numbers.get(place) == Some(&sketch(template).0)
+    }
+
+    #[cfg(test)]
+    pub fn spoil(&mut self, place: usize) {
+        self.numbers[place][0] ^= 1;
     }
 
     /// Takes one away; the last one takes its place.
@@ -79,8 +82,7 @@ impl Sketches {
         }
         let unit = greatest(probe) / PROBE_TOP;
         let mut rounded = probe.map(|value| (value / unit).round() as i16);
-        let probe_left_out = probe.iter().zip(&rounded).map(|(&exact, &number)| exact - f32::from(number) * unit);
-        let probe_left_out = probe_left_out.map(|by| by * by).sum::<f32>().sqrt();
+        let probe_left_out = left_out(probe, &rounded, unit);
         let mut products = vec![0; self.len()];
         multiply(&self.numbers, &rounded, &mut products);
         rounded.zeroize();
@@ -105,6 +107,12 @@ impl Sketches {
 fn sketch(template: &[f32; DIMENSION]) -> (Numbers, f32) {
     let unit = greatest(template) / SKETCH_TOP;
     (template.map(|value| (value / unit).round() as i8), unit)
+}
+
+/// The length of what numbers that count `unit` each leave out.
+fn left_out<N: Copy + Into<f32>>(exact: &[f32; DIMENSION], numbers: &[N; DIMENSION], unit: f32) -> f32 {
+    let by = exact.iter().zip(numbers).map(|(&exact, &number)| exact - number.into() * unit);
+    by.map(|by| by * by).sum::<f32>().sqrt()
 }
 
 /// The greatest magnitude of numbers that are not all 0.

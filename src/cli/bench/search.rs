@@ -10,7 +10,7 @@ use crate::{error::Result, gallery};
 /// Templates that are searched.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
-/// So many of the nearest, as a door asks for at first.
+/// So many of the nearest; a door asks for ten, where subjects have five embeddings at most.
 const NEAREST: usize = 8;
 
 #[derive(Debug, Serialize)]
