@@ -31,7 +31,7 @@ lint: ## formatting, clippy, dependencies, documentation, shell scripts
 	cargo deny --log-level error check bans licenses sources
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
-	shellcheck --external-sources cross/root cross/build cross/package .ci/run
+	shellcheck --external-sources cross/root cross/build cross/package cross/reproduce .ci/run
 	shellcheck cross/setup cross/faiss cross/faiss-build cross/one-build cross/package-test systemd/check \
 		cross/board/prepare cross/board/boot cross/board/test cross/board/door \
 		models/fetch tests/bench/run tests/bench/accuracy tests/bench/onnxruntime tests/bench/wear tests/mutants fuzz/run fuzz/instrument
@@ -61,12 +61,12 @@ fuzz: setup-build ## feed libFuzzer's inputs to all that reads bytes from outsid
 accuracy: build networks ## error rates over a folder of labelled faces (FACEGATE_EVAL)
 	tests/bench/accuracy $(BUILT)/facegate
 
-cross: setup-roots ## the daemon for ARM boards, TARGET=aarch64 or armv7, by Debian's own toolchain (needs root once; SUITE, STATIC: see docs/boards)
+cross: setup-roots ## the daemon for boards, TARGET=aarch64, armv7 or x86_64, by Debian's own toolchain (needs root once; SUITE, STATIC: see docs/boards)
 	cross/build $(or $(TARGET),aarch64) $(CROSS_FLAGS)
 
-deb: setup-roots ## a Debian package, TARGET=aarch64 or armv7 for ARM boards, else for this machine
-	$(if $(filter aarch64 armv7,$(TARGET)),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null,$(if $(CROSS_FLAGS),$(error SUITE and STATIC are for TARGET=aarch64 or armv7))@$(MAKE) --no-print-directory build)
-	cross/package $(TARGET) $(if $(and $(TARGET),$(SUITE)),release $(SUITE))
+deb: setup-roots $(if $(TARGET),,build) ## a Debian package to give to others, TARGET=aarch64, armv7 or x86_64; else one for systems like this machine's
+	$(if $(TARGET),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null,$(if $(SUITE)$(STATIC),$(error SUITE and STATIC go with a TARGET)))
+	cross/package $(TARGET) $(if $(TARGET),$(SUITE))
 
 package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root, and run its service there under systemd
 	cross/package-test $$(cross/package)
