@@ -1,6 +1,6 @@
 //! What `docs/fleet/` says of the messages is what the code says. `FACEGATE_WRITE_SCHEMAS=1` writes it anew.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use facegate_fleet::{
     home_assistant::{Device, Door},
@@ -9,7 +9,8 @@ use facegate_fleet::{
 use serde_json::Value;
 
 fn is_written(file: &str, value: &Value) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/fleet").join(file);
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package lies");
+    let path = Path::new(&package).join("../docs/fleet").join(file);
     let text = serde_json::to_string_pretty(value).expect("JSON") + "\n";
     if std::env::var_os("FACEGATE_WRITE_SCHEMAS").is_some() {
         fs::write(&path, &text).expect("docs/fleet can be written");

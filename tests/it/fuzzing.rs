@@ -3,11 +3,12 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use facegate::fuzzing::TARGETS;
+
+use crate::support::project;
 
 /// Bent copies for each target, at most, and for how long.
 const COPIES: u32 = 100_000;
@@ -97,7 +98,7 @@ fn bent(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let folder = project("fuzz/corpus").join(name);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     // The order of a folder is any; the copies are to be the same ones.

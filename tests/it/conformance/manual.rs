@@ -4,14 +4,14 @@ use std::fs;
 
 use facegate::error::Kind;
 
-use super::{Path, folder};
+use super::folder;
+use crate::support::project;
 
 const TABLE: &str = include_str!("../../../docs/conformance.md");
 
 /// The source of a test's module: `api::calls` is `tests/it/api/calls.rs`.
 fn source(module: &str) -> String {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-    let place = tests.join(module.replace("::", "/"));
+    let place = project("tests/it").join(module.replace("::", "/"));
     let files = [place.with_extension("rs"), place.join("mod.rs")];
     files
         .iter()

@@ -7,24 +7,20 @@
 
 mod manual;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::support::{
     daemon::{Board, Daemon, finish},
-    photo, photo_path,
+    photo, photo_path, project,
 };
 
 const BASE: &str = "https://api.zaits.net/v1/face-matching";
 const KEY: &str = "YOUR_API_KEY";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance")
+    project("tests/it/conformance")
 }
 
 /// A daemon, and a folder with the photographs that the samples name.

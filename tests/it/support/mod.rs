@@ -32,10 +32,16 @@ use self::http::{Form, Reply, call};
 
 const BASE: &str = "/v1/face-matching";
 
-/// A folder of `models/`, or where the variable says.
+/// A file or folder of the project. Where that lies cargo says when the tests run; clones that share a target folder run what one of them
+/// compiled.
+pub fn project(name: &str) -> PathBuf {
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&folder).join(name)
+}
+
+/// A folder of the project, or where the variable says.
 pub fn folder(variable: &str, default: &str) -> PathBuf {
-    let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
-    std::env::var_os(variable).map_or_else(fallback, PathBuf::from)
+    std::env::var_os(variable).map_or_else(|| project(default), PathBuf::from)
 }
 
 /// The folder that holds one folder a pack.
