@@ -8,6 +8,7 @@ use super::{
     Embedding, align,
     engine::Engine,
     models::{Network, Pack},
+    picture::Scaler,
 };
 use crate::{
     error::{Context, Error, Kind, Result},
@@ -40,7 +41,7 @@ pub fn compare(pack: &Pack, other: &Path, folder: &Path, progress: impl Fn(u64, 
         Network::load(pack, part)?.state()?,
         Network::from_bytes(&other.display().to_string(), &other_bytes, part.input)?.state()?,
     ];
-    let mut session = Engine::load(pack)?.session()?;
+    let (mut session, mut scaler) = (Engine::load(pack)?.session()?, Scaler::default());
     let entries = std::fs::read_dir(folder).context(Kind::NotFound, || format!("cannot read {}", folder.display()))?;
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
@@ -52,7 +53,8 @@ pub fn compare(pack: &Pack, other: &Path, folder: &Path, progress: impl Fn(u64, 
         let Some(face) = session.detect(&picture)?.into_iter().next() else { continue };
         let Some(aligned) = align::to_template(&face.landmarks) else { continue };
         let [ours, theirs] = networks.each_mut().map(|network| {
-            let outputs = network.run(|planes| align::warp(&picture, &aligned, false, &part.input, planes))?;
+            let outputs =
+                network.run(|planes| align::warp(&picture, &aligned, false, &part.input, planes, &mut scaler))?;
             outputs
                 .first()
                 .and_then(|output| Embedding::normalised(output))

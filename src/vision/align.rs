@@ -26,6 +26,11 @@ pub const SIZE: usize = 112;
 /// The middle of the template: the mean of its points.
 const MIDDLE: Point = Point { x: 56.02618, y: 71.9009 };
 
+/// Up to so many of the picture's pixels to one of the template's, a face is read from the picture as it is. Between four of them
+/// lies what is read of a point: where there are more to a point, the others would be passed over, and their noise not averaged out.
+/// `docs/accuracy.md` says what shrinking first buys, and that it buys nothing below.
+const READ_AS_IT_IS: f32 = 1.5;
+
 /// A rotation, uniform scaling and shift: `x' = a·x − b·y + dx`, `y' = b·x + a·y + dy`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Similarity {
@@ -102,33 +107,48 @@ pub fn enlarged_template(times: f32, side: usize) -> Landmarks {
     TEMPLATE.map(|point| as_is.enlarged(times, side).apply(point))
 }
 
-/// The square of `side` pixels to which `placed` brings the picture: bilinear interpolation, black outside of the picture. What
-/// becomes smaller is scaled first, so that every pixel has its part in the mean.
+/// The square of `side` pixels to which `placed` brings the picture: bilinear interpolation, black outside of the picture; what
+/// becomes smaller is shrunk first.
 ///
 /// # Errors
 /// [`Kind::ImageUndecodable`] where nothing of the square lies within the picture.
 pub fn crop(picture: &RgbImage, placed: &Similarity, side: usize, scaler: &mut Scaler) -> Result<Square> {
-    let mut back = placed.inverse();
-    let shrinks = back.a.hypot(back.b);
-    let source = if shrinks > 1.0 {
-        let (area, width, height) = covered(&back, side, shrinks, picture)
-            .ok_or_else(|| Error::new(Kind::ImageUndecodable, "a face lies outside the picture"))?;
-        // A pixel's place is its centre's, which is half a pixel from its corner on both scales.
-        let moved = |shift: f32, from: f32| (shift + 0.5 - from) / shrinks - 0.5;
-        back = Similarity {
-            a: back.a / shrinks,
-            b: back.b / shrinks,
-            dx: moved(back.dx, area.left),
-            dy: moved(back.dy, area.top),
-        };
-        Source::of(scaler.scale(picture, area, width, height)?, width, height)
-    } else {
-        Source::new(picture)
-    };
+    let (source, back) = source(picture, placed, side, 1.0, scaler)?;
     Ok(Square::read(side, |y, row| {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
         source.read_row((from.x, from.y), (back.a, back.b), row);
     }))
+}
+
+/// What a square of `side` pixels is read from to which `placed` brings the picture, and where its points lie in that: the picture
+/// itself, or, where a pixel of the square is more than `most` of the picture's wide, the picture shrunk so much first, so that every
+/// pixel has its part in the mean.
+///
+/// # Errors
+/// [`Kind::ImageUndecodable`] where the picture is to be shrunk and nothing of the square lies within it.
+fn source<'p>(
+    picture: &'p RgbImage,
+    placed: &Similarity,
+    side: usize,
+    most: f32,
+    scaler: &'p mut Scaler,
+) -> Result<(Source<'p>, Similarity)> {
+    let back = placed.inverse();
+    let shrinks = back.a.hypot(back.b);
+    if shrinks <= most {
+        return Ok((Source::new(picture), back));
+    }
+    let (area, width, height) = covered(&back, side, shrinks, picture)
+        .ok_or_else(|| Error::new(Kind::ImageUndecodable, "a face lies outside the picture"))?;
+    // A pixel's place is its centre's, which is half a pixel from its corner on both scales.
+    let moved = |shift: f32, from: f32| (shift + 0.5 - from) / shrinks - 0.5;
+    let back = Similarity {
+        a: back.a / shrinks,
+        b: back.b / shrinks,
+        dx: moved(back.dx, area.left),
+        dy: moved(back.dy, area.top),
+    };
+    Ok((Source::of(scaler.scale(picture, area, width, height)?, width, height), back))
 }
 
 /// The part of the picture that a square of `side` pixels is made of, and its size when it has shrunk so much. None where they
@@ -156,9 +176,19 @@ fn covered(back: &Similarity, side: usize, shrinks: f32, picture: &RgbImage) -> 
 }
 
 /// Writes the aligned face as normalised planes of 112×112 into `planes`, as in a mirror where `mirrored`: bilinear
-/// interpolation, black outside the picture.
-pub fn warp(picture: &RgbImage, to_template: &Similarity, mirrored: bool, input: &Input, planes: &mut [f32]) {
-    let (back, source, norm) = (to_template.inverse(), Source::new(picture), Norm::of(input));
+/// interpolation, black outside the picture; what becomes much smaller is shrunk first.
+pub fn warp(
+    picture: &RgbImage,
+    to_template: &Similarity,
+    mirrored: bool,
+    input: &Input,
+    planes: &mut [f32],
+    scaler: &mut Scaler,
+) {
+    let norm = Norm::of(input);
+    // Of a face that lies outside the picture there is nothing to shrink: it is black.
+    let (source, back) = source(picture, to_template, SIZE, READ_AS_IT_IS, scaler)
+        .unwrap_or_else(|_| (Source::new(picture), to_template.inverse()));
     let mut row = Row::new(SIZE);
     for y in 0..SIZE {
         let from = back.apply(Point { x: 0.0, y: y as f32 });
@@ -217,7 +247,7 @@ mod tests {
                 let input = Input { width: SIZE, height: SIZE, colour: Colour::Rgb, mean: 0.0, scale: 1.0 };
                 let mut planes = vec![0.0; 3 * SIZE * SIZE];
                 let picture = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
-                warp(&picture, &found, false, &input, &mut planes);
+                warp(&picture, &found, false, &input, &mut planes, &mut Scaler::default());
                 prop_assert!(planes.iter().all(|v| (0.0..=255.01).contains(v)));
                 if let Ok(square) = crop(&picture, &found.enlarged(2.8, 32), 32, &mut Scaler::default()) {
                     prop_assert_eq!(square.pixels().len(), 32 * 32);
@@ -242,7 +272,7 @@ mod tests {
         let found = to_template(&TEMPLATE).unwrap();
         let input = Input { width: SIZE, height: SIZE, colour: Colour::Bgr, mean: 0.0, scale: 1.0 };
         let mut planes = vec![0.0; 3 * SIZE * SIZE];
-        warp(&picture, &found, false, &input, &mut planes);
+        warp(&picture, &found, false, &input, &mut planes, &mut Scaler::default());
         assert!((planes[50 * SIZE + 20] - 7.0).abs() < 1e-3);
         assert!((planes[SIZE * SIZE + 50 * SIZE + 20] - 50.0).abs() < 1e-3);
         assert!((planes[2 * SIZE * SIZE + 50 * SIZE + 20] - 20.0).abs() < 1e-3);
@@ -253,8 +283,8 @@ mod tests {
         let placed = Similarity { a: 1.3, b: 0.2, dx: 3.0, dy: -9.0 };
         let input = Input { width: SIZE, height: SIZE, colour: Colour::Rgb, mean: 127.5, scale: 127.5 };
         let (mut plain, mut mirrored) = (vec![0.0; 3 * SIZE * SIZE], vec![0.0; 3 * SIZE * SIZE]);
-        warp(&picture, &placed, false, &input, &mut plain);
-        warp(&picture, &placed, true, &input, &mut mirrored);
+        warp(&picture, &placed, false, &input, &mut plain, &mut Scaler::default());
+        warp(&picture, &placed, true, &input, &mut mirrored, &mut Scaler::default());
         assert_ne!(plain, mirrored);
         mirrored.chunks_exact_mut(SIZE).for_each(<[f32]>::reverse);
         assert_eq!(plain, mirrored);
@@ -294,6 +324,29 @@ mod tests {
                 }
             }
             assert!(seen > 200, "{shrinks} {turn}: {seen}");
+        }
+    }
+
+    #[test]
+    fn a_large_face_is_a_mean_of_all_its_pixels() {
+        // Black and white dots: every fourth pixel, both ways, tells nothing of what lies between.
+        let dots = RgbImage::from_fn(600, 600, |x, y| image::Rgb([if (x + y) % 2 == 0 { 255 } else { 0 }; 3]));
+        let input = Input { width: SIZE, height: SIZE, colour: Colour::Rgb, mean: 0.0, scale: 1.0 };
+        for (shrinks, turn) in [(1.6, 0.1), (4.0, 0.0), (4.0, 0.6)] {
+            let placed = Similarity { a: f32::cos(turn) / shrinks, b: f32::sin(turn) / shrinks, dx: 0.0, dy: 0.0 };
+            let mut planes = vec![0.0; 3 * SIZE * SIZE];
+            warp(&dots, &placed, false, &input, &mut planes, &mut Scaler::default());
+            let back = placed.inverse();
+            let inside = (0..SIZE * SIZE).filter(|at| {
+                let from = back.apply(Point { x: (at % SIZE) as f32, y: (at / SIZE) as f32 });
+                [from.x, from.y].iter().all(|at| (12.0..588.0).contains(at))
+            });
+            let levels: Vec<f32> = inside.map(|at| planes[at]).collect();
+            assert!(levels.len() > 2000);
+            assert!(
+                levels.iter().all(|level| (90.0..=165.0).contains(level)),
+                "shrunk {shrinks} times, turned by {turn}"
+            );
         }
     }
 

@@ -224,9 +224,9 @@ impl Session {
         let aligned = align::to_template(landmarks)
             .ok_or_else(|| Error::new(Kind::FaceQualityTooLow, "the face's landmarks are all in one place"))?;
         let mut network_from = begun;
-        let input = &self.recogniser_input;
+        let (input, scaler) = (&self.recogniser_input, &mut self.scaler);
         let outputs = self.recogniser.run(|planes| {
-            align::warp(picture, &aligned, mirrored, input, planes);
+            align::warp(picture, &aligned, mirrored, input, planes, scaler);
             network_from = Instant::now();
         })?;
         self.timings.align += network_from - begun;

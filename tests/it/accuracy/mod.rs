@@ -3,6 +3,7 @@
 
 mod frames;
 mod fusion;
+mod large;
 mod looks;
 mod promise;
 mod quality;

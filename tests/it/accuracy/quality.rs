@@ -12,6 +12,7 @@ use facegate::vision::{
         taking::main_face,
     },
     models::{Input, Network, NetworkState, Pack},
+    picture::Scaler,
     quality::{self, AT_BEST, Limits, Measures, TERMS},
     template::Purpose,
 };
@@ -97,7 +98,7 @@ fn taken(engine: &Engine, people: &People, folds: &[HashSet<String>; 2]) -> Vec<
     let made = parallel::each(
         2,
         photographs.len(),
-        || Ok(Eyes { session: engine.session()?, recogniser: network.state()?, input }),
+        || Ok(Eyes { session: engine.session()?, recogniser: network.state()?, input, scaler: Scaler::default() }),
         |eyes, number| {
             let at = photographs[number];
             let photo = photo(&people.pictures[at]);
@@ -151,6 +152,7 @@ struct Eyes {
     session: Session,
     recogniser: NetworkState,
     input: Input,
+    scaler: Scaler,
 }
 
 struct Seen {
@@ -166,7 +168,8 @@ impl Eyes {
         let faces = self.session.detect(picture).expect("the detector runs");
         let face = *main_face(picture, &faces)?;
         let aligned = align::to_template(&face.landmarks)?;
-        let outputs = self.recogniser.run(|planes| align::warp(picture, &aligned, false, &self.input, planes));
+        let outputs =
+            self.recogniser.run(|planes| align::warp(picture, &aligned, false, &self.input, planes, &mut self.scaler));
         let vector = outputs.expect("the recogniser runs").remove(0);
         let template = Embedding::normalised(&vector)?;
         let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
@@ -347,7 +350,7 @@ fn the_vector_whose_length_is_taken_is_the_template_of_a_frame() {
     let people = people::list(&frames, None).expect("it can be read");
     let (network, input) = recogniser();
     let session = engine.session().expect("a session");
-    let mut eyes = Eyes { session, recogniser: network.state().expect("it runs"), input };
+    let mut eyes = Eyes { session, recogniser: network.state().expect("it runs"), input, scaler: Scaler::default() };
     for picture in people.pictures.iter().step_by(400) {
         let photo = photo(picture);
         for way in WAYS {
