@@ -26,9 +26,9 @@ pub const SIZE: usize = 112;
 /// The middle of the template: the mean of its points.
 const MIDDLE: Point = Point { x: 56.02618, y: 71.9009 };
 
-/// Up to so many of the picture's pixels to one of the template's, a face is read from the picture as it is. Between four of them
-/// lies what is read of a point: where there are more to a point, the others would be passed over, and their noise not averaged out.
-/// `docs/accuracy.md` says what shrinking first buys, and that it buys nothing below.
+/// Up to so many of the picture's pixels to one of the template's, both ways, a face is read from the picture as it is. A point is
+/// the mean of the four pixels around it: where there are more to a point, the others would be passed over, and their noise not
+/// averaged out. Picked by hand: `docs/accuracy.md` says what it buys at 1.9, and that it shows nothing at 1.3.
 const READ_AS_IT_IS: f32 = 1.5;
 
 /// A rotation, uniform scaling and shift: `x' = a·x − b·y + dx`, `y' = b·x + a·y + dy`.
