@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    Embedding, align,
+    Embedding,
+    align::{self, Aligned},
     engine::Engine,
     models::{Network, Pack},
     picture::Scaler,
@@ -51,10 +52,10 @@ pub fn compare(pack: &Pack, other: &Path, folder: &Path, progress: impl Fn(u64, 
         let file = std::fs::read(path).unwrap_or_default();
         let Ok(picture) = intake::decode(&file, &intake::Limits::default()) else { continue };
         let Some(face) = session.detect(&picture)?.into_iter().next() else { continue };
-        let Some(aligned) = align::to_template(&face.landmarks) else { continue };
+        let Some(to_template) = align::to_template(&face.landmarks) else { continue };
+        let aligned = Aligned::of(&picture, &to_template, &mut scaler)?;
         let [ours, theirs] = networks.each_mut().map(|network| {
-            let outputs =
-                network.run(|planes| align::warp(&picture, &aligned, false, &part.input, planes, &mut scaler))?;
+            let outputs = network.run(|planes| aligned.write(false, &part.input, planes))?;
             outputs
                 .first()
                 .and_then(|output| Embedding::normalised(output))

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::models::Calibration;
 use super::{
-    DIMENSION, Embedding, Face, Landmarks, Rect, align,
+    DIMENSION, Embedding, Face, Landmarks, Rect,
+    align::{self, Aligned},
     detect::{Detector, DetectorState},
     landmarks::LandmarksState,
     liveness::LivenessState,
@@ -221,12 +222,12 @@ impl Session {
 
     fn run_recogniser(&mut self, picture: &RgbImage, landmarks: &Landmarks, mirrored: bool) -> Result<Embedding> {
         let begun = Instant::now();
-        let aligned = align::to_template(landmarks)
+        let to_template = align::to_template(landmarks)
             .ok_or_else(|| Error::new(Kind::FaceQualityTooLow, "the face's landmarks are all in one place"))?;
+        let aligned = Aligned::of(picture, &to_template, &mut self.scaler)?;
         let mut network_from = begun;
-        let (input, scaler) = (&self.recogniser_input, &mut self.scaler);
         let outputs = self.recogniser.run(|planes| {
-            align::warp(picture, &aligned, mirrored, input, planes, scaler);
+            aligned.write(mirrored, &self.recogniser_input, planes);
             network_from = Instant::now();
         })?;
         self.timings.align += network_from - begun;
@@ -271,7 +272,7 @@ pub struct Timings {
     pub detect_decode: Duration,
     pub landmarks_prepare: Duration,
     pub landmarks_network: Duration,
-    /// Transform, warp and normalising for the recogniser.
+    /// Transform, alignment and normalising for the recogniser.
     pub align: Duration,
     pub embed_network: Duration,
     /// All of liveness, networks and around them.

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, path::Path};
 
 use facegate::vision::{
-    Embedding, Face, Landmarks, Point,
+    Embedding, Face, Landmarks, Point, align,
     detect::{Detector, DetectorState},
     engine::{Engine, Session, Timings},
     evaluate::{
@@ -15,7 +15,7 @@ use facegate::vision::{
     },
     models::{DetectorKind, Pack},
     picture::Scaler,
-    refine::{Refiner, RefinerState},
+    refine::{self, Crop, Refiner, RefinerState},
     template::{self, Points, Purpose},
 };
 use image::RgbImage;
@@ -24,7 +24,7 @@ use super::{faces_and_engine, folds, photo};
 use crate::support::models_dir;
 
 /// Where the points come from that a look is aligned by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Found {
     /// From the detector, which looks at the whole picture.
     Whole,
@@ -38,45 +38,75 @@ enum Found {
     Larger,
     /// The mean of those from the whole picture at both sizes.
     BothSizes,
-    /// From the small crop.
-    Small(Size),
-    /// From the large crop.
-    Large(Size),
-    /// The mean of those from both crops.
-    BothCrops,
+    /// From that crop.
+    In(Crop),
+    /// The mean of those from two crops.
+    InBoth(Crop, Crop),
 }
 
-/// In how many pixels the detector sees a crop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Size {
-    /// 128 the small one, 256 the large one.
-    Fewer,
-    /// 160, 320.
-    AsShipped,
-    /// 192, 384.
-    More,
+impl Found {
+    fn crops(self) -> Vec<Crop> {
+        match self {
+            Self::In(crop) => vec![crop],
+            Self::InBoth(one, other) => vec![one, other],
+            _ => Vec::new(),
+        }
+    }
 }
 
-const SIZES: [(Size, f32); 3] = [(Size::Fewer, 0.8), (Size::AsShipped, 1.0), (Size::More, 1.2)];
+/// In how many pixels both ways the detector may see the crops.
+const SMALL_SIDES: [usize; 3] = [128, 160, 192];
+const LARGE_SIDES: [usize; 3] = [256, 320, 384];
+
+/// How far beside its points a face is looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Nudge {
+    /// By so many pixels of the recogniser's input it is higher in it.
+    higher: f32,
+    /// By such a share it is larger in it, about the middle.
+    larger: f32,
+}
+
+const NONE: Nudge = Nudge { higher: 0.0, larger: 0.0 };
+
+/// The farthest that is tried: 4 % of the eyes' distance.
+const HIGHER: f32 = 1.4;
+const LARGER_BY: f32 = 0.06;
+
+impl Nudge {
+    /// Points that are aligned so.
+    fn of(self, points: &Landmarks) -> Landmarks {
+        let to_template = align::to_template(points).expect("a face's points are apart");
+        let aligned = points.map(|point| to_template.apply(point));
+        let middle = |of: fn(&Point) -> f32| aligned.iter().map(of).sum::<f32>() / aligned.len() as f32;
+        let middle = Point { x: middle(|point| point.x), y: middle(|point| point.y) };
+        let about = |at: f32, middle: f32| (at - middle) / (1.0 + self.larger) + middle;
+        aligned.map(|at| {
+            to_template.inverse().apply(Point { x: about(at.x, middle.x), y: about(at.y + self.higher, middle.y) })
+        })
+    }
+}
 
 /// One run of the recogniser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Look {
     found: Found,
+    nudge: Nudge,
     mirrored: bool,
 }
 
 /// As the picture is.
 const fn plain(found: Found) -> Look {
-    Look { found, mirrored: false }
+    Look { found, nudge: NONE, mirrored: false }
 }
 
 const fn mirrored(found: Found) -> Look {
-    Look { found, mirrored: true }
+    Look { mirrored: true, ..plain(found) }
 }
 
-const SMALL: Found = Found::Small(Size::AsShipped);
-const LARGE: Found = Found::Large(Size::AsShipped);
+const SMALL: Found = Found::In(refine::SMALL);
+const LARGE: Found = Found::In(refine::LARGE);
+const CROPS: Found = Found::InBoth(refine::SMALL, refine::LARGE);
 
 /// A template that can be made, by the looks that it is the mean of.
 type Candidate = (&'static str, &'static [Look]);
@@ -87,29 +117,10 @@ const LARGER: Candidate = ("whole picture at twice the size", &[plain(Found::Lar
 const BOTH_SIZES: Candidate = ("mean of the whole picture at both sizes", &[plain(Found::BothSizes)]);
 const SMALL_BOTH_WAYS: Candidate = ("small crop, both ways", &[plain(SMALL), mirrored(SMALL)]);
 const LARGE_BOTH_WAYS: Candidate = ("large crop, both ways", &[plain(LARGE), mirrored(LARGE)]);
-const CROSSWISE: Candidate = ("both crops crosswise", &[plain(SMALL), mirrored(LARGE)]);
+const CROSSWISE: Candidate = ("the large crop plain, the small one mirrored", &[plain(LARGE), mirrored(SMALL)]);
 const BOTH_CROPS_BOTH_WAYS: Candidate =
-    ("both crops, both ways", &[plain(SMALL), mirrored(LARGE), mirrored(SMALL), plain(LARGE)]);
-const MEAN_OF_CROPS: Candidate =
-    ("mean of both crops' points, both ways", &[plain(Found::BothCrops), mirrored(Found::BothCrops)]);
-
-/// What may be enrolled and looked for.
-const CANDIDATES: [Candidate; 14] = [
-    AS_FOUND,
-    AS_FOUND_BOTH_WAYS,
-    LARGER,
-    ("whole picture at twice the size, both ways", &[plain(Found::Larger), mirrored(Found::Larger)]),
-    BOTH_SIZES,
-    ("mean of the whole picture at both sizes, both ways", &[plain(Found::BothSizes), mirrored(Found::BothSizes)]),
-    ("small crop", &[plain(SMALL)]),
-    SMALL_BOTH_WAYS,
-    ("large crop", &[plain(LARGE)]),
-    LARGE_BOTH_WAYS,
-    ("mean of both crops' points", &[plain(Found::BothCrops)]),
-    MEAN_OF_CROPS,
-    CROSSWISE,
-    BOTH_CROPS_BOTH_WAYS,
-];
+    ("both crops, both ways", &[plain(LARGE), mirrored(SMALL), plain(SMALL), mirrored(LARGE)]);
+const MEAN_OF_CROPS: Candidate = ("mean of both crops' points, both ways", &[plain(CROPS), mirrored(CROPS)]);
 
 /// Other ways to read the detector's points, of which nobody would choose one for a template.
 const READINGS: [Candidate; 3] = [
@@ -131,9 +142,6 @@ const STEPS: [Candidate; 9] = [
     BOTH_CROPS_BOTH_WAYS,
 ];
 
-/// Most looks of a probe: what a search may take.
-const MOST_OF_A_PROBE: usize = 2;
-
 /// What is enrolled, what is looked for.
 type Pairing = (Candidate, Candidate);
 
@@ -144,114 +152,131 @@ const PLAIN: Pairing = (AS_FOUND, AS_FOUND);
 /// Over so many pictures the times are means.
 const TIMED: usize = 100;
 
-/// How candidates for enrolments and probes are picked, from the first 600 pairs' pictures alone: the least mean of the logarithm of
-/// FNMR at FMR 1e-3, 1e-4 and 1e-5. What ships stays unless the best is better beyond chance (95 % of a bootstrap over people, both over
-/// the same draws): every change costs all who are enrolled a new enrolment. Each is then told for the next 600, and for all.
-/// `docs/accuracy.md` has the outcome.
-#[test]
-#[ignore = "takes minutes, and is a procedure: run it before the looks of a template are changed"]
-fn the_looks_of_the_templates_are_picked_on_the_first_fold_alone() {
-    let Some((frames, engine)) = faces_and_engine("door") else { return };
-    let networks = Networks::open("door", &engine);
-    let of_folds = folds(&frames);
-    let all = [&CANDIDATES[..], &READINGS[..]].concat();
-    let both = Set::of(&networks, &frames, &of_folds[0].union(&of_folds[1]).cloned().collect(), &all);
-    let [first, second] = of_folds.map(|names| both.among(&names));
-    let sets = [("fold 1", &first), ("fold 2", &second), ("both", &both)];
-
-    let probes = || CANDIDATES.into_iter().filter(|(_, looks)| looks.len() <= MOST_OF_A_PROBE);
-    let mut scored: Vec<(f64, Pairing)> = CANDIDATES
-        .into_iter()
-        .flat_map(|enrolled| probes().map(move |probe| (enrolled, probe)))
-        .map(|pairing| (first.criterion(pairing), pairing))
-        .collect();
-    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    for (place, (criterion, pairing)) in scored.iter().enumerate() {
-        eprintln!("{}. {criterion:.4} {}", place + 1, in_words(*pairing));
-    }
-
-    // What each step buys, enrolled and looked for alike, and its time: the table of the page.
-    for step in STEPS.into_iter().chain(READINGS) {
-        for (name, set) in sets {
-            eprintln!("step: {}: {name}: {}", step.0, set.words((step, step)));
-        }
-    }
-    networks.time(&frames);
-    for probe in [LARGER, BOTH_SIZES] {
-        for (name, set) in sets {
-            let at_the_door = set.words((SHIPPED.0, probe));
-            eprintln!("a door's frame by the points of the {}: {name}: {at_the_door}", probe.0);
-        }
-        first.tell_difference("fold 1", (SHIPPED.0, probe), SHIPPED_AT_A_DOOR);
-        first.tell_difference("fold 1", (probe, probe), PLAIN);
-    }
-    for reading in READINGS {
-        both.tell_difference("both", (reading, reading), PLAIN);
-    }
-
-    let (least, best) = scored[0];
-    for (name, pairing) in
-        [("best", best), ("shipped", SHIPPED), ("shipped, a door's frame", SHIPPED_AT_A_DOOR), ("plain", PLAIN)]
-    {
-        eprintln!("{name}: {}", in_words(pairing));
-        for (name, set) in sets {
-            eprintln!("  {name}: {}", set.words(pairing));
-        }
-    }
-    let [_, high] = first.tell_difference("fold 1", best, SHIPPED);
-    assert!(high >= 0.0, "fold 1 alone shows that other looks are better than those that ship: ship them");
-    // A door's frame may take no more than one run of the recogniser: the detector's second look alone would be affordable.
-    for probe in [LARGER, BOTH_SIZES] {
-        let [_, high] = first.difference((SHIPPED.0, probe), SHIPPED_AT_A_DOOR);
-        assert!(
-            high >= 0.0,
-            "fold 1 alone shows that a door should look at the whole picture at another size: {}",
-            probe.0
-        );
-    }
-    first.tell_difference("fold 1", SHIPPED, PLAIN);
-    assert!(least < first.criterion(PLAIN), "finding points again and looking twice buys something");
+/// Looks that were put together in a test: they are few, and tests end.
+fn kept(looks: &[Look]) -> &'static [Look] {
+    looks.to_vec().leak()
 }
 
-/// In how many pixels the crops are seen, and which looks a probe takes at them: by the same criterion, on the first 600 pairs' pictures
-/// alone, and by the same rule.
+/// What is enrolled of two places, plain and mirrored, and what is looked for: the large one's plain and the small one's mirrored.
+fn crosswise(large: Look, small: Look) -> Pairing {
+    let mirrored = |look| Look { mirrored: true, ..look };
+    let enrolled = kept(&[large, mirrored(small), small, mirrored(large)]);
+    ((BOTH_CROPS_BOTH_WAYS.0, enrolled), (CROSSWISE.0, &enrolled[..2]))
+}
+
+/// What may be enrolled and looked for with no more runs of the recogniser than what ships takes, four and two: points from crops of all
+/// sizes, from two of them or one or the mean of two, the two runs of a probe of either kind.
+fn pairings() -> Vec<Pairing> {
+    let smalls = SMALL_SIDES.map(|side| refine::SMALL.of_side(side));
+    let larges = LARGE_SIDES.map(|side| refine::LARGE.of_side(side));
+    let twos = || smalls.into_iter().flat_map(|small| larges.map(|large| (small, large)));
+    let both = twos().flat_map(|(small, large)| {
+        let pairing = crosswise(plain(Found::In(large)), plain(Found::In(small)));
+        let (enrolled, _) = pairing;
+        let [a, b, c, d] = *enrolled.1 else { unreachable!("four looks are enrolled") };
+        let probe = |name, looks: [Look; 2]| (enrolled, (name, kept(&looks)));
+        let other = probe("the small crop plain, the large one mirrored", [c, d]);
+        [pairing, other, probe(SMALL_BOTH_WAYS.0, [c, b]), probe(LARGE_BOTH_WAYS.0, [a, d])]
+    });
+    let one = smalls.into_iter().chain(larges).map(Found::In);
+    let mean = twos().map(|(small, large)| Found::InBoth(small, large));
+    let alike = one.chain(mean).map(|found| ("both ways", kept(&[plain(found), mirrored(found)])));
+    both.chain(alike.map(|candidate| (candidate, candidate))).collect()
+}
+
+/// How the looks of the templates and the crops' sizes are picked, from the first 600 pairs' pictures alone: the least [`Set::criterion`]
+/// of all. Each is then told for the next 600, and for all. `docs/accuracy.md` has the outcome.
 #[test]
-#[ignore = "takes minutes, and is a procedure: run it before the crops are changed"]
-fn the_sizes_of_the_crops_are_picked_on_the_first_fold_alone() {
+#[ignore = "takes minutes, and is a procedure: run it before looks or crops are changed"]
+fn looks_and_crops_are_picked_on_the_first_fold_alone() {
     let Some((frames, engine)) = faces_and_engine("door") else { return };
-    let networks = Networks::open("door", &engine);
-    let of_folds = folds(&frames);
-    let sizes = || SIZES.into_iter().flat_map(|(small, _)| SIZES.into_iter().map(move |(large, _)| (small, large)));
-    // They are few, and tests end.
-    let kept = |looks: Vec<Look>| -> &'static [Look] { looks.leak() };
-    let pairings: Vec<Pairing> = sizes()
-        .flat_map(|(small, large)| {
-            let (small, large) = (Found::Small(small), Found::Large(large));
-            let enrolled = kept(vec![plain(small), mirrored(large), mirrored(small), plain(large)]);
-            [
-                ("crosswise", [plain(small), mirrored(large)]),
-                ("the small crop both ways", [plain(small), mirrored(small)]),
-                ("the large crop both ways", [plain(large), mirrored(large)]),
-            ]
-            .map(|(name, probe)| ((BOTH_CROPS_BOTH_WAYS.0, enrolled), (name, kept(probe.to_vec()))))
-        })
-        .collect();
+    let pairings = pairings();
     let candidates: Vec<Candidate> =
         pairings.iter().flat_map(|(enrolled, probe)| [*enrolled, *probe]).chain([AS_FOUND]).collect();
-    let both = Set::of(&networks, &frames, &of_folds[0].union(&of_folds[1]).cloned().collect(), &candidates);
-    let [first, second] = of_folds.map(|names| both.among(&names));
+    let sets = Sets::of("door", &frames, &engine, &candidates);
     let mut scored: Vec<(f64, Pairing)> =
-        pairings.into_iter().map(|pairing| (first.criterion(pairing), pairing)).collect();
+        pairings.into_iter().map(|pairing| (sets.first.criterion(pairing), pairing)).collect();
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (place, (criterion, pairing)) in scored.iter().enumerate() {
-        let [small, large, ..] = pairing.0.1 else { unreachable!("four looks are enrolled") };
-        eprintln!("{}. {criterion:.4} {} of {:?} and {:?}", place + 1, pairing.1.0, small.found, large.found);
-        for (name, set) in [("fold 1", &first), ("fold 2", &second), ("both", &both)] {
-            eprintln!("  {name}: {}", set.words(*pairing));
-        }
+        eprintln!("{}. {criterion:.4} {}: {:?}", place + 1, in_words(*pairing), pairing.1.1);
+        sets.tell(*pairing);
     }
-    let [_, high] = first.tell_difference("fold 1", scored[0].1, SHIPPED);
-    assert!(high >= 0.0, "fold 1 alone shows that crops of other sizes are better than those that ship: ship them");
+    let (least, (enrolled, probe)) = scored[0];
+    assert_eq!(
+        (enrolled.1, probe.1),
+        (SHIPPED.0.1, SHIPPED.1.1),
+        "fold 1 picks others than those that ship: ship them"
+    );
+    for (_, other) in &scored[1..4] {
+        sets.first.tell_difference("fold 1", *other, SHIPPED);
+    }
+    sets.first.tell_difference("fold 1", SHIPPED, PLAIN);
+    assert!(least < sets.first.criterion(PLAIN), "finding points again and looking twice buys something");
+}
+
+/// What lies beside that: crops of more and less of the picture, seen in a mirror too or not, and looks a little beside the points, the
+/// face higher or lower and larger or smaller in the recogniser's input, at one of the two places so, at the other one the other way.
+#[test]
+#[ignore = "takes minutes, and is a procedure: run it before looks or crops are changed"]
+fn nothing_beside_what_ships_is_better_on_the_first_fold() {
+    let Some((frames, engine)) = faces_and_engine("door") else { return };
+    let [small, large] = [refine::SMALL, refine::LARGE];
+    let parts = [0.8, 1.25].map(|times| {
+        let part = |crop: Crop| Crop { enlargement: crop.enlargement * times, ..crop };
+        [(large, part(small)), (part(large), small)]
+    });
+    let mirrors = [(large, Crop { mirrored_too: false, ..small }), (Crop { mirrored_too: true, ..large }, small)];
+    let crops = parts.into_iter().flatten().chain(mirrors);
+    let crops = crops.map(|(large, small)| crosswise(plain(Found::In(large)), plain(Found::In(small))));
+
+    let at = |found, nudge| Look { nudge, ..plain(found) };
+    let directions = [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, -1.0)];
+    let nudges = directions.into_iter().flat_map(|(by, to)| [-1.0, -0.5, 0.5, 1.0].map(|so| (so * by, so * to)));
+    let nudges = nudges.map(|(by, to)| {
+        let nudge = |so: f32| Nudge { higher: so * by * HIGHER, larger: so * to * LARGER_BY };
+        crosswise(at(LARGE, nudge(1.0)), at(SMALL, nudge(-1.0)))
+    });
+
+    let pairings: Vec<Pairing> = crops.chain(nudges).collect();
+    let candidates: Vec<Candidate> = pairings.iter().map(|pairing| pairing.0).chain([SHIPPED.0, AS_FOUND]).collect();
+    let [names, _] = folds(&frames);
+    let first = Set::of(&Networks::open("door", &engine, &candidates), &frames, &names, &candidates);
+    eprintln!("{:.4}: what ships: {}", first.criterion(SHIPPED), first.words(SHIPPED));
+    let mut better = Vec::new();
+    for pairing in pairings {
+        eprintln!("{:.4}: {:?}: {}", first.criterion(pairing), pairing.1.1, first.words(pairing));
+        let [_, high] = first.tell_difference("fold 1", pairing, SHIPPED);
+        better.extend((high < 0.0).then_some(pairing.1.1));
+    }
+    assert!(better.is_empty(), "fold 1 shows that these are better than what ships: {better:?}");
+}
+
+/// What each step buys and its time, the table of the page; and what a second look at the whole picture would buy a door's frame, which
+/// may take no more than one run of the recogniser.
+#[test]
+#[ignore = "takes minutes, and is a procedure: run it before looks or crops are changed"]
+fn what_each_step_buys() {
+    let Some((frames, engine)) = faces_and_engine("door") else { return };
+    let sets = Sets::of("door", &frames, &engine, &[&STEPS[..], &READINGS[..]].concat());
+    for step in STEPS.into_iter().chain(READINGS) {
+        eprintln!("step: {}", step.0);
+        sets.tell((step, step));
+    }
+    Networks::open("door", &engine, &STEPS).time(&frames);
+    for pairing in [SHIPPED, SHIPPED_AT_A_DOOR, PLAIN] {
+        eprintln!("{}", in_words(pairing));
+        sets.tell(pairing);
+    }
+    for reading in READINGS {
+        sets.both.tell_difference("both", (reading, reading), PLAIN);
+    }
+    for probe in [LARGER, BOTH_SIZES] {
+        eprintln!("a door's frame by the points of the {}", probe.0);
+        sets.tell((SHIPPED.0, probe));
+        sets.first.tell_difference("fold 1", (probe, probe), PLAIN);
+        let [_, high] = sets.first.tell_difference("fold 1", (SHIPPED.0, probe), SHIPPED_AT_A_DOOR);
+        assert!(high >= 0.0, "fold 1 shows that a door should look at the whole picture at another size: {}", probe.0);
+    }
 }
 
 /// What a mirror buys the small pack, whose detector gives no points that could be found again.
@@ -259,17 +284,13 @@ fn the_sizes_of_the_crops_are_picked_on_the_first_fold_alone() {
 #[ignore = "takes minutes, and is a procedure: run it before the looks of a template are changed"]
 fn the_small_pack_s_single_look_is_picked_on_the_first_fold_alone() {
     let Some((frames, engine)) = faces_and_engine("starter") else { return };
-    let networks = Networks::open("starter", &engine);
-    let of_folds = folds(&frames);
     let all = [AS_FOUND, AS_FOUND_BOTH_WAYS];
-    let both = Set::of(&networks, &frames, &of_folds[0].union(&of_folds[1]).cloned().collect(), &all);
-    let [first, second] = of_folds.map(|names| both.among(&names));
+    let sets = Sets::of("starter", &frames, &engine, &all);
     for candidate in all {
-        for (name, set) in [("fold 1", &first), ("fold 2", &second), ("both", &both)] {
-            eprintln!("{}: {name}: {}", candidate.0, set.words((candidate, candidate)));
-        }
+        eprintln!("{}", candidate.0);
+        sets.tell((candidate, candidate));
     }
-    let [_, high] = first.tell_difference("fold 1", (AS_FOUND_BOTH_WAYS, AS_FOUND_BOTH_WAYS), PLAIN);
+    let [_, high] = sets.first.tell_difference("fold 1", (AS_FOUND_BOTH_WAYS, AS_FOUND_BOTH_WAYS), PLAIN);
     assert!(high >= 0.0, "fold 1 alone shows that a mirror is worth its time with the small networks: use one");
 }
 
@@ -281,19 +302,23 @@ fn in_words((enrolled, probe): Pairing) -> String {
 struct Networks<'a> {
     engine: &'a Engine,
     /// None where the detector gives no points.
-    finders: Option<([Refiner; SIZES.len()], Detector)>,
+    finders: Option<(Vec<(Crop, Refiner)>, Detector)>,
 }
 
 impl<'a> Networks<'a> {
-    fn open(pack: &str, engine: &'a Engine) -> Self {
+    /// With all crops of these candidates.
+    fn open(pack: &str, engine: &'a Engine, candidates: &[Candidate]) -> Self {
         let pack = Pack::open(&models_dir(), pack).expect("the pack opens");
         let mut manifest = pack.manifest().clone();
         let finders = (manifest.detector_kind().expect("it is known") == DetectorKind::YuNet).then(|| {
             let usual = Detector::load(&pack, &manifest).expect("the detector runs");
-            let refiners = SIZES.map(|(_, times)| {
-                let refiner = Refiner::load_sized(&pack, &manifest, &usual, times).expect("it runs in crops");
-                refiner.expect("such a detector gives points")
-            });
+            let mut refiners: Vec<(Crop, Refiner)> = Vec::new();
+            for crop in candidates.iter().flat_map(|(_, looks)| *looks).flat_map(|look| look.found.crops()) {
+                if !refiners.iter().any(|(known, _)| *known == crop) {
+                    let refiner = Refiner::load_for(&pack, &manifest, &usual, [crop; 2]).expect("it runs in crops");
+                    refiners.push((crop, refiner.expect("such a detector gives points")));
+                }
+            }
             manifest.detector.input.width *= 2;
             manifest.detector.input.height *= 2;
             let larger = Detector::load(&pack, &manifest).expect("the detector runs at twice the size");
@@ -303,11 +328,11 @@ impl<'a> Networks<'a> {
     }
 
     fn eyes(&self) -> Eyes {
+        let state = |(crop, refiner): &(Crop, Refiner)| (*crop, refiner.state().expect("it runs in crops"));
         Eyes {
             session: self.engine.session().expect("a session"),
             finders: self.finders.as_ref().map(|(refiners, larger)| {
-                let refiners = refiners.each_ref().map(|refiner| refiner.state().expect("it runs in crops"));
-                (refiners, larger.state().expect("it runs at twice the size"))
+                (refiners.iter().map(state).collect(), larger.state().expect("it runs at twice the size"))
             }),
             scaler: Scaler::default(),
         }
@@ -338,7 +363,7 @@ impl<'a> Networks<'a> {
 /// One thread's use of them.
 struct Eyes {
     session: Session,
-    finders: Option<([RefinerState; SIZES.len()], DetectorState)>,
+    finders: Option<(Vec<(Crop, RefinerState)>, DetectorState)>,
     scaler: Scaler,
 }
 
@@ -352,7 +377,10 @@ impl Eyes {
         let mut finding = Timings::default();
         let mut all = Vec::with_capacity(looks.len());
         for look in looks {
-            let points = self.points(photo, face, look.found, &mut known, &mut finding);
+            let mut points = self.points(photo, face, look.found, &mut known, &mut finding);
+            if look.nudge != NONE {
+                points = look.nudge.of(&points);
+            }
             let as_given = template::Look { points: Points::AsFound, mirrored: look.mirrored };
             all.extend(self.session.look(photo, &points, &[as_given]).expect("the recogniser runs"));
         }
@@ -387,10 +415,9 @@ impl Eyes {
             Found::ByMiddles => moved((photo.width().max(photo.height()) as f32 / DETECTOR_SIDE - 1.0) / 2.0),
             Found::ByCorners => moved(-0.5),
             Found::Larger => self.larger(photo, face, timings),
-            Found::Small(size) => self.again((Points::Small, size), photo, face, timings),
-            Found::Large(size) => self.again((Points::Large, size), photo, face, timings),
+            Found::In(crop) => self.again(crop, photo, face, timings),
             Found::BothSizes => self.mean([Found::Whole, Found::Larger], photo, face, known, timings),
-            Found::BothCrops => self.mean([SMALL, LARGE], photo, face, known, timings),
+            Found::InBoth(one, other) => self.mean([one, other].map(Found::In), photo, face, known, timings),
         };
         known.push((found, points));
         points
@@ -408,16 +435,10 @@ impl Eyes {
         std::array::from_fn(|at| Point { x: (a[at].x + b[at].x) / 2.0, y: (a[at].y + b[at].y) / 2.0 })
     }
 
-    fn again(
-        &mut self,
-        (points, size): (Points, Size),
-        photo: &RgbImage,
-        face: &Face,
-        timings: &mut Timings,
-    ) -> Landmarks {
+    fn again(&mut self, crop: Crop, photo: &RgbImage, face: &Face, timings: &mut Timings) -> Landmarks {
         let (refiners, _) = self.finders.as_mut().expect("the pack finds points again");
-        let at = SIZES.iter().position(|(known, _)| *known == size).expect("every size is among them");
-        refiners[at].find(points, photo, &face.landmarks, &mut self.scaler, timings).expect("the detector runs")
+        let (_, refiner) = refiners.iter_mut().find(|(of, _)| *of == crop).expect("every crop is among them");
+        refiner.find(Points::Small, photo, &face.landmarks, &mut self.scaler, timings).expect("the detector runs")
     }
 
     /// The same face in the whole picture at twice the size; as it was found where it is not seen there, as in a crop.
@@ -437,6 +458,30 @@ impl Eyes {
 
 /// The width and height at which the detector looks at a whole picture.
 const DETECTOR_SIDE: f32 = 320.0;
+
+/// The pictures of the first 600 pairs, of the next 600, and all of them.
+struct Sets {
+    first: Set,
+    second: Set,
+    both: Set,
+}
+
+impl Sets {
+    /// With every look of these candidates.
+    fn of(pack: &str, frames: &Path, engine: &Engine, candidates: &[Candidate]) -> Self {
+        let networks = Networks::open(pack, engine, candidates);
+        let [first, second] = folds(frames);
+        let both = Set::of(&networks, frames, &first.union(&second).cloned().collect(), candidates);
+        Self { first: both.among(&first), second: both.among(&second), both }
+    }
+
+    /// Prints the error rates in each.
+    fn tell(&self, pairing: Pairing) {
+        for (name, set) in [("fold 1", &self.first), ("fold 2", &self.second), ("both", &self.both)] {
+            eprintln!("  {name}: {}", set.words(pairing));
+        }
+    }
+}
 
 /// Pictures, each with what the recogniser says of all looks.
 #[derive(Clone)]
@@ -498,18 +543,23 @@ impl Set {
         Comparisons::of(&taken.collect::<Vec<_>>(), self.people, 2)
     }
 
+    /// The mean of the logarithm of FNMR at FMR 1e-3, 1e-4 and 1e-5, over draws of people: what single comparisons do at the edge
+    /// is evened out so.
     fn criterion(&self, pairing: Pairing) -> f64 {
-        let rates = self.comparisons(pairing).rates();
-        mean_of_logarithms([1, 2, 3].map(|at| rates[at].fnmr))
+        let criteria = self.criteria(pairing);
+        criteria.iter().sum::<f64>() / criteria.len() as f64
+    }
+
+    /// The same of each draw, whose people are the same for every pairing.
+    fn criteria(&self, pairing: Pairing) -> Vec<f64> {
+        let of = |fnmrs: Vec<f64>| mean_of_logarithms([fnmrs[1], fnmrs[2], fnmrs[3]]);
+        self.comparisons(pairing).fnmrs_of_resamples().into_iter().map(of).collect()
     }
 
     /// The 95 % interval of the one's criterion less the other's, over the same draws of people.
     fn difference(&self, one: Pairing, other: Pairing) -> [f64; 2] {
-        let criteria = |pairing| {
-            let of = |fnmrs: Vec<f64>| mean_of_logarithms([fnmrs[1], fnmrs[2], fnmrs[3]]);
-            self.comparisons(pairing).fnmrs_of_resamples().into_iter().map(of).collect::<Vec<_>>()
-        };
-        interval(criteria(one).into_iter().zip(criteria(other)).map(|(one, other)| one - other))
+        let both = self.criteria(one).into_iter().zip(self.criteria(other));
+        interval(both.map(|(one, other)| one - other))
     }
 
     /// The same, printed.

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use facegate::vision::{
-    Embedding, Face, align,
+    Embedding, Face,
+    align::{self, Aligned},
     engine::{Engine, Session},
     evaluate::{
         bootstrap::{interval, resampled},
@@ -167,9 +168,9 @@ impl Eyes {
     fn see(&mut self, picture: &RgbImage) -> Option<Seen> {
         let faces = self.session.detect(picture).expect("the detector runs");
         let face = *main_face(picture, &faces)?;
-        let aligned = align::to_template(&face.landmarks)?;
-        let outputs =
-            self.recogniser.run(|planes| align::warp(picture, &aligned, false, &self.input, planes, &mut self.scaler));
+        let to_template = align::to_template(&face.landmarks)?;
+        let aligned = Aligned::of(picture, &to_template, &mut self.scaler).expect("the face can be shrunk");
+        let outputs = self.recogniser.run(|planes| aligned.write(false, &self.input, planes));
         let vector = outputs.expect("the recogniser runs").remove(0);
         let template = Embedding::normalised(&vector)?;
         let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
