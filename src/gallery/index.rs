@@ -221,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vision::Embedding;
+    use crate::{gallery::tests::numbers, vision::Embedding};
 
     /// What somebody may try.
     #[derive(Clone, Debug)]
@@ -251,16 +251,7 @@ mod tests {
 
     /// A unit vector, the same for the same seed, with a fault.
     fn vector(seed: u64, fault: Fault) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let raw: Vec<f32> = (0..DIMENSION)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect();
-        let mut vector = Embedding::normalised(&raw).unwrap().as_slice().to_vec();
+        let mut vector = Embedding::normalised(&numbers(seed)).unwrap().as_slice().to_vec();
         match fault {
             Fault::None => {}
             Fault::Short => vector.truncate(DIMENSION - 1),

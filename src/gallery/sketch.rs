@@ -136,19 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vision::Embedding;
-
-    /// Numbers from −1 to 1, the same for the same seed.
-    fn numbers(seed: u64) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..DIMENSION).map(|_| next()).collect()
-    }
+    use crate::{gallery::tests::numbers, vision::Embedding};
 
     fn unit(numbers: &[f32]) -> [f32; DIMENSION] {
         *Embedding::normalised(numbers).unwrap().as_slice()

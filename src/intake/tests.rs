@@ -3,44 +3,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-// Made with Pillow: red (200, 40, 40) above or first, blue (30, 60, 200) below or next.
-const CMYK_JPEG: &str = concat!(
-    "ffd8ffee000e41646f626500640000000000ffdb004300100b0c0e0c0a100e0d0e1211101318281a181616183123251d283a333d3c3933",
-    "383740485c4e404457453738506d51575f626768673e4d71797064785c656763ffc000140800200010044311004d11005911004b1100ff",
-    "c40017000101010100000000000000000000000000060704ffc40014100100000000000000000000000000000000ffda000e0443004d00",
-    "59004b00003f00a449a4da000000032a753500000001ffd9",
-);
-const PROGRESSIVE_JPEG: &str = concat!(
-    "ffd8ffe000104a46494600010100000100010000ffdb004300100b0c0e0c0a100e0d0e1211101318281a181616183123251d283a333d3c",
-    "3933383740485c4e404457453738506d51575f626768673e4d71797064785c656763ffdb0043011112121815182f1a1a2f634238426363",
-    "636363636363636363636363636363636363636363636363636363636363636363636363636363636363636363636363ffc20011080020",
-    "001003012200021101031101ffc400160001010100000000000000000000000000000304ffc40015010101000000000000000000000000",
-    "00000503ffda000c03010002100310000001ca209c43037fffc40014100100000000000000000000000000000030ffda00080101000105",
-    "020fffc40014110100000000000000000000000000000010ffda0008010301013f013fffc4001411010000000000000000000000000000",
-    "0010ffda0008010201013f013fffc40014100100000000000000000000000000000030ffda0008010100063f020fffc400141001000000",
-    "00000000000000000000000030ffda0008010100013f210fffda000c030100020003000000100befffc400141101000000000000000000",
-    "00000000000010ffda0008010301013f103fffc40014110100000000000000000000000000000010ffda0008010201013f103fffc40014",
-    "100100000000000000000000000000000030ffda0008010100013f100fffd9",
-);
-const ANIMATED_WEBP: &str = concat!(
-    "524946468800000057454250565038580a00000002000000070000070000414e494d06000000000000000000414e4d462a000000000000",
-    "000000070000070000640000025650384c110000002f07c001000750942217a5ff8188e87f0000414e4d462a0000000000000000000700",
-    "00070000640000005650384c110000002f07c0010007509e7a14b9ff8188e87f0000",
-);
-const ANIMATED_PNG: &str = concat!(
-    "89504e470d0a1a0a0000000d49484452000000080000000808020000004b6d29dc000000086163544c0000000200000000f38d93700000",
-    "001a6663544c00000000000000080000000800000000000000000001000a0000f24eba620000001449444154789c633ca1a1c1800d3061",
-    "151db41200e03801289f25090a0000001a6663544c00000001000000080000000800000000000000000001000a0000693d50b600000018",
-    "6664415400000002789c6394b339c1800d3061151db41200e6aa0132b2d53d260000000049454e44ae426082",
-);
-const PALETTE_PNG: &str = concat!(
-    "89504e470d0a1a0a0000000d494844520000001000000020010300000021476a8f00000006504c5445c828281e3cc83c1f7b0500000013",
-    "49444154789c6360200d30fe676062200101003231011f4e657d1e0000000049454e44ae426082",
-);
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex")).collect()
-}
+// Made with Pillow: red (200, 40, 40) above or first, blue (30, 60, 200) below or next. The fuzzers begin with them too.
+const CMYK_JPEG: &[u8] = include_bytes!("../../fuzz/corpus/image/cmyk.jpg");
+const PROGRESSIVE_JPEG: &[u8] = include_bytes!("../../fuzz/corpus/image/progressive.jpg");
+const ANIMATED_WEBP: &[u8] = include_bytes!("../../fuzz/corpus/image/animated.webp");
+const ANIMATED_PNG: &[u8] = include_bytes!("../../fuzz/corpus/image/animated.png");
+const PALETTE_PNG: &[u8] = include_bytes!("../../fuzz/corpus/image/palette2.png");
 
 /// A picture whose four quarters differ, so that every turn shows.
 fn sample() -> RgbImage {
@@ -143,7 +111,7 @@ fn greys_and_sixteen_bits_and_transparency_give_rgb() {
 #[test]
 fn cmyk_progressive_and_palettes_are_read() {
     for (file, tolerance) in [(CMYK_JPEG, 12), (PROGRESSIVE_JPEG, 24), (PALETTE_PNG, 8)] {
-        let got = decode(&unhex(file), &Limits::default()).expect("decodes");
+        let got = decode(file, &Limits::default()).expect("decodes");
         let wanted = RgbImage::from_fn(16, 32, |_, y| if y < 16 { Rgb([200, 40, 40]) } else { Rgb([30, 60, 200]) });
         assert_near(&got, &wanted, tolerance);
     }
@@ -152,7 +120,7 @@ fn cmyk_progressive_and_palettes_are_read() {
 #[test]
 fn the_first_picture_of_an_animation_is_taken() {
     for file in [ANIMATED_WEBP, ANIMATED_PNG] {
-        let got = decode(&unhex(file), &Limits::default()).expect("decodes");
+        let got = decode(file, &Limits::default()).expect("decodes");
         assert_eq!(got, RgbImage::from_pixel(8, 8, Rgb([200, 40, 40])));
     }
 }
@@ -189,9 +157,8 @@ fn empty_and_cut_and_broken_files_are_undecodable() {
             fails(&file[..(file.len() * tenths / 10).max(13)], Kind::ImageUndecodable);
         }
     }
-    let progressive = unhex(PROGRESSIVE_JPEG);
-    for length in (3..progressive.len() - 20).step_by(7) {
-        fails(&progressive[..length], Kind::ImageUndecodable);
+    for length in (3..PROGRESSIVE_JPEG.len() - 20).step_by(7) {
+        fails(&PROGRESSIVE_JPEG[..length], Kind::ImageUndecodable);
     }
 }
 
@@ -281,9 +248,9 @@ proptest! {
             1 => encode(&sample(), ImageFormat::Png),
             2 => encode(&sample(), ImageFormat::WebP),
             3 => encode(&sample(), ImageFormat::Bmp),
-            4 => unhex(PROGRESSIVE_JPEG),
-            5 => unhex(CMYK_JPEG),
-            6 => unhex(ANIMATED_WEBP),
+            4 => PROGRESSIVE_JPEG.to_vec(),
+            5 => CMYK_JPEG.to_vec(),
+            6 => ANIMATED_WEBP.to_vec(),
             _ => with_orientation(&encode(&sample(), ImageFormat::Jpeg), 6),
         };
         for (at, value) in &changes {

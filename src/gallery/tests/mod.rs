@@ -68,18 +68,20 @@ fn subject(name: &str) -> SubjectId {
     name.parse().unwrap()
 }
 
+/// A template's numbers before they are made one long, from −1 to 1: Marsaglia's xorshift, the same for the same seed.
+pub(super) fn numbers(seed: u64) -> [f32; DIMENSION] {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::array::from_fn(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    })
+}
+
 /// A face: the same for the same seed, nearly orthogonal for another.
 fn face(seed: u64) -> Embedding {
-    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let raw: Vec<f32> = (0..DIMENSION)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect();
-    Embedding::normalised(&raw).unwrap()
+    Embedding::normalised(&numbers(seed.wrapping_add(1))).unwrap()
 }
 
 fn new(name: &str, seed: u64) -> NewEnrolment {
