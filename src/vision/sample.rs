@@ -70,14 +70,15 @@ impl<'a> Source<'a> {
         let fixed = |value: f32| (f64::from(value) * 65536.0) as i64;
         let (mut x, mut y) = (fixed(from.0), fixed(from.1));
         let (across, down) = (fixed(step.0), fixed(step.1));
+        let (bytes, stride) = (self.pixels.as_flattened(), self.width * 3);
         for ((to_red, to_green), to_blue) in red.iter_mut().zip(green).zip(blue) {
             let (column, line) = ((x >> 16) as usize, (y >> 16) as usize);
             let (right, below) = ((x >> 8) as u64 & 255, (y >> 8) as u64 & 255);
-            let mix = |one: u64, other: u64, share: u64| {
-                one.wrapping_mul(256 - share).wrapping_add(other.wrapping_mul(share))
-            };
-            let at = line.wrapping_mul(self.width).wrapping_add(column);
-            let (upper, lower) = (self.two_from(at), self.two_from(at.wrapping_add(self.width)));
+            // What a lane borrows of the next one where the other is less, the sum gives back.
+            let mix =
+                |one: u64, other: u64, share: u64| (one << 8).wrapping_add(other.wrapping_sub(one).wrapping_mul(share));
+            let at = line.wrapping_mul(stride).wrapping_add(column.wrapping_mul(3));
+            let (upper, lower) = (two_from(bytes, at), two_from(bytes, at.wrapping_add(stride)));
             // In sixteen bits each, from the lowest: red, blue and the green to the right; green, the red and the blue to the right.
             let even = mix(upper & BYTES, lower & BYTES, below);
             let odd = mix(upper >> 8 & BYTES, lower >> 8 & BYTES, below);
@@ -86,16 +87,6 @@ impl<'a> Source<'a> {
             let green = mix(odd & 0xffff, even >> 32, right);
             (*to_red, *to_green, *to_blue) = ((red_blue >> 8) as u16, (green >> 8) as u16, (red_blue >> 40) as u16);
             (x, y) = (x.wrapping_add(across), y.wrapping_add(down));
-        }
-    }
-
-    /// A pixel and the one to its right, red in the lowest byte; what is above them are others.
-    fn two_from(&self, at: usize) -> u64 {
-        let bytes = self.pixels.as_flattened().get(at.wrapping_mul(3)..).unwrap_or_default();
-        match bytes.first_chunk::<8>() {
-            Some(eight) => u64::from_le_bytes(*eight),
-            // The picture's last two.
-            None => bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)),
         }
     }
 
@@ -123,6 +114,21 @@ impl<'a> Source<'a> {
         let at = row as usize * self.width + column as usize;
         self.pixels.get(at).copied().unwrap_or_default()
     }
+}
+
+/// The pixel that begins there and the one to its right, red in the lowest byte; what is above them are others.
+#[inline(always)]
+fn two_from(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => last_two(bytes, at),
+    }
+}
+
+/// The same of the picture's last two.
+#[cold]
+fn last_two(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).unwrap_or_default().iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
