@@ -206,7 +206,7 @@ impl Recogniser {
     /// Those of [`intake::decode`]; [`Kind::Model`] where a network fails.
     pub fn detect(&mut self, file: &[u8]) -> Result<Seen> {
         let image = self.decode(file)?;
-        let found = self.tally.detect.time(|| self.session.detect(&image))?;
+        let found = self.tally.detect.time(|| self.session.detect_in_photograph(&image))?;
         let looked_at = found.iter().take(MOST_FACES).map(|&face| {
             let quality = quality::assess(&image, &face, &self.quality_limits);
             let liveness = self.living(&image, &face, quality.score)?;
@@ -257,7 +257,7 @@ impl Recogniser {
 
     /// The faces of a picture, the largest first; at least one.
     fn faces(&mut self, image: &RgbImage) -> Result<Vec<Face>> {
-        let faces = self.tally.detect.time(|| self.session.detect(image))?;
+        let faces = self.tally.detect.time(|| self.session.detect_in_photograph(image))?;
         if faces.is_empty() {
             return Err(Error::new(Kind::NoFaceDetected, "no face was found in the image"));
         }

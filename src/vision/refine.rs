@@ -26,6 +26,22 @@ pub struct Crop {
     pub enlargement: f32,
     /// Whether the detector looks at it in a mirror too, and the mean is taken.
     pub mirrored_too: bool,
+    /// Which of the detector's finds in it say where the points are.
+    pub counting: Counting,
+}
+
+/// Which finds of the detector count in a crop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counting {
+    /// A find under this confidence, 0 to 1, is no face: less than in a whole picture, for a face is known to be there.
+    pub face: f32,
+    /// A find under this confidence has no part in the mean that a face's points are.
+    pub voter: f32,
+    /// A find that shares less of the face's area than this, intersection over union, has none either.
+    pub overlap: f32,
+    /// Points that are, in the mean of their coordinates, farther than this from where they were expected are another face's, or no
+    /// face's; in pixels of the recogniser's input, whose eyes are 35 apart.
+    pub farthest: f32,
 }
 
 impl Crop {
@@ -38,18 +54,9 @@ impl Crop {
 
 /// Those that ship. Their sides were picked on the first fold of LFW alone, where nothing else that was tried beside them does better
 /// beyond chance: `docs/accuracy.md`.
-pub const SMALL: Crop = Crop { side: 160, enlargement: 1.0, mirrored_too: true };
-pub const LARGE: Crop = Crop { side: 384, enlargement: 3.36, mirrored_too: false };
-
-/// Finds under this confidence are no face, in a crop of which a face is already known to be there.
-const LEAST_CONFIDENCE: f32 = 0.5;
-
-/// Finds down to this confidence take part in the mean.
-const LEAST_VOTE: f32 = 0.3;
-
-/// Points that are, in the mean of their coordinates, farther than this from where they were expected are another face's, or
-/// no face's; in pixels of the recogniser's input, whose eyes are 35 apart.
-const FARTHEST: f32 = 0.25 * 35.0;
+pub const SMALL: Crop = Crop { side: 160, enlargement: 1.0, mirrored_too: true, counting: COUNTING };
+pub const LARGE: Crop = Crop { side: 384, enlargement: 3.36, mirrored_too: false, counting: COUNTING };
+const COUNTING: Counting = Counting { face: 0.5, voter: 0.3, overlap: 0.5, farthest: 0.25 * 35.0 };
 
 /// The networks for both crops.
 pub struct Refiner {
@@ -132,7 +139,7 @@ fn look(
     scaler: &mut Scaler,
     timings: &mut Timings,
 ) -> Result<Landmarks> {
-    let Crop { side, enlargement, mirrored_too } = crop;
+    let Crop { side, enlargement, mirrored_too, .. } = crop;
     let begun = Instant::now();
     let Some(placed) = align::to_template(landmarks).map(|placed| placed.enlarged(enlargement, side)) else {
         return Ok(*landmarks);
@@ -163,7 +170,7 @@ fn look(
 /// The points of the face that was expected in the middle, in pixels of the crop.
 fn points_in(
     square: &Square,
-    Crop { side, enlargement, .. }: Crop,
+    Crop { side, enlargement, counting, .. }: Crop,
     network: &mut NetworkState,
     input: &Input,
     timings: &mut Timings,
@@ -176,9 +183,9 @@ fn points_in(
     })?;
     let network_to = Instant::now();
     let expected = align::enlarged_template(enlargement, side);
-    let candidates = yunet::decode(&outputs, side, side, LEAST_VOTE)?;
-    let faces = vote(candidates, LEAST_CONFIDENCE);
-    let nearest = nearest(&faces, &expected).filter(|(away, _)| *away <= FARTHEST * enlargement);
+    let candidates = yunet::decode(&outputs, side, side, counting.voter)?;
+    let faces = vote(candidates, counting.face, counting.overlap);
+    let nearest = nearest(&faces, &expected).filter(|(away, _)| *away <= counting.farthest * enlargement);
     timings.detect_prepare += network_from - begun;
     timings.detect_network += network_to - network_from;
     timings.detect_decode += network_to.elapsed();

@@ -1,12 +1,15 @@
 //! Faces in a picture: the picture scaled into a network's input, the network's outputs read as boxes.
 
 mod nms;
+mod parts;
 mod ultraface;
 pub(super) mod yunet;
 
 use std::time::Instant;
 
 use image::RgbImage;
+use parts::{is_cut, parts};
+
 pub(super) use nms::{suppress, vote};
 
 use super::{
@@ -19,6 +22,12 @@ use crate::error::Result;
 
 /// The least confidence of a face in a picture.
 const LEAST_CONFIDENCE: f32 = 0.6;
+
+/// How much larger than usual a picture is looked at whose faces may be too small.
+const CLOSER: [f32; 2] = [2.0, 4.0];
+
+/// So much larger than the time before it must be, or nothing new is to be seen.
+const WORTH_A_LOOK: f32 = 1.25;
 
 /// A face as a detector sees it, in pixels of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,16 +101,65 @@ impl DetectorState {
     /// # Errors
     /// [`crate::error::Kind::Model`] where the network fails.
     pub fn detect(&mut self, picture: &RgbImage, scaler: &mut Scaler, timings: &mut Timings) -> Result<Vec<Candidate>> {
-        let begun = Instant::now();
         let (width, height) = (picture.width() as f32, picture.height() as f32);
-        let state = fitting(&mut self.states, width, height);
-        let (input_width, input_height) = state.input_size();
-        let scale = (input_width as f32 / width).min(input_height as f32 / height);
-        // At least a pixel of an extremely long picture is left.
-        let scaled_width = ((width * scale).round() as usize).clamp(1, input_width);
-        let scaled_height = ((height * scale).round() as usize).clamp(1, input_height);
+        let network = fitting(&self.states, width, height);
         let whole = Rect { left: 0.0, top: 0.0, width, height };
-        let scaled = scaler.scale(picture, whole, scaled_width, scaled_height)?;
+        self.look(network, picture, whole, scaler, timings)
+    }
+
+    /// The faces of a large picture that [`DetectorState::detect`] is too coarse for: the picture is looked at part by part, at twice
+    /// the size of there, and where nobody is seen at four times, though never larger than it is. In no order.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Model`] where the network fails.
+    pub fn detect_small(
+        &mut self,
+        picture: &RgbImage,
+        scaler: &mut Scaler,
+        timings: &mut Timings,
+    ) -> Result<Vec<Candidate>> {
+        let (width, height) = (picture.width() as f32, picture.height() as f32);
+        let highest = self.states.len() - 1;
+        let (across, down) = self.states[highest].input_size();
+        let (across, down) = (across as f32, down as f32);
+        let usual = (across / width).min(down / height);
+        let mut before = usual;
+        for times in CLOSER {
+            let scale = (usual * times).min(1.0);
+            if scale < before * WORTH_A_LOOK {
+                break;
+            }
+            before = scale;
+            let mut found = Vec::new();
+            for part in parts(width, height, across / scale, down / scale) {
+                let seen = self.look(highest, picture, part, scaler, timings)?;
+                found.extend(seen.into_iter().filter(|face| !is_cut(&face.area, &part, width, height)));
+            }
+            let faces = suppress(found);
+            if !faces.is_empty() {
+                return Ok(faces);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The faces of a part of the picture, which is made as large as that network's input holds it.
+    fn look(
+        &mut self,
+        network: usize,
+        picture: &RgbImage,
+        part: Rect,
+        scaler: &mut Scaler,
+        timings: &mut Timings,
+    ) -> Result<Vec<Candidate>> {
+        let begun = Instant::now();
+        let state = &mut self.states[network];
+        let (input_width, input_height) = state.input_size();
+        let scale = (input_width as f32 / part.width).min(input_height as f32 / part.height);
+        // At least a pixel of an extremely long picture is left.
+        let scaled_width = ((part.width * scale).round() as usize).clamp(1, input_width);
+        let scaled_height = ((part.height * scale).round() as usize).clamp(1, input_height);
+        let scaled = scaler.scale(picture, part, scaled_width, scaled_height)?;
         let mut network_from = begun;
         let input = &self.input;
         let outputs = state.run(|planes| {
@@ -109,12 +167,13 @@ impl DetectorState {
             network_from = Instant::now();
         })?;
         let network_to = Instant::now();
-        let (across, down) = (width / scaled_width as f32, height / scaled_height as f32);
+        let (across, down) = (part.width / scaled_width as f32, part.height / scaled_height as f32);
         let candidates = match self.kind {
             DetectorKind::YuNet => yunet::decode(&outputs, input_width, input_height, LEAST_CONFIDENCE)?,
             DetectorKind::UltraFace => ultraface::decode(&outputs, input_width, input_height)?,
         };
-        let faces = suppress(candidates).into_iter().map(|found| found.scaled(across, down)).collect();
+        let placed = |found: Candidate| found.scaled(across, down).moved(part.left, part.top);
+        let faces = suppress(candidates).into_iter().map(placed).collect();
         timings.detect_prepare += network_from - begun;
         timings.detect_network += network_to - network_from;
         timings.detect_decode += network_to.elapsed();
@@ -123,16 +182,21 @@ impl DetectorState {
 }
 
 /// The lowest input that still holds the picture at its full width; else the highest.
-fn fitting(states: &mut [NetworkState], width: f32, height: f32) -> &mut NetworkState {
+fn fitting(states: &[NetworkState], width: f32, height: f32) -> usize {
     let fits = |state: &NetworkState| {
         let (input_width, input_height) = state.input_size();
         (height * input_width as f32 / width).round() <= input_height as f32
     };
-    let at = states.iter().position(fits).unwrap_or(states.len() - 1);
-    &mut states[at]
+    states.iter().position(fits).unwrap_or(states.len() - 1)
 }
 
 impl Candidate {
+    fn moved(self, right: f32, down: f32) -> Self {
+        let area = Rect { left: self.area.left + right, top: self.area.top + down, ..self.area };
+        let moved = |point: super::Point| super::Point { x: point.x + right, y: point.y + down };
+        Self { area, landmarks: self.landmarks.map(|points| points.map(moved)), ..self }
+    }
+
     fn scaled(self, across: f32, down: f32) -> Self {
         let area = Rect {
             left: self.area.left * across,

@@ -22,20 +22,17 @@ pub fn suppress(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     kept
 }
 
-/// Finds that share at least so much of a face's area say where its points are.
-const SAME_POINTS: f32 = 0.5;
-
 /// As [`suppress`] for the finds of at least `least` confidence, but a face's points are the mean over all finds that share
-/// most of its area, the less sure ones too, each as much as its confidence: neighbouring cells see the same face from
+/// so much of its area (intersection over union), the less sure ones too, each as much as its confidence: neighbouring cells see the same face from
 /// slightly different places, and their errors partly cancel.
-pub fn vote(candidates: Vec<Candidate>, least: f32) -> Vec<Candidate> {
+pub fn vote(candidates: Vec<Candidate>, least: f32, shared: f32) -> Vec<Candidate> {
     let all = candidates.clone();
     let mut faces = suppress(candidates);
     faces.retain(|face| face.confidence >= least);
     for face in &mut faces {
         let mut sum = [Point::default(); 5];
         let mut weight = 0.0;
-        for voter in all.iter().filter(|voter| overlap(&face.area, &voter.area) >= SAME_POINTS) {
+        for voter in all.iter().filter(|voter| overlap(&face.area, &voter.area) >= shared) {
             let Some(points) = voter.landmarks else { continue };
             weight += voter.confidence;
             for (sum, point) in sum.iter_mut().zip(points) {
@@ -99,8 +96,11 @@ mod tests {
             confidence,
             landmarks: Some([Point { x, y: 2.0 * x }; 5]),
         };
-        let found =
-            vote(vec![find(0.0, 0.9, 10.0), find(10.0, 0.3, 14.0), find(60.0, 0.4, 99.0), find(200.0, 0.4, 7.0)], 0.5);
+        let found = vote(
+            vec![find(0.0, 0.9, 10.0), find(10.0, 0.3, 14.0), find(60.0, 0.4, 99.0), find(200.0, 0.4, 7.0)],
+            0.5,
+            0.5,
+        );
         assert_eq!(found.len(), 1);
         let point = found[0].landmarks.unwrap()[3];
         assert!((point.x - 11.0).abs() < 1e-4 && (point.y - 22.0).abs() < 1e-4, "{point:?}");

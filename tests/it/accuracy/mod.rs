@@ -7,6 +7,7 @@ mod large;
 mod looks;
 mod promise;
 mod quality;
+mod small;
 mod worse;
 
 use std::{
