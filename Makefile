@@ -67,8 +67,13 @@ accuracy: build networks ## error rates over a folder of labelled faces (FACEGAT
 cross: setup-roots ## the daemon for boards, TARGET=aarch64, armv7 or x86_64, by Debian's own toolchain (needs root once; SUITE, STATIC: see docs/boards)
 	cross/build $(or $(TARGET),aarch64) $(CROSS_FLAGS)
 
+# Said before anything is built.
+ifneq ($(filter deb,$(MAKECMDGOALS)),)
+$(if $(TARGET),,$(if $(SUITE)$(STATIC),$(error SUITE and STATIC go with a TARGET)))
+endif
+
 deb: setup-roots $(if $(TARGET),,build) ## a Debian package to give to others, TARGET=aarch64, armv7 or x86_64; else one for systems like this machine's
-	$(if $(TARGET),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null,$(if $(SUITE)$(STATIC),$(error SUITE and STATIC go with a TARGET)))
+	$(if $(TARGET),cross/build $(TARGET) $(CROSS_FLAGS) >/dev/null)
 	cross/package $(TARGET) $(if $(TARGET),$(SUITE))
 
 package-test: setup-roots build networks photos ## install, upgrade, downgrade, remove and purge the package in a Debian 13 root, and run its service there under systemd
