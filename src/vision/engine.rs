@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// The faces of a photograph, largest first: those of [`Session::detect`], and where there are none those that are too small for
-    /// it in a large picture, which takes up to thirty times as long. A door's camera has the next frame instead: whoever is as far
+    /// it in a large picture, which takes thirty times as long and more. A door's camera has the next frame instead: whoever is as far
     /// away from it does not stand at the door.
     ///
     /// # Errors

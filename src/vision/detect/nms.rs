@@ -48,7 +48,7 @@ pub fn vote(candidates: Vec<Candidate>, least: f32, shared: f32) -> Vec<Candidat
 }
 
 /// Intersection over union, 0 to 1.
-fn overlap(a: &Rect, b: &Rect) -> f32 {
+pub fn overlap(a: &Rect, b: &Rect) -> f32 {
     let width = (a.left + a.width).min(b.left + b.width) - a.left.max(b.left);
     let height = (a.top + a.height).min(b.top + b.height) - a.top.max(b.top);
     if width <= 0.0 || height <= 0.0 {

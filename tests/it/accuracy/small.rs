@@ -1,4 +1,4 @@
-//! Faces that are small in large photographs: somebody some metres from a phone.
+//! Faces that are small in large photographs: somebody some metres from a phone; and what is no face.
 
 use facegate::vision::{
     Rect,
@@ -30,6 +30,12 @@ fn faces_that_are_small_in_large_photographs_are_found() {
 #[ignore = "takes minutes, and is a measurement: run it before the detector's sizes are changed"]
 fn how_small_a_face_may_be() {
     assert_found(10, &[4, 6, 8, 10, 12, 16]);
+    assert_seldom_found(100);
+}
+
+#[test]
+fn what_is_no_face_is_seldom_taken_for_a_small_one() {
+    assert_seldom_found(30);
 }
 
 /// Every so many-th photograph, put into others that are so many times as wide and high.
@@ -58,6 +64,48 @@ fn assert_found(one_in: usize, times: &[u32]) {
             assert!(mean > 0.95, "{pack}: a mean cosine of {mean:.3} at {larger} times");
         }
     }
+}
+
+/// Pictures pieced together from clothes, backgrounds and halves of other people: with faces of all sizes looked for, few have one.
+fn assert_seldom_found(number: usize) {
+    for pack in ["door", "starter"] {
+        let Some((frames, engine)) = faces_and_engine(pack) else { return };
+        let people = people::list(&frames, None).expect("the folder can be read");
+        let found = parallel::each(
+            2,
+            number,
+            || engine.session(),
+            |session, at| {
+                let pieces = pieced(&people.pictures, at);
+                let at_once = !session.detect(&pieces)?.is_empty();
+                Ok((at_once, !session.detect_in_photograph(&pieces)?.is_empty()))
+            },
+        );
+        let found = found.expect("the networks run");
+        let at_once = found.iter().filter(|(at_once, _)| *at_once).count();
+        let in_all = found.iter().filter(|(_, found)| *found).count();
+        eprintln!("{pack}: of {number} pictures of scraps {at_once} have a face at once, with a second look {in_all}");
+        assert!(in_all * 10 <= number, "{pack}: {in_all} of {number} pictures without a face have one");
+    }
+}
+
+/// So many scraps a row and a column, each of so many pixels.
+const SCRAPS: u32 = 10;
+const SCRAP: u32 = 160;
+
+/// The corners of photographs and what is below the chin, enlarged, side by side.
+fn pieced(pictures: &[people::Picture], number: usize) -> RgbImage {
+    let mut all = RgbImage::new(SCRAPS * SCRAP, SCRAPS * SCRAP);
+    for at in 0..SCRAPS * SCRAPS {
+        let which = number * 7919 + at as usize * 104_729;
+        let photo = photo(&pictures[which % pictures.len()]);
+        let (right, foot) = (photo.width() - 50, photo.height() - 50);
+        let (x, y) = [(0, 0), (right, 0), (0, foot), (right / 2, foot)][which / 7 % 4];
+        let scrap = imageops::crop_imm(&photo, x, y, 50, 50).to_image();
+        let scrap = imageops::resize(&scrap, SCRAP, SCRAP, imageops::FilterType::CatmullRom);
+        imageops::replace(&mut all, &scrap, i64::from(at % SCRAPS * SCRAP), i64::from(at / SCRAPS * SCRAP));
+    }
+    all
 }
 
 fn look(session: &mut Session, small: &RgbImage, larger: u32, number: usize) -> Seen {
