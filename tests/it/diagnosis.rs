@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::support::{daemon::Board, daemon::finish, disk::SmallDisk, photo_path};
+use crate::support::{daemon::Board, daemon::finish, disk::SmallDisk, models_dir, photo_path};
 
 fn board() -> Board {
     let mut board = Board::with_door(&[photo_path("biden.jpg")]);
@@ -68,12 +68,18 @@ fn a_store_is_not_begun_as_root_in_a_folder_of_somebody_else() {
 }
 
 /// A command as somebody else, who may look at the board's folder and write nothing there. None where this user cannot be another.
-fn as_somebody_else(board: &Board, args: &[&str]) -> Option<Command> {
+fn as_somebody_else(board: &mut Board, args: &[&str]) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can be somebody else");
         return None;
     }
-    // Where the program was built, that user may not look.
+    // Where the program was built, and its networks lie, that user may not look: a clone in root's home.
+    for file in fs::read_dir(models_dir().join("starter")).expect("the pack is here") {
+        let file = file.expect("it can be listed").path();
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a pack's names are plain");
+        board.write(&format!("models/starter/{name}"), fs::read(&file).expect("a file of the pack"));
+    }
+    board.set("models.dir", "models");
     let program = board.path("facegate");
     let ours = board.command(args);
     fs::copy(ours.get_program(), &program).expect("there is room");
@@ -85,9 +91,9 @@ fn as_somebody_else(board: &Board, args: &[&str]) -> Option<Command> {
 
 #[test]
 fn a_user_who_may_not_write_is_told_whose_folder_it_is() {
-    let board = board();
+    let mut board = board();
     board.run(&["keys", "list"]).must(0, &[]);
-    let Some(command) = as_somebody_else(&board, &["keys", "list"]) else { return };
+    let Some(command) = as_somebody_else(&mut board, &["keys", "list"]) else { return };
     finish(command).must(74, &["disk/gallery", "run as the user that owns the folder"]);
 }
 
@@ -97,7 +103,7 @@ fn a_camera_that_may_not_be_opened_is_told_with_the_cure() {
     board.write("video0", "");
     fs::set_permissions(board.path("video0"), Permissions::from_mode(0o600)).expect("it is ours");
     board.set("door.0.camera", toml::toml! { source = "v4l" device = "video0" });
-    let Some(command) = as_somebody_else(&board, &["check"]) else { return };
+    let Some(command) = as_somebody_else(&mut board, &["check"]) else { return };
     let forbidden = ["FAIL", "door 'front', camera", "permission denied for video0", "usermod -a -G video"];
     finish(command).must(1, &forbidden);
 }
